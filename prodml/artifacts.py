@@ -1,0 +1,204 @@
+"""Artifact types, and what stands where under an artifact's URI.
+
+Type and property names are TFX's, so that tools made for TFX's stores read ours. The source of
+the layouts is TFX 1.16 (`tfx/types/standard_artifacts.py` and the executors).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+PropertyValue = int | float | str
+
+SPLIT_NAMES = "split_names"
+"""Property that lists the splits of an artifact, as a JSON array."""
+
+
+@dataclass
+class Artifact:
+    """A recorded thing on disk: a typed directory with properties.
+
+    Attributes:
+        uri: the directory that holds it. For an output of a running node it is a staging
+            directory, empty at first, and `final_uri` is where it will stand once published.
+        id: its ML Metadata id; 0 while it is not recorded.
+        properties: values of the properties that the type declares.
+        custom_properties: any other values.
+        final_uri: where an output will stand once published; empty for an input.
+    """
+
+    type_name: ClassVar[str] = "Artifact"
+    property_types: ClassVar[Mapping[str, type]] = {}
+
+    uri: str = ""
+    id: int = 0
+    properties: dict[str, PropertyValue] = field(default_factory=dict)
+    custom_properties: dict[str, PropertyValue] = field(default_factory=dict)
+    final_uri: str = ""
+
+    @property
+    def split_names(self) -> list[str]:
+        """The splits this artifact has; empty where it has none."""
+        return list(json.loads(str(self.properties.get(SPLIT_NAMES) or "[]")))
+
+    @split_names.setter
+    def split_names(self, names: Iterable[str]) -> None:
+        self.properties[SPLIT_NAMES] = json.dumps(list(names))
+
+    def split_uri(self, split: str) -> str:
+        """The directory of one split.
+
+        Raises:
+            KeyError: the artifact has no such split.
+        """
+        if split not in self.split_names:
+            raise KeyError(f"no split {split!r} in {self.uri}; it has {self.split_names}")
+        return os.path.join(self.uri, f"Split-{split}")
+
+
+_SPAN_AND_SPLITS: Mapping[str, type] = {"span": int, SPLIT_NAMES: str}
+
+
+class Examples(Artifact):
+    """`Split-<name>/` with Parquet or TFRecord files; `payload_format` says which."""
+
+    type_name = "Examples"
+    property_types: ClassVar[Mapping[str, type]] = {"span": int, "version": int, SPLIT_NAMES: str}
+
+
+class ExampleStatistics(Artifact):
+    """`Split-<name>/FeatureStats.pb`: a binary DatasetFeatureStatisticsList."""
+
+    type_name = "ExampleStatistics"
+    property_types = _SPAN_AND_SPLITS
+
+    def stats_path(self, split: str) -> str:
+        return os.path.join(self.split_uri(split), "FeatureStats.pb")
+
+
+class Schema(Artifact):
+    """`schema.pbtxt`: a text tensorflow_metadata Schema."""
+
+    type_name = "Schema"
+
+    @property
+    def schema_path(self) -> str:
+        return os.path.join(self.uri, "schema.pbtxt")
+
+
+class ExampleAnomalies(Artifact):
+    """`Split-<name>/SchemaDiff.pb`: a binary Anomalies."""
+
+    type_name = "ExampleAnomalies"
+    property_types = _SPAN_AND_SPLITS
+
+    def anomalies_path(self, split: str) -> str:
+        return os.path.join(self.split_uri(split), "SchemaDiff.pb")
+
+
+class TransformGraph(Artifact):
+    """What `tft.TFTransformOutput` reads: `transform_fn/`, `transformed_metadata/`, `metadata/`."""
+
+    type_name = "TransformGraph"
+
+
+class TransformCache(Artifact):
+    """TFT's analyzer cache, for later spans."""
+
+    type_name = "TransformCache"
+
+
+class Model(Artifact):
+    """`Format-Serving/` (a SavedModel) and, where asked, `Format-TFMA/`."""
+
+    type_name = "Model"
+
+    @property
+    def serving_model_dir(self) -> str:
+        return os.path.join(self.uri, "Format-Serving")
+
+    @property
+    def eval_model_dir(self) -> str:
+        return os.path.join(self.uri, "Format-TFMA")
+
+
+class ModelRun(Artifact):
+    """Logs and checkpoints of one training."""
+
+    type_name = "ModelRun"
+
+
+class ModelEvaluation(Artifact):
+    """What `tfma.load_eval_result` reads."""
+
+    type_name = "ModelEvaluation"
+
+
+class ModelBlessing(Artifact):
+    """An empty file `BLESSED` or `NOT_BLESSED`; custom property `blessed` is 1 or 0."""
+
+    type_name = "ModelBlessing"
+
+    @property
+    def is_blessed(self) -> bool:
+        return self.custom_properties.get("blessed") == 1
+
+
+class InfraBlessing(Artifact):
+    """An empty file `INFRA_BLESSED` or `INFRA_NOT_BLESSED`; custom property `blessed`."""
+
+    type_name = "InfraBlessing"
+
+    @property
+    def is_blessed(self) -> bool:
+        return self.custom_properties.get("blessed") == 1
+
+
+class PushedModel(Artifact):
+    """The model that was pushed; custom properties `pushed`, `pushed_destination`, ..."""
+
+    type_name = "PushedModel"
+
+
+class HyperParameters(Artifact):
+    """`best_hyperparameters.txt`: JSON of a KerasTuner HyperParameters configuration."""
+
+    type_name = "HyperParameters"
+
+
+class InferenceResult(Artifact):
+    """Predictions as PredictionLog records."""
+
+    type_name = "InferenceResult"
+
+
+ARTIFACT_TYPES: Mapping[str, type[Artifact]] = {
+    cls.type_name: cls
+    for cls in (
+        ExampleAnomalies,
+        ExampleStatistics,
+        Examples,
+        HyperParameters,
+        InferenceResult,
+        InfraBlessing,
+        Model,
+        ModelBlessing,
+        ModelEvaluation,
+        ModelRun,
+        PushedModel,
+        Schema,
+        TransformCache,
+        TransformGraph,
+    )
+}
+"""The standard types by name. A type a user makes is found through the channel that names it."""
+
+
+def artifact_type(type_name: str) -> type[Artifact]:
+    """The class for a type name; a bare Artifact subclass for a type only its author knows."""
+    known = ARTIFACT_TYPES.get(type_name)
+    return known or type(type_name, (Artifact,), {"type_name": type_name})

@@ -1,0 +1,29 @@
+"""Where in the author's files something was declared."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_OWN_CODE = (str(_PACKAGE), str(_PACKAGE.parent / "components"))
+
+
+@dataclass(frozen=True)
+class SourceLocation:
+    """A line of the author's code."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def author_location() -> SourceLocation:
+    """The innermost line on the call stack that is not prodml's own."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_CODE):
+        frame = frame.f_back
+    return SourceLocation(frame.f_code.co_filename, frame.f_lineno)
