@@ -1,0 +1,8 @@
+"""Production machine learning pipelines on TensorFlow, Apache Beam and ML Metadata."""
+
+from prodml.dsl.channel import Channel
+from prodml.dsl.component import Component, component
+from prodml.dsl.pipeline import pipeline
+from prodml.dsl.signature import Input, Output, Parameter
+
+__all__ = ["Channel", "Component", "Input", "Output", "Parameter", "component", "pipeline"]

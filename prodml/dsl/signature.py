@@ -115,7 +115,7 @@ def _role_of(hint: Any) -> tuple[Role | None, Any, bool]:
             role, declared, _ = _role_of(member)
             if role is Role.PARAMETER:
                 others = [m for m in members if m is not member]
-                return role, typing.Union[(declared, *others)], False  # noqa: UP007 (built at run time)
+                return role, typing.Union[(declared, *others)], False
             if role is not None:
                 return role, declared, type(None) in members
     return None, hint, False

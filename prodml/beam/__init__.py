@@ -1,0 +1,1 @@
+"""Runner profiles and the Beam pipeline an executor gets."""

@@ -1,0 +1,1 @@
+"""DSL objects to PipelineSpec."""

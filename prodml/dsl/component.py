@@ -1,0 +1,217 @@
+"""Components: declared by an annotated class body, or by a typed function."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from prodml.dsl import building
+from prodml.dsl.channel import Channel, OutputChannel
+from prodml.dsl.locations import author_location
+from prodml.dsl.parameters import JsonValue, encode
+from prodml.dsl.signature import REQUIRED, Role, Signature, read_signature
+from prodml.errors import DefinitionError
+
+
+class Outputs(Mapping[str, OutputChannel]):
+    """A component's outputs by key; an unknown key is an error that lists the known ones."""
+
+    def __init__(self, owner: str, channels: Mapping[str, OutputChannel]) -> None:
+        self._owner = owner
+        self._channels = dict(channels)
+
+    def __getitem__(self, key: str) -> OutputChannel:
+        if key not in self._channels:
+            raise DefinitionError(
+                f"{self._owner} has no output {key!r}{suggest(key, self._channels)}",
+                str(author_location()),
+            )
+        return self._channels[key]
+
+    def __iter__(self) -> Any:
+        return iter(self._channels)
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+
+class Component:
+    """Base of every component. Annotations in the class body declare it:
+
+        class StatisticsGen(Component):
+            examples: Input[Examples]
+            schema: Input[Schema] | None = None
+            exclude_splits: Parameter[list[str]] = ()
+            statistics: Output[ExampleStatistics]
+
+    The work is `execute(context: ExecutorContext) -> None` in `executor.py` beside the file that
+    holds the class. A `driver.py` beside it, where there is one, looks at the outside world
+    before the cache is asked (see `prodml.dsl.executor.DriverResult`).
+
+    Raises:
+        DefinitionError: an argument is unknown, missing or of the wrong type; names the line.
+    """
+
+    signature: ClassVar[Signature]
+    execution_type: ClassVar[str] = ""
+    """Name of the ML Metadata execution type; `module.Class` where it is not set."""
+    executor: ClassVar[str] = ""
+    """Where `execute` is; by convention `executor.py` beside the class. Functions set it."""
+    is_resolver: ClassVar[bool] = False
+    """True for nodes that only find artifacts: the coordinator runs them itself."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        hints = {
+            name: hint
+            for name, hint in typing.get_type_hints(cls, include_extras=True).items()
+            if typing.get_origin(hint) is not ClassVar
+        }
+        defaults = {name: getattr(cls, name) for name in hints if hasattr(cls, name)}
+        cls.signature = read_signature(cls.__name__, hints, defaults)
+        cls.__signature__ = _python_signature(cls.signature)  # type: ignore[attr-defined]
+
+    def __init__(self, **arguments: Any) -> None:
+        self.location = author_location()
+        self.id = type(self).__name__
+        self.is_cached = True
+        self.upstream: list[Component] = []
+        self.inputs: dict[str, tuple[Channel, ...]] = {}
+        self.parameters: dict[str, JsonValue] = {}
+        self._bind(arguments)
+        channels = {
+            name: OutputChannel(declared.type, self, name)
+            for name, declared in self.signature.outputs.items()
+        }
+        self.outputs = Outputs(type(self).__name__, channels)
+        building.register(self)
+
+    def with_id(self, id: str) -> Self:
+        """Sets the node id; by default it is the class name."""
+        self.id = id
+        return self
+
+    def without_cache(self) -> Self:
+        """Runs this node every time, whatever the cache holds."""
+        self.is_cached = False
+        return self
+
+    def add_upstream_node(self, upstream: Component) -> None:
+        """Runs this node after `upstream`, though no data passes between them."""
+        self.upstream.append(upstream)
+
+    def _bind(self, arguments: Mapping[str, Any]) -> None:
+        declared = self.signature
+        known = [*declared.inputs, *declared.parameters]
+        for name in arguments:
+            if name not in known:
+                self._refuse(f"has no argument {name!r}{suggest(name, known)}")
+        for name, spec in declared.inputs.items():
+            value = arguments.get(name)
+            if value is None:
+                if not spec.is_optional:
+                    self._refuse(f"needs the input {name!r} ({spec.type.type_name})")
+                continue
+            self.inputs[name] = self._channels(name, spec.type.type_name, value)
+        for name, parameter in declared.parameters.items():
+            value = arguments.get(name, parameter.default)
+            if value is REQUIRED:
+                self._refuse(f"needs the parameter {name!r}")
+            try:
+                # A default may be another type than the declared one, as None or () often is.
+                is_default = name not in arguments or value is parameter.default
+                target = Any if is_default else parameter.type
+                self.parameters[name] = encode(target, value)
+            except ValueError as error:
+                self._refuse(f"parameter {name!r}: {error}")
+
+    def _channels(self, name: str, type_name: str, value: Any) -> tuple[Channel, ...]:
+        channels = tuple(value) if isinstance(value, list | tuple) else (value,)
+        for channel in channels:
+            if not isinstance(channel, Channel):
+                self._refuse(
+                    f"input {name!r} takes a Channel of {type_name}, got {channel!r}; "
+                    f"write other.outputs[...]"
+                )
+            if channel.type.type_name != type_name:
+                self._refuse(f"input {name!r} takes {type_name}, got {channel!r}")
+        return channels
+
+    def _refuse(self, message: str) -> typing.NoReturn:
+        raise DefinitionError(f"{type(self).__name__} {message}", str(author_location()))
+
+
+def component(function: Callable[..., None]) -> type[Component]:
+    """Makes a component of a function whose arguments are Input, Output and Parameter.
+
+        @component
+        def CountRows(examples: Input[Examples], count: Output[Count], scale: Parameter[int] = 1):
+            ...
+
+    When the node runs, the function gets one artifact for each input and output and the values
+    of the parameters. Its source is part of the node's fingerprint.
+    """
+    location = author_location()
+    hints = typing.get_type_hints(function, include_extras=True)
+    defaults = {
+        name: argument.default
+        for name, argument in inspect.signature(function).parameters.items()
+        if argument.default is not inspect.Parameter.empty
+    }
+    declared = {name: hint for name, hint in hints.items() if name != "return"}
+    signature = read_signature(function.__name__, declared, defaults)
+    undeclared = set(inspect.signature(function).parameters) - {
+        *signature.inputs,
+        *signature.outputs,
+        *signature.parameters,
+    }
+    if undeclared:
+        raise DefinitionError(
+            f"{function.__name__}: annotate {', '.join(sorted(undeclared))} with Input[...], "
+            f"Output[...] or Parameter[...]",
+            str(location),
+        )
+    made: type[Component] = type(
+        function.__name__,
+        (Component,),
+        {
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+            "executor": f"{location.file}:{function.__qualname__}",
+            "function": staticmethod(function),
+        },
+    )
+    made.signature = signature
+    made.__signature__ = _python_signature(signature)  # type: ignore[attr-defined]
+    return made
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'? known: x, y`, for the end of a message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint}{';' if not close else ''} known: {', '.join(names) or 'none'}"
+
+
+def _python_signature(signature: Signature) -> inspect.Signature:
+    keyword = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
+    empty = inspect.Parameter.empty
+    arguments: Sequence[inspect.Parameter] = [
+        *(
+            keyword(name, default=None if spec.is_optional else empty, annotation=Channel)
+            for name, spec in signature.inputs.items()
+        ),
+        *(
+            keyword(name, default=empty if p.default is REQUIRED else p.default, annotation=p.type)
+            for name, p in signature.parameters.items()
+        ),
+    ]
+    return inspect.Signature(arguments)
+
+
+__all__ = ["Component", "Outputs", "Role", "component", "suggest"]

@@ -1,0 +1,93 @@
+"""Parameter values: kinds that stand for files, and their JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, TypeAlias, get_args
+
+JsonValue: TypeAlias = Any
+"""None, bool, int, float, str, or a list or str-keyed dict of them."""
+
+
+class Watched(StrEnum):
+    """What a path parameter stands for, so that its content becomes part of the fingerprint."""
+
+    FILE = "file"
+    MODULE = "module"
+
+
+FilePath = Annotated[str, Watched.FILE]
+"""A path whose file content is part of the node's fingerprint."""
+
+ModulePath = Annotated[str, Watched.MODULE]
+"""A Python file whose code, and that of its local imports, is part of the fingerprint."""
+
+
+def watched(declared: Any) -> Watched | None:
+    """The Watched mark anywhere in a declared type, as in `Parameter[FilePath | None]`."""
+    for argument in get_args(declared):
+        if isinstance(argument, Watched):
+            return argument
+        if (found := watched(argument)) is not None:
+            return found
+    return None
+
+
+def encode(declared: Any, value: Any) -> JsonValue:
+    """Checks a value against its declared type and gives its JSON form.
+
+    Protocol buffers become the dict that `json_format.MessageToDict` gives with the proto's own
+    field names; dataclasses become dicts of their fields.
+
+    Raises:
+        ValueError: the value is not of the declared type; says where and what was expected.
+    """
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+    value = _without_protos(value)
+    if dataclasses.is_dataclass(declared) or dataclasses.is_dataclass(value):
+        adapter = TypeAdapter(declared)
+    else:
+        try:
+            adapter = TypeAdapter(declared, config=ConfigDict(strict=False))
+        except PydanticUserError:  # a type that brings its own config
+            adapter = TypeAdapter(declared)
+    try:
+        checked = adapter.validate_python(value, strict=_is_scalar(value))
+    except ValidationError as error:
+        raise ValueError(_explain(error)) from None
+    return adapter.dump_python(checked, mode="json", warnings=False)
+
+
+def decode(declared: Any, value: JsonValue) -> Any:
+    """The value of the declared type that `encode` made the JSON of."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(declared).validate_python(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    # Strict, so that True is not an int and "3" is not 3; lax for containers, so that a list
+    # is accepted where a tuple is declared.
+    return isinstance(value, bool | int | float | str)
+
+
+def _without_protos(value: Any) -> Any:
+    if hasattr(value, "DESCRIPTOR") and hasattr(value, "SerializeToString"):
+        from google.protobuf import json_format
+
+        return json_format.MessageToDict(value, preserving_proto_field_name=True)
+    if isinstance(value, Mapping):
+        return {key: _without_protos(item) for key, item in value.items()}
+    return value
+
+
+def _explain(error: Any) -> str:
+    parts = []
+    for problem in error.errors():
+        where = ".".join(str(step) for step in problem["loc"])
+        parts.append(f"{where}: {problem['msg']}" if where else problem["msg"])
+    got = error.errors()[0].get("input")
+    return f"{'; '.join(parts)}; got {got!r}"

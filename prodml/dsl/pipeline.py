@@ -1,0 +1,158 @@
+"""Pipelines: a Python function whose parameters are the runtime parameters."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prodml.dsl import building
+from prodml.dsl.component import Component, suggest
+from prodml.dsl.locations import SourceLocation, author_location
+from prodml.dsl.parameters import JsonValue, decode, encode
+from prodml.errors import DefinitionError, ParameterError
+
+
+@dataclass(frozen=True)
+class RuntimeParameter:
+    """A typed parameter of a pipeline; `is_required` where it has no default."""
+
+    name: str
+    type: Any
+    default: Any
+    is_required: bool
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline that was built: its components, in order, and the parameters it was built with."""
+
+    name: str
+    components: tuple[Component, ...]
+    parameters: Mapping[str, JsonValue]
+    location: SourceLocation
+
+
+class PipelineDefinition:
+    """What `@pipeline` makes of a function; `build` calls it with checked parameters."""
+
+    def __init__(self, name: str, function: Callable[..., None], location: SourceLocation) -> None:
+        self.name = name
+        self.location = location
+        self.__doc__ = function.__doc__
+        self._function = function
+        hints = typing.get_type_hints(function)
+        self.parameters = {
+            argument.name: _runtime_parameter(name, argument, hints, location)
+            for argument in inspect.signature(function).parameters.values()
+        }
+
+    def build(self, values: Mapping[str, Any] | None = None) -> Pipeline:
+        """Runs the function and collects its components.
+
+        Args:
+            values: runtime parameters by name; those not given take their defaults.
+
+        Raises:
+            ParameterError: one is unknown, missing, or not of its declared type.
+            DefinitionError: a component inside is declared wrongly.
+        """
+        values = values or {}
+        for name in values:
+            if name not in self.parameters:
+                raise ParameterError(
+                    f"pipeline {self.name!r} has no parameter {name!r}"
+                    f"{suggest(name, self.parameters)}"
+                )
+        bound = {name: self._value(spec, values) for name, spec in self.parameters.items()}
+        with building.collecting() as components:
+            self._function(**{n: decode(self.parameters[n].type, v) for n, v in bound.items()})
+        return Pipeline(self.name, tuple(components), bound, self.location)
+
+    def parse(self, name: str, text: str) -> Any:
+        """The value of `--param name=text`, by the declared type: JSON, or the text itself.
+
+        Raises:
+            ParameterError: there is no such parameter, or the text does not fit its type.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        spec = self.parameters.get(name)
+        if spec is None:
+            raise ParameterError(
+                f"pipeline {self.name!r} has no parameter {name!r}{suggest(name, self.parameters)}"
+            )
+        adapter = TypeAdapter(spec.type)
+        try:
+            return adapter.validate_strings(text)
+        except ValidationError:
+            pass
+        try:
+            return adapter.validate_json(text)
+        except ValidationError:
+            raise ParameterError(
+                f"parameter {name!r} of pipeline {self.name!r} takes {type_text(spec.type)}, "
+                f"got {text!r}"
+            ) from None
+
+    def _value(self, spec: RuntimeParameter, values: Mapping[str, Any]) -> JsonValue:
+        if spec.name not in values:
+            if spec.is_required:
+                raise ParameterError(
+                    f"pipeline {self.name!r} needs the parameter {spec.name!r} "
+                    f"({type_text(spec.type)}); give it with --param {spec.name}=..."
+                )
+            return encode(spec.type, spec.default)
+        try:
+            return encode(spec.type, values[spec.name])
+        except ValueError as error:
+            raise ParameterError(
+                f"parameter {spec.name!r} of pipeline {self.name!r} takes "
+                f"{type_text(spec.type)}: {error}"
+            ) from None
+
+
+def pipeline(name: str) -> Callable[[Callable[..., None]], PipelineDefinition]:
+    """Makes a pipeline of the function below it.
+
+    Args:
+        name: the pipeline's name, by which the store knows it: letters, digits, `_`, `-`.
+
+    Raises:
+        DefinitionError: the name has other characters, or a parameter has no type.
+    """
+    location = author_location()
+    if not name or not all(c.isascii() and (c.isalnum() or c in "_-") for c in name):
+        raise DefinitionError(
+            f"pipeline name {name!r}: use letters, digits, '_' and '-'", str(location)
+        )
+
+    def decorate(function: Callable[..., None]) -> PipelineDefinition:
+        return PipelineDefinition(name, function, location)
+
+    return decorate
+
+
+def type_text(declared: Any) -> str:
+    """A type as an author would write it."""
+    return declared.__name__ if isinstance(declared, type) else str(declared)
+
+
+def _runtime_parameter(
+    owner: str,
+    argument: inspect.Parameter,
+    hints: Mapping[str, Any],
+    location: SourceLocation,
+) -> RuntimeParameter:
+    if argument.name not in hints:
+        raise DefinitionError(
+            f"parameter {argument.name!r} of pipeline {owner!r} has no type", str(location)
+        )
+    return RuntimeParameter(
+        name=argument.name,
+        type=hints[argument.name],
+        default=argument.default,
+        is_required=argument.default is inspect.Parameter.empty,
+    )

@@ -1,0 +1,112 @@
+"""User modules: loaded by path, and one boundary around what they raise."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from prodml.dsl.component import suggest
+from prodml.errors import ProdmlError, UserCodeError, storage_error
+
+
+def load_module(path: str) -> ModuleType:
+    """Imports a Python file afresh; its own directory can be imported from, as in a script.
+
+    Local modules that an earlier load imported are imported again, so that a changed helper is
+    seen. The module is in `sys.modules`, so that Beam can pickle its functions by name.
+
+    Raises:
+        UserCodeError: there is no such file, or it does not import; names the user's line.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise UserCodeError(f"module file {path} does not exist")
+    _forget_local_modules(file.parent)
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    name = f"prodml_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UserCodeError(f"module file {path} is not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with user_code(str(file.parent), f"module file {path} does not import"):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def load_function(path: str, name: str) -> Callable[..., Any]:
+    """A function of a user module.
+
+    Raises:
+        UserCodeError: the module does not import, or has no such function.
+    """
+    module = load_module(path)
+    function = getattr(module, name, None)
+    if not callable(function):
+        defined = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise UserCodeError(f"module file {path} has no function {name!r}{suggest(name, defined)}")
+    return function  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def user_code(root: str, what: str) -> Iterator[None]:
+    """The one boundary around user code: what it raises becomes a UserCodeError.
+
+    Args:
+        root: directory that the user's code lies under, to find the user's own line.
+        what: what was going on, the start of the message.
+
+    Raises:
+        UserCodeError: names the user's line; the user's exception stays chained.
+    """
+    try:
+        yield
+    except ProdmlError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and (refused := storage_error(error)) is not None:
+            raise refused from error
+        line = user_line(error, root)
+        where = f" at {line}" if line else ""
+        raise UserCodeError(f"{what}{where}: {type(error).__name__}: {error}") from error
+
+
+def user_line(error: BaseException, root: str) -> str | None:
+    """`file:line, in function` of the innermost frame under `root`, or None."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    prefix = str(Path(root).resolve())
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if frame.filename.startswith(prefix) and "site-packages" not in frame.filename:
+            return f"{frame.filename}:{frame.lineno}, in {frame.name}"
+    return None
+
+
+def _forget_local_modules(directory: Path) -> None:
+    prefix = str(directory) + "/"
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and file.startswith(prefix) and _is_users(name, file):
+            del sys.modules[name]
+
+
+def _is_users(name: str, file: str) -> bool:
+    return (
+        "site-packages" not in file
+        and name != "__main__"
+        and name.split(".")[0] not in {"prodml", "tests", "conftest"}
+        and not name.startswith("tests")
+    )

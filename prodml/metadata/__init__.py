@@ -1,0 +1,1 @@
+"""Lineage: the only place that imports ml_metadata."""

@@ -1,0 +1,1 @@
+"""Read-only models of runs, artifacts and lineage."""
