@@ -52,6 +52,7 @@ def execute(
             for key in component.signature.inputs
             for given in [inputs.get(key, ())]
         },
+        declared_inputs=frozenset(component.inputs),
         outputs=outputs,
         parameters=parameters,
         resolved=_resolved(package, parameters),

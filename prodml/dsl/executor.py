@@ -60,6 +60,8 @@ class ExecutorContext:
 
     Attributes:
         inputs: resolved artifacts by input key; an optional input not given is an empty tuple.
+        declared_inputs: input keys that the author gave channels for, resolved or not: tells an
+            input that was never asked for from one that was and found nothing.
         outputs: one artifact by output key, its `uri` an existing empty directory.
         parameters: values by name, of the types that the component declares.
         resolved: what the component's driver found; empty where it has none.
@@ -78,6 +80,7 @@ class ExecutorContext:
     tmp_dir: str
     beam: Beam
     reporter: Reporter
+    declared_inputs: frozenset[str] = frozenset()
     row_counts: list[RowCount] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
