@@ -7,13 +7,13 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from prodml.dsl import building
 from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.locations import author_location
 from prodml.dsl.parameters import JsonValue, encode
-from prodml.dsl.signature import REQUIRED, Role, Signature, read_signature
+from prodml.dsl.signature import REQUIRED, Signature, read_signature
 from prodml.errors import DefinitionError
 
 
@@ -56,13 +56,11 @@ class Component:
         DefinitionError: an argument is unknown, missing or of the wrong type; names the line.
     """
 
-    signature: ClassVar[Signature]
+    signature: Signature
     execution_type: ClassVar[str] = ""
     """Name of the ML Metadata execution type; `module.Class` where it is not set."""
-    executor: ClassVar[str] = ""
-    """Where `execute` is; by convention `executor.py` beside the class. Functions set it."""
-    is_resolver: ClassVar[bool] = False
-    """True for nodes that only find artifacts: the coordinator runs them itself."""
+    kind: ClassVar[Literal["executor", "resolver", "importer"]] = "executor"
+    """Resolvers and importers only find artifacts: the coordinator runs them itself."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -83,11 +81,13 @@ class Component:
         self.inputs: dict[str, tuple[Channel, ...]] = {}
         self.parameters: dict[str, JsonValue] = {}
         self._bind(arguments)
-        channels = {
-            name: OutputChannel(declared.type, self, name)
-            for name, declared in self.signature.outputs.items()
-        }
-        self.outputs = Outputs(type(self).__name__, channels)
+        self.outputs = Outputs(
+            type(self).__name__,
+            {
+                name: OutputChannel(declared.type, self, name)
+                for name, declared in self.signature.outputs.items()
+            },
+        )
         building.register(self)
 
     def with_id(self, id: str) -> Self:
@@ -181,7 +181,6 @@ def component(function: Callable[..., None]) -> type[Component]:
         {
             "__doc__": function.__doc__,
             "__module__": function.__module__,
-            "executor": f"{location.file}:{function.__qualname__}",
             "function": staticmethod(function),
         },
     )
@@ -212,6 +211,3 @@ def _python_signature(signature: Signature) -> inspect.Signature:
         ),
     ]
     return inspect.Signature(arguments)
-
-
-__all__ = ["Component", "Outputs", "Role", "component", "suggest"]

@@ -1,0 +1,1 @@
+"""Brings what others made into the store."""

@@ -1,0 +1,1 @@
+"""Finds artifacts of earlier runs."""

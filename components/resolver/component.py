@@ -1,0 +1,80 @@
+"""Declaration of the Resolver."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from prodml.dsl.channel import Channel
+from prodml.dsl.component import Component
+from prodml.dsl.locations import author_location
+from prodml.dsl.parameters import JsonValue
+from prodml.dsl.resolution import ResolverStrategy
+from prodml.dsl.signature import (
+    InputDeclaration,
+    OutputDeclaration,
+    Parameter,
+    ParameterDeclaration,
+    Signature,
+)
+from prodml.errors import DefinitionError
+
+
+class Resolver(Component):
+    """Finds artifacts of earlier runs of this pipeline; its outputs carry the channels' keys.
+
+        Resolver(
+            strategy_class=LatestBlessedModelStrategy,
+            model=Channel(type=Model),
+            model_blessing=Channel(type=ModelBlessing),
+        ).with_id("latest_blessed_model")
+
+    Args:
+        strategy_class: how to choose, such as LatestArtifactStrategy.
+        config: arguments of the strategy.
+        channels: what to look for, by key.
+    """
+
+    kind = "resolver"
+    execution_type = "tfx.dsl.components.common.resolver.Resolver"
+
+    strategy_class: Parameter[str]
+    config: Parameter[dict[str, JsonValue]] = {}  # noqa: RUF012 (an annotation, never changed)
+
+    def __init__(
+        self,
+        strategy_class: type[ResolverStrategy],
+        config: Mapping[str, JsonValue] | None = None,
+        **channels: Channel,
+    ) -> None:
+        for key, channel in channels.items():
+            if not isinstance(channel, Channel):
+                raise DefinitionError(
+                    f"Resolver channel {key!r} takes Channel(type=...), got {channel!r}",
+                    str(author_location()),
+                )
+        self.signature = Signature(
+            inputs={
+                key: InputDeclaration(key, channel.type, is_optional=True)
+                for key, channel in channels.items()
+            },
+            outputs={
+                key: OutputDeclaration(key, channel.type) for key, channel in channels.items()
+            },
+            parameters={
+                "strategy_class": ParameterDeclaration("strategy_class", str, ""),
+                "config": ParameterDeclaration("config", dict[str, Any], {}),
+            },
+        )
+        arguments: dict[str, Any] = dict(channels)
+        super().__init__(
+            strategy_class=_reference(strategy_class), config=dict(config or {}), **arguments
+        )
+
+
+def _reference(cls: type) -> str:
+    """`module:Class`, or `file:Class` for a class in the author's own script."""
+    if "." in cls.__module__:
+        return f"{cls.__module__}:{cls.__name__}"
+    return f"{inspect.getfile(cls)}:{cls.__name__}"

@@ -1,0 +1,46 @@
+"""The strategies that ship with prodml; the names are TFX's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+
+from prodml.artifacts import Artifact
+from prodml.dsl.resolution import Candidates
+
+
+class LatestArtifactStrategy:
+    """The newest artifact of each channel.
+
+    Args:
+        desired_num_of_artifacts: how many of each, newest first.
+    """
+
+    def __init__(self, desired_num_of_artifacts: int = 1) -> None:
+        self._number = desired_num_of_artifacts
+
+    def resolve(self, keys: list[str], candidates: Candidates) -> Mapping[str, list[Artifact]]:
+        return {key: list(islice(candidates.newest(key), self._number)) for key in keys}
+
+
+class LatestBlessedModelStrategy:
+    """The model that was blessed last, or the one that `prodml baseline set` chose.
+
+    Takes one channel of Model and one of ModelBlessing, and gives one of each, or none where no
+    model was blessed yet.
+    """
+
+    def resolve(self, keys: list[str], candidates: Candidates) -> Mapping[str, list[Artifact]]:
+        model_key = next(key for key in keys if candidates.type_name(key) == "Model")
+        blessing_key = next(key for key in keys if key != model_key)
+        pinned = candidates.pinned_model()
+        for blessing in candidates.newest(blessing_key):
+            model_id = int(blessing.custom_properties.get("current_model_id", 0))
+            if pinned is not None and model_id != pinned:
+                continue
+            if blessing.custom_properties.get("blessed") != 1 and pinned is None:
+                continue
+            model = candidates.by_id(model_key, model_id)
+            if model is not None:
+                return {model_key: [model], blessing_key: [blessing]}
+        return {key: [] for key in keys}

@@ -1,0 +1,87 @@
+"""Compiles a built pipeline into its spec."""
+
+from __future__ import annotations
+
+import inspect
+import os
+
+from prodml.compiler import graph
+from prodml.compiler.spec import (
+    ChannelSpec,
+    InputSpec,
+    NodeKind,
+    NodeSpec,
+    OutputSpec,
+    ParameterSpec,
+    PipelineSpec,
+)
+from prodml.dsl.channel import Channel, OutputChannel
+from prodml.dsl.component import Component
+from prodml.dsl.locations import SourceLocation
+from prodml.dsl.parameters import watched
+from prodml.dsl.pipeline import Pipeline
+
+
+def compile_pipeline(pipeline: Pipeline) -> PipelineSpec:
+    """The immutable form of a pipeline.
+
+    Raises:
+        DefinitionError: a graph rule is broken; names the author's line.
+    """
+    graph.check(pipeline)
+    root = os.path.dirname(os.path.abspath(pipeline.location.file))
+    components = {component.id: component for component in pipeline.components}
+    order = graph.topological_order({id: graph.upstream_ids(c) for id, c in components.items()})
+    return PipelineSpec(
+        name=pipeline.name,
+        parameters=tuple(
+            ParameterSpec(name, value, None) for name, value in sorted(pipeline.parameters.items())
+        ),
+        nodes=tuple(_node(components[id], root) for id in order),
+        location=_relative(pipeline.location, root),
+    )
+
+
+def _node(component: Component, root: str) -> NodeSpec:
+    signature = component.signature
+    cls = type(component)
+    return NodeSpec(
+        id=component.id,
+        kind=NodeKind(component.kind),
+        component=_reference(cls),
+        execution_type=cls.execution_type or f"{cls.__module__}.{cls.__name__}",
+        inputs=tuple(
+            InputSpec(name, declared.type.type_name, declared.is_optional, channels)
+            for name, declared in sorted(signature.inputs.items())
+            for channels in [tuple(map(_channel, component.inputs.get(name, ())))]
+        ),
+        outputs=tuple(
+            OutputSpec(name, channel.type.type_name)
+            for name, channel in sorted(component.outputs.items())
+        ),
+        parameters=tuple(
+            ParameterSpec(name, component.parameters[name], watched(declared.type))
+            for name, declared in sorted(signature.parameters.items())
+        ),
+        upstream=graph.upstream_ids(component),
+        is_cached=component.is_cached,
+        location=_relative(component.location, root),
+    )
+
+
+def _channel(channel: Channel) -> ChannelSpec:
+    if isinstance(channel, OutputChannel):
+        return ChannelSpec(channel.type.type_name, channel.producer.id, channel.output_key)
+    return ChannelSpec(channel.type.type_name, None, channel.output_key)
+
+
+def _reference(cls: type[Component]) -> str:
+    """By module name where the class lies in a package, else by file, as in a user's script."""
+    if "." in cls.__module__:
+        return f"{cls.__module__}:{cls.__name__}"
+    function = getattr(cls, "function", None)
+    return f"{inspect.getfile(function or cls)}:{cls.__name__}"
+
+
+def _relative(location: SourceLocation, root: str) -> str:
+    return f"{os.path.relpath(os.path.abspath(location.file), root)}:{location.line}"

@@ -1,0 +1,158 @@
+"""Graph rules: what every pipeline must satisfy, one function and one message each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from prodml.dsl.channel import Channel, OutputChannel
+from prodml.dsl.component import Component
+from prodml.dsl.pipeline import Pipeline
+from prodml.errors import DefinitionError
+
+
+def has_nodes(pipeline: Pipeline) -> None:
+    """A pipeline without components is a mistake."""
+    if not pipeline.components:
+        raise DefinitionError(
+            f"pipeline {pipeline.name!r} has no components; make them inside its function",
+            str(pipeline.location),
+        )
+
+
+def ids_are_safe(pipeline: Pipeline) -> None:
+    """Node ids become directory names."""
+    for component in pipeline.components:
+        name = component.id
+        if not name or not all(c.isascii() and (c.isalnum() or c in "_-") for c in name):
+            raise DefinitionError(
+                f"node id {name!r}: use letters, digits, '_' and '-'", str(component.location)
+            )
+
+
+def ids_are_unique(pipeline: Pipeline) -> None:
+    """Two nodes with one id cannot be told apart."""
+    seen: dict[str, Component] = {}
+    for component in pipeline.components:
+        other = seen.setdefault(component.id, component)
+        if other is not component:
+            raise DefinitionError(
+                f"node id {component.id!r} is taken by {other.location}; "
+                f"give one of them another with .with_id(...)",
+                str(component.location),
+            )
+
+
+def producers_are_inside(pipeline: Pipeline) -> None:
+    """A channel's producer must belong to the same pipeline."""
+    inside = {id(component) for component in pipeline.components}
+    for component in pipeline.components:
+        for name, channels in component.inputs.items():
+            for channel in channels:
+                if isinstance(channel, OutputChannel) and id(channel.producer) not in inside:
+                    raise DefinitionError(
+                        f"input {name!r} of {component.id!r} comes from {channel.producer.id!r} "
+                        f"({channel.producer.location}), which is not part of pipeline "
+                        f"{pipeline.name!r}",
+                        str(component.location),
+                    )
+        for upstream in component.upstream:
+            if id(upstream) not in inside:
+                raise DefinitionError(
+                    f"{component.id!r} runs after {upstream.id!r} ({upstream.location}), which "
+                    f"is not part of pipeline {pipeline.name!r}",
+                    str(component.location),
+                )
+
+
+def only_resolvers_search_the_store(pipeline: Pipeline) -> None:
+    """`Channel(type=...)` stands for what is in the store; finding it is a Resolver's work."""
+    for component in pipeline.components:
+        for name, channels in component.inputs.items():
+            if component.kind != "resolver" and any(type(c) is Channel for c in channels):
+                raise DefinitionError(
+                    f"input {name!r} of {component.id!r} is a Channel without a producer; "
+                    f"pass another component's outputs[...], or put a Resolver between",
+                    str(component.location),
+                )
+
+
+def has_no_cycle(pipeline: Pipeline) -> None:
+    """A cycle is printed as `a -> b -> a`."""
+    cycle = find_cycle({c.id: upstream_ids(c) for c in pipeline.components})
+    if cycle:
+        first = next(c for c in pipeline.components if c.id == cycle[0])
+        raise DefinitionError(f"the nodes form a cycle: {' -> '.join(cycle)}", str(first.location))
+
+
+RULES = (
+    has_nodes,
+    ids_are_safe,
+    ids_are_unique,
+    producers_are_inside,
+    only_resolvers_search_the_store,
+    has_no_cycle,
+)
+
+
+def check(pipeline: Pipeline) -> None:
+    """Applies every rule.
+
+    Raises:
+        DefinitionError: the first rule that is broken, with the author's line.
+    """
+    for rule in RULES:
+        rule(pipeline)
+
+
+def upstream_ids(component: Component) -> tuple[str, ...]:
+    """Ids of the nodes that must end before this one, sorted."""
+    producers = {
+        channel.producer.id
+        for channels in component.inputs.values()
+        for channel in channels
+        if isinstance(channel, OutputChannel)
+    }
+    return tuple(sorted(producers | {c.id for c in component.upstream}))
+
+
+def topological_order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
+    """Node ids so that each comes after its upstream, else in the order given.
+
+    Args:
+        upstream: ids that must come before each id; without a cycle.
+    """
+    ordered: dict[str, None] = {}
+    for start in upstream:
+        stack: list[tuple[str, Iterable[str]]] = [(start, iter(upstream[start]))]
+        while stack:
+            node, remaining = stack[-1]
+            following = next((n for n in remaining if n not in ordered), None)
+            if following is None:
+                ordered[node] = None
+                stack.pop()
+            else:
+                stack.append((following, iter(upstream[following])))
+    return list(ordered)
+
+
+def find_cycle(upstream: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """One cycle in the direction of the data, as `[a, b, a]`, or None."""
+    done: set[str] = set()
+    for start in upstream:
+        path: list[str] = []
+        stack = [(start, iter(upstream[start]))]
+        path.append(start)
+        while stack:
+            node, remaining = stack[-1]
+            following = next((n for n in remaining if n not in done), None)
+            if following is None:
+                done.add(node)
+                path.pop()
+                stack.pop()
+            elif following in path:
+                members = path[path.index(following) :]
+                return [following, *reversed(members)]
+            else:
+                path.append(following)
+                stack.append((following, iter(upstream[following])))
+    return None

@@ -1,0 +1,156 @@
+"""PipelineSpec: the compiled, immutable form of a pipeline, and its JSON.
+
+Everything after the compiler sees these records and no object of the DSL.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from prodml.errors import RequestError
+
+SPEC_VERSION = 1
+
+
+class NodeKind(StrEnum):
+    """Who does a node's work."""
+
+    EXECUTOR = "executor"
+    RESOLVER = "resolver"
+    IMPORTER = "importer"
+
+
+@dataclass(frozen=True)
+class ChannelSpec:
+    """Where an input's artifacts come from.
+
+    Attributes:
+        type: artifact type name.
+        producer: id of the node that makes them; None for artifacts found in the store.
+        output: the producer's output key; None for any.
+    """
+
+    type: str
+    producer: str | None
+    output: str | None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    name: str
+    type: str
+    is_optional: bool
+    channels: tuple[ChannelSpec, ...]
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """A parameter's value as JSON; `watched` is "file" or "module" where it is such a path."""
+
+    name: str
+    value: Any
+    watched: str | None
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A component inside a pipeline.
+
+    Attributes:
+        component: `module:Class` or `path/to/file.py:Class`; its executor is found from it.
+        execution_type: name of the ML Metadata execution type.
+        upstream: ids of all nodes that must end before this one, sorted.
+        is_cached: whether the cache may be asked.
+        location: `file:line` of the author's code.
+    """
+
+    id: str
+    kind: NodeKind
+    component: str
+    execution_type: str
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    parameters: tuple[ParameterSpec, ...]
+    upstream: tuple[str, ...]
+    is_cached: bool
+    location: str
+
+    def parameter(self, name: str) -> Any:
+        """The JSON value of one parameter."""
+        return next(p.value for p in self.parameters if p.name == name)
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """A pipeline: nodes in topological order, and the parameters it was built with."""
+
+    name: str
+    parameters: tuple[ParameterSpec, ...]
+    nodes: tuple[NodeSpec, ...]
+    location: str
+
+    def node(self, node_id: str) -> NodeSpec:
+        """A node by id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for node in self.nodes:
+            if node.id == node_id:
+                return node
+        raise KeyError(node_id)
+
+
+def to_json(spec: PipelineSpec) -> str:
+    """The spec as JSON text, byte-identical for equal specs; ends with a newline."""
+    document = {"spec_version": SPEC_VERSION, **asdict(spec)}
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> PipelineSpec:
+    """The spec that `to_json` wrote.
+
+    Raises:
+        RequestError: the text is not such a spec.
+    """
+    try:
+        document = json.loads(text)
+        version = document.get("spec_version")
+        if version != SPEC_VERSION:
+            raise RequestError(
+                f"pipeline spec has version {version!r}, this prodml reads {SPEC_VERSION}; "
+                f"compile the pipeline again"
+            )
+        return PipelineSpec(
+            name=document["name"],
+            parameters=tuple(ParameterSpec(**p) for p in document["parameters"]),
+            nodes=tuple(_node(n) for n in document["nodes"]),
+            location=document["location"],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RequestError(f"not a pipeline spec: {type(error).__name__}: {error}") from error
+
+
+def _node(document: dict[str, Any]) -> NodeSpec:
+    return NodeSpec(
+        **{
+            **document,
+            "kind": NodeKind(document["kind"]),
+            "inputs": tuple(
+                InputSpec(**{**i, "channels": tuple(ChannelSpec(**c) for c in i["channels"])})
+                for i in document["inputs"]
+            ),
+            "outputs": tuple(OutputSpec(**o) for o in document["outputs"]),
+            "parameters": tuple(ParameterSpec(**p) for p in document["parameters"]),
+            "upstream": tuple(document["upstream"]),
+        }
+    )
