@@ -1,0 +1,36 @@
+"""Copies of a directory that survive a crash once they are complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+
+def copy_synced(source: str, target: str) -> None:
+    """Copies a directory with all below it, and syncs every file and directory.
+
+    Unlike `shutil.copytree`, the first OSError is raised as it is, with its errno: copytree goes
+    on when the disk is full and then raises one error that only has texts.
+
+    Args:
+        source: directory to copy; links in it are followed.
+        target: where to; may exist.
+    """
+    os.makedirs(target, exist_ok=True)
+    for entry in os.scandir(source):
+        copied = os.path.join(target, entry.name)
+        if entry.is_dir():
+            copy_synced(entry.path, copied)
+        else:
+            shutil.copyfile(entry.path, copied)
+            sync(copied)
+    sync(target)
+
+
+def sync(path: str) -> None:
+    """Returns when a file, or a directory's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

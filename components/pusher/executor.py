@@ -1,0 +1,68 @@
+"""Executor of Pusher."""
+
+from __future__ import annotations
+
+import os
+
+from prodml.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from prodml.components.pusher.copying import copy_synced
+from prodml.components.pusher.versions import push_version
+from prodml.dsl.executor import ExecutorContext
+from prodml.errors import ModelContractError, StorageError, storage_error
+
+
+def execute(context: ExecutorContext) -> None:
+    pushed = context.output("pushed_model", PushedModel)
+    refusal = _refusal(context)
+    if refusal is not None:
+        pushed.custom_properties.update(pushed=0, reason=refusal)
+        context.note(f"not pushed: {refusal}")
+        return
+    model = context.input("model", Model)
+    source = _saved_model(model)
+    base = os.path.abspath(context.parameters["push_destination"].filesystem.base_directory)
+    try:
+        # The artifact's own copy first: the rename that a server sees is the last thing done.
+        copy_synced(source, pushed.uri)
+        version = push_version(source, base)
+    except OSError as error:
+        if (refused := storage_error(error)) is not None:
+            raise StorageError(f"nothing was pushed to {base}: {refused}") from error
+        raise
+    destination = os.path.join(base, str(version))
+    pushed.custom_properties.update(
+        pushed=1,
+        pushed_destination=destination,
+        pushed_version=str(version),
+        pushed_model=model.uri,
+        pushed_model_id=model.id,
+    )
+    context.note(f"pushed version {version} to {destination}")
+
+
+def _refusal(context: ExecutorContext) -> str | None:
+    """Why the model must not be pushed; None where it may."""
+    judges: tuple[tuple[str, type[ModelBlessing | InfraBlessing], str], ...] = (
+        ("model_blessing", ModelBlessing, "Evaluator"),
+        ("infra_blessing", InfraBlessing, "InfraValidator"),
+    )
+    for key, kind, judge in judges:
+        if key not in context.declared_inputs:
+            continue
+        if not context.inputs.get(key):
+            return f"the declared {key} is absent: no verdict, no push"
+        blessing = context.input(key, kind)
+        if not blessing.is_blessed:
+            reason = blessing.custom_properties.get("reason")
+            return f"the model was not blessed by {judge}{f': {reason}' if reason else ''}"
+    return None
+
+
+def _saved_model(model: Model) -> str:
+    source = model.serving_model_dir
+    if not os.path.isfile(os.path.join(source, "saved_model.pb")):
+        raise ModelContractError(
+            f"expected a SavedModel in {source}, got none: saved_model.pb is missing; "
+            f"the model's artifact was changed or deleted, train it again"
+        )
+    return source

@@ -1,0 +1,106 @@
+"""Versions of a pushed model only ever go up, and appear whole."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prodml.components.pusher.versions import push_version, versions
+
+_PUSH_TWENTY = """
+import sys
+from prodml.components.pusher.versions import push_version
+print(*(push_version(sys.argv[1], sys.argv[2]) for _ in range(20)))
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    directory = tmp_path / "model"
+    (directory / "variables").mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(b"graph")
+    (directory / "variables" / "variables.index").write_bytes(b"index")
+    return str(directory)
+
+
+def test_the_version_is_the_unix_time(model: str, tmp_path: Path) -> None:
+    before = int(time.time())
+    assert before <= push_version(model, str(tmp_path / "base")) <= int(time.time())
+
+
+def test_pushes_within_one_second_get_rising_versions(model: str, tmp_path: Path) -> None:
+    pushed = [push_version(model, str(tmp_path / "base")) for _ in range(5)]
+    assert pushed == sorted(set(pushed))
+    assert versions(str(tmp_path / "base")) == pushed
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    offsets=st.lists(st.integers(-(10**6), 10**6), max_size=5),
+    others=st.lists(st.sampled_from([".lock", "README", "v7", "12a", "-3", "²"]), max_size=3),
+    pushes=st.integers(1, 4),
+)
+def test_every_version_is_greater_than_all_before_it(
+    offsets: list[int], others: list[str], pushes: int
+) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        source, base = Path(root, "model"), Path(root, "base")
+        source.mkdir()
+        (source / "saved_model.pb").write_bytes(b"graph")
+        now = int(time.time())
+        for name in [*(str(now + offset) for offset in offsets), *others]:
+            (base / name).mkdir(parents=True, exist_ok=True)
+        highest = max((now + offset for offset in offsets), default=0)
+        for _ in range(pushes):
+            version = push_version(str(source), str(base))
+            assert version > highest
+            highest = version
+
+
+def test_two_processes_pushing_at_once_never_share_a_version(model: str, tmp_path: Path) -> None:
+    base = str(tmp_path / "base")
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", _PUSH_TWENTY, model, base], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    pushed = [[int(version) for version in (p.communicate()[0]).split()] for p in running]
+    assert all(own == sorted(own) and len(own) == 20 for own in pushed)
+    assert len({version for own in pushed for version in own}) == 40
+    assert all(
+        _files(Path(base, str(version))) == _files(Path(model)) for version in versions(base)
+    )
+
+
+def test_a_full_disk_leaves_no_version(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "base"
+
+    def full(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        push_version(model, str(base))
+    assert list(base.iterdir()) == []
+
+
+def test_what_a_dead_pusher_left_does_not_matter(model: str, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    (base / ".staging-dead" / "variables").mkdir(parents=True)
+    version = push_version(model, str(base))
+    assert versions(str(base)) == [version]
+
+
+def _files(root: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
