@@ -5,4 +5,6 @@ from prodml.dsl.component import Component, component
 from prodml.dsl.pipeline import pipeline
 from prodml.dsl.signature import Input, Output, Parameter
 
+__version__ = "0.1.0"
+
 __all__ = ["Channel", "Component", "Input", "Output", "Parameter", "component", "pipeline"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 
 from prodml.compiler import graph
@@ -20,6 +19,7 @@ from prodml.dsl.component import Component
 from prodml.dsl.locations import SourceLocation
 from prodml.dsl.parameters import watched
 from prodml.dsl.pipeline import Pipeline
+from prodml.dsl.references import reference
 
 
 def compile_pipeline(pipeline: Pipeline) -> PipelineSpec:
@@ -48,7 +48,7 @@ def _node(component: Component, root: str) -> NodeSpec:
     return NodeSpec(
         id=component.id,
         kind=NodeKind(component.kind),
-        component=_reference(cls),
+        component=reference(cls),
         execution_type=cls.execution_type or f"{cls.__module__}.{cls.__name__}",
         inputs=tuple(
             InputSpec(name, declared.type.type_name, declared.is_optional, channels)
@@ -73,14 +73,6 @@ def _channel(channel: Channel) -> ChannelSpec:
     if isinstance(channel, OutputChannel):
         return ChannelSpec(channel.type.type_name, channel.producer.id, channel.output_key)
     return ChannelSpec(channel.type.type_name, None, channel.output_key)
-
-
-def _reference(cls: type[Component]) -> str:
-    """By module name where the class lies in a package, else by file, as in a user's script."""
-    if "." in cls.__module__:
-        return f"{cls.__module__}:{cls.__name__}"
-    function = getattr(cls, "function", None)
-    return f"{inspect.getfile(function or cls)}:{cls.__name__}"
 
 
 def _relative(location: SourceLocation, root: str) -> str:

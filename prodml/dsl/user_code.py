@@ -31,7 +31,7 @@ def load_module(path: str) -> ModuleType:
     _forget_local_modules(file.parent)
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
-    name = f"prodml_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    name = module_name(path)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserCodeError(f"module file {path} is not a Python file; its name must end in .py")
@@ -44,6 +44,12 @@ def load_module(path: str) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def module_name(path: str) -> str:
+    """The name under which `load_module` puts a file into `sys.modules`."""
+    file = Path(path).resolve()
+    return f"prodml_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def load_function(path: str, name: str) -> Callable[..., Any]:

@@ -1,0 +1,113 @@
+"""Between ML Metadata's messages and our records; names of contexts are TFX 1.16's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from prodml.artifacts import PropertyValue
+from prodml.metadata.records import (
+    ArtifactRecord,
+    ExecutionRecord,
+    Link,
+    RunRecord,
+    RunState,
+    State,
+)
+
+PIPELINE = "pipeline"
+"""Context type; named by the pipeline."""
+PIPELINE_RUN = "pipeline_run"
+"""Context type; named by the run id."""
+NODE = "node"
+"""Context type; named `pipeline.node`."""
+EXECUTION_CACHE = "execution_cache"
+"""Context type; named by the fingerprint."""
+BASELINE = "prodml.Baseline"
+"""Execution type that records `prodml baseline set|reset`."""
+
+_STATES = {
+    mlmd.Execution.UNKNOWN: State.RUNNING,
+    mlmd.Execution.NEW: State.RUNNING,
+    mlmd.Execution.RUNNING: State.RUNNING,
+    mlmd.Execution.COMPLETE: State.COMPLETE,
+    mlmd.Execution.CACHED: State.CACHED,
+    mlmd.Execution.FAILED: State.FAILED,
+    mlmd.Execution.CANCELED: State.CANCELED,
+}
+
+
+def artifact_record(artifact: Any) -> ArtifactRecord:
+    return ArtifactRecord(
+        id=artifact.id,
+        type_name=artifact.type,
+        name=artifact.name,
+        uri=artifact.uri,
+        state=mlmd.Artifact.State.Name(artifact.state),
+        created=artifact.create_time_since_epoch,
+        properties=get_values(artifact.properties),
+        custom_properties=get_values(artifact.custom_properties),
+    )
+
+
+def execution_record(execution: Any) -> ExecutionRecord:
+    return ExecutionRecord(
+        id=execution.id,
+        type_name=execution.type,
+        name=execution.name,
+        state=_STATES[execution.last_known_state],
+        created=execution.create_time_since_epoch,
+        updated=execution.last_update_time_since_epoch,
+        properties=get_values(execution.custom_properties),
+    )
+
+
+def run_record(context: Any) -> RunRecord:
+    values = get_values(context.custom_properties)
+    return RunRecord(
+        id=context.id,
+        run_id=context.name,
+        pipeline=str(values.get("pipeline", "")),
+        state=RunState(str(values.get("state", RunState.RUNNING))),
+        started=int(values.get("started", context.create_time_since_epoch)),
+        ended=int(values.get("ended", 0)),
+        parameters=str(values.get("parameters", "{}")),
+        message=str(values.get("message", "")),
+    )
+
+
+def link(event: Any) -> Link:
+    steps = event.path.steps
+    return Link(
+        execution_id=event.execution_id,
+        artifact_id=event.artifact_id,
+        key=steps[0].key if steps else "",
+        index=steps[1].index if len(steps) > 1 else 0,
+        is_output=event.type in (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT),
+    )
+
+
+def event(key: str, index: int, kind: int) -> Any:
+    """An event with TFX's path: the key, then the index."""
+    made = mlmd.Event(type=kind)
+    made.path.steps.add().key = key
+    made.path.steps.add().index = index
+    return made
+
+
+def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:
+    """Writes plain values into an ML Metadata property map."""
+    for key, value in values.items():
+        if isinstance(value, bool | int):
+            target[key].int_value = int(value)
+        elif isinstance(value, float):
+            target[key].double_value = value
+        else:
+            target[key].string_value = value
+
+
+def get_values(source: Any) -> dict[str, PropertyValue]:
+    """Plain values of an ML Metadata property map."""
+    return {key: getattr(value, value.WhichOneof("value")) for key, value in source.items()}

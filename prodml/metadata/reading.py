@@ -1,0 +1,180 @@
+"""Reads of runs, executions, artifacts and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ml_metadata import ListOptions, OrderByField
+
+from prodml.errors import NotFoundError
+from prodml.metadata.messages import (
+    BASELINE,
+    EXECUTION_CACHE,
+    NODE,
+    PIPELINE,
+    PIPELINE_RUN,
+    artifact_record,
+    execution_record,
+    get_values,
+    link,
+    run_record,
+)
+from prodml.metadata.records import ArtifactRecord, ExecutionRecord, Link, RunRecord, State
+from prodml.metadata.store import Store, translated
+
+_PAGE = 20
+
+
+class LineageReader:
+    """Everything prodml asks of ML Metadata.
+
+    Args:
+        store: an open store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def run(self, run_id: str) -> RunRecord:
+        """A run by id.
+
+        Raises:
+            NotFoundError: the store has no such run.
+        """
+        with translated(f"cannot read run {run_id}"):
+            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE_RUN, run_id)
+        if context is None:
+            raise NotFoundError(f"there is no run {run_id!r}; `prodml runs` lists them")
+        return run_record(context)
+
+    def runs(self, limit: int, pipeline: str | None = None) -> list[RunRecord]:
+        """The newest runs, newest first."""
+        where = f"type = '{PIPELINE_RUN}'"
+        if pipeline is not None:
+            where += f" AND custom_properties.pipeline.string_value = {_quoted(pipeline)}"
+        with translated("cannot list the runs"):
+            contexts = self._store.mlmd.get_contexts(_newest(limit, where))
+        return [run_record(context) for context in contexts]
+
+    def executions_of_run(self, run_id: str) -> list[ExecutionRecord]:
+        """The executions of a run, oldest first."""
+        with translated(f"cannot read run {run_id}"):
+            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE_RUN, run_id)
+            if context is None:
+                return []
+            found = self._store.mlmd.get_executions_by_context(context.id)
+        return sorted((execution_record(e) for e in found), key=lambda r: r.id)
+
+    def executions(self, ids: Iterable[int]) -> list[ExecutionRecord]:
+        """Executions by id."""
+        with translated("cannot read executions"):
+            found = self._store.mlmd.get_executions_by_id(list(ids))
+        return [execution_record(e) for e in found]
+
+    def cached_executions(self, fingerprint: str) -> list[ExecutionRecord]:
+        """Complete executions with this fingerprint, newest first. One indexed query and one
+        that is asked only on a hit."""
+        with translated("cannot look up the cache"):
+            context = self._store.mlmd.get_context_by_type_and_name(EXECUTION_CACHE, fingerprint)
+            if context is None:
+                return []
+            found = self._store.mlmd.get_executions_by_context(context.id)
+        records = [execution_record(e) for e in found]
+        complete = [r for r in records if r.state is State.COMPLETE]
+        return sorted(complete, key=lambda r: r.id, reverse=True)
+
+    def last_completed(self, pipeline: str, node_id: str) -> ExecutionRecord | None:
+        """The newest complete or cached execution of a node, or None."""
+        with translated(f"cannot read the history of {node_id}"):
+            context = self._store.mlmd.get_context_by_type_and_name(NODE, f"{pipeline}.{node_id}")
+            if context is None:
+                return None
+            found = self._store.mlmd.get_executions_by_context(context.id, _newest(_PAGE))
+        records = [execution_record(e) for e in found]
+        return next((r for r in records if r.state in (State.COMPLETE, State.CACHED)), None)
+
+    def artifacts(self, ids: Iterable[int]) -> list[ArtifactRecord]:
+        """Artifacts by id, in no particular order; unknown ids are left out."""
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            return []
+        with translated("cannot read artifacts"):
+            found = self._store.mlmd.get_artifacts_by_id(wanted)
+        return [artifact_record(a) for a in found]
+
+    def list_artifacts(self, limit: int, type_name: str | None = None) -> list[ArtifactRecord]:
+        """The newest artifacts, newest first; of one type where it is given."""
+        where = f"type = {_quoted(type_name)}" if type_name else None
+        with translated("cannot list the artifacts"):
+            found = self._store.mlmd.get_artifacts(_newest(limit, where))
+        return [artifact_record(a) for a in found]
+
+    def newest_artifacts(
+        self, pipeline: str, type_name: str, output_key: str | None = None
+    ) -> Iterator[ArtifactRecord]:
+        """Live artifacts of a type made by runs of one pipeline, newest first, read in pages."""
+        with translated("cannot read artifacts"):
+            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE, pipeline)
+        if context is None:
+            return
+        before = 0
+        while True:
+            where = f"type = {_quoted(type_name)} AND state = LIVE"
+            if before:
+                where += f" AND id < {before}"
+            with translated("cannot read artifacts"):
+                page = self._store.mlmd.get_artifacts_by_context(context.id, _newest(_PAGE, where))
+            for found in page:
+                record = artifact_record(found)
+                if output_key in (None, record.custom_properties.get("output_key")):
+                    yield record
+            if len(page) < _PAGE:
+                return
+            before = page[-1].id
+
+    def external_artifact(self, uri: str, type_name: str) -> ArtifactRecord | None:
+        """The newest live artifact of a type at a URI, or None."""
+        with translated("cannot read artifacts"):
+            found = self._store.mlmd.get_artifacts_by_uri(uri)
+        records = [artifact_record(a) for a in found]
+        live = [r for r in records if r.type_name == type_name and r.state == "LIVE"]
+        return max(live, key=lambda r: r.id, default=None)
+
+    def links_of_executions(self, ids: Iterable[int]) -> list[Link]:
+        """Events of executions."""
+        wanted = list(dict.fromkeys(ids))
+        with translated("cannot read events"):
+            found = self._store.mlmd.get_events_by_execution_ids(wanted) if wanted else []
+        return [link(e) for e in found]
+
+    def links_of_artifacts(self, ids: Iterable[int]) -> list[Link]:
+        """Events of artifacts."""
+        wanted = list(dict.fromkeys(ids))
+        with translated("cannot read events"):
+            found = self._store.mlmd.get_events_by_artifact_ids(wanted) if wanted else []
+        return [link(e) for e in found]
+
+    def pinned_model(self, pipeline: str) -> int | None:
+        """Id of the model that was set as the baseline last, or None after a reset."""
+        self._store.execution_type(BASELINE)
+        with translated("cannot read the baseline"):
+            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE, pipeline)
+            if context is None:
+                return None
+            found = self._store.mlmd.get_executions_by_context(
+                context.id, _newest(1, f"type = '{BASELINE}'")
+            )
+        if not found:
+            return None
+        values = get_values(found[0].custom_properties)
+        return int(values["model_id"]) if values["action"] == "set" else None
+
+
+def _newest(limit: int, where: str | None = None) -> Any:
+    return ListOptions(limit=limit, order_by=OrderByField.ID, is_asc=False, filter_query=where)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

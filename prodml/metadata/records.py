@@ -1,0 +1,84 @@
+"""What the store knows, as immutable records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prodml.artifacts import PropertyValue
+
+
+class State(StrEnum):
+    """State of an execution; the names are ML Metadata's."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    CACHED = "CACHED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class RunState(StrEnum):
+    """State of a run."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+@dataclass(frozen=True)
+class ArtifactRecord:
+    """An artifact; `state` is ML Metadata's, such as LIVE or DELETED; times are Unix ms."""
+
+    id: int
+    type_name: str
+    name: str
+    uri: str
+    state: str
+    created: int
+    properties: Mapping[str, PropertyValue]
+    custom_properties: Mapping[str, PropertyValue]
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """One attempt to run a node; times are Unix ms."""
+
+    id: int
+    type_name: str
+    name: str
+    state: State
+    created: int
+    updated: int
+    properties: Mapping[str, PropertyValue]
+
+    @property
+    def node_id(self) -> str:
+        return str(self.properties.get("node_id", ""))
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run of a pipeline; times are Unix ms, `ended` is 0 while it goes on."""
+
+    id: int
+    run_id: str
+    pipeline: str
+    state: RunState
+    started: int
+    ended: int
+    parameters: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """An event: an execution used or made an artifact under a key."""
+
+    execution_id: int
+    artifact_id: int
+    key: str
+    index: int
+    is_output: bool

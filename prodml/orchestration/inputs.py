@@ -1,0 +1,119 @@
+"""Resolves a node's inputs from its upstream's outputs, or from the store for a Resolver."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from prodml.artifacts import Artifact, artifact_type
+from prodml.compiler.spec import NodeSpec
+from prodml.dsl import references
+from prodml.errors import ResolutionError
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import ArtifactRecord
+from prodml.orchestration.manifest import describe
+
+Artifacts = Mapping[str, Sequence[Artifact]]
+"""Artifacts by input or output key."""
+
+
+def resolve_inputs(node: NodeSpec, produced: Mapping[str, Artifacts]) -> dict[str, list[Artifact]]:
+    """The artifacts of every input that the node was given a channel for.
+
+    Args:
+        node: the node.
+        produced: outputs by node id of every node upstream.
+
+    Raises:
+        ResolutionError: a required input has no artifact.
+    """
+    resolved: dict[str, list[Artifact]] = {}
+    for declared in node.inputs:
+        if not declared.channels:
+            continue
+        found = [
+            artifact
+            for channel in declared.channels
+            if channel.producer is not None
+            for artifact in produced[channel.producer].get(channel.output or "", ())
+        ]
+        if not found and not declared.is_optional:
+            sources = ", ".join(f"{c.producer}.{c.output}" for c in declared.channels)
+            raise ResolutionError(
+                f"input {declared.name!r} ({declared.type}) found no artifact: {sources} gave "
+                f"none ({node.location})"
+            )
+        resolved[declared.name] = found
+    return resolved
+
+
+def find_in_store(
+    reader: LineageReader, pipeline: str, node: NodeSpec
+) -> Mapping[str, list[Artifact]]:
+    """What a Resolver node gives."""
+    strategy_class = references.load(node.parameter("strategy_class"))
+    strategy = strategy_class(**node.parameter("config"))
+    candidates = StoreCandidates(reader, pipeline, node)
+    found: Mapping[str, list[Artifact]] = strategy.resolve(
+        [i.name for i in node.inputs], candidates
+    )
+    return found
+
+
+class StoreCandidates:
+    """Candidates of a resolver strategy: live artifacts of one pipeline."""
+
+    def __init__(self, reader: LineageReader, pipeline: str, node: NodeSpec) -> None:
+        self._reader = reader
+        self._pipeline = pipeline
+        self._channels = {declared.name: declared.channels[0] for declared in node.inputs}
+
+    def type_name(self, key: str) -> str:
+        return self._channels[key].type
+
+    def newest(self, key: str) -> Iterator[Artifact]:
+        channel = self._channels[key]
+        for record in self._reader.newest_artifacts(self._pipeline, channel.type, channel.output):
+            if os.path.isdir(record.uri):
+                yield to_artifact(record)
+
+    def by_id(self, key: str, artifact_id: int) -> Artifact | None:
+        for record in self._reader.artifacts([artifact_id]):
+            if record.type_name == self.type_name(key) and record.state == "LIVE":
+                return to_artifact(record) if os.path.isdir(record.uri) else None
+        return None
+
+    def pinned_model(self) -> int | None:
+        return self._reader.pinned_model(self._pipeline)
+
+
+def imported_artifact(node: NodeSpec) -> Artifact:
+    """What an Importer node stands for, with a digest of its content.
+
+    Raises:
+        ResolutionError: the directory does not exist.
+    """
+    uri = str(node.parameter("source_uri"))
+    if not os.path.isdir(uri):
+        raise ResolutionError(f"source_uri {uri!r} is not a directory ({node.location})")
+    return artifact_type(node.outputs[0].type)(
+        uri=uri,
+        final_uri=uri,
+        properties=dict(node.parameter("properties")),
+        custom_properties={
+            **node.parameter("custom_properties"),
+            "digest": describe(uri).digest,
+            "is_external": 1,
+        },
+    )
+
+
+def to_artifact(record: ArtifactRecord) -> Artifact:
+    """A recorded artifact as an executor sees it."""
+    return artifact_type(record.type_name)(
+        uri=record.uri,
+        id=record.id,
+        properties=dict(record.properties),
+        custom_properties=dict(record.custom_properties),
+        final_uri=record.uri,
+    )

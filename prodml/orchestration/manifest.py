@@ -1,0 +1,123 @@
+"""Manifests: what an artifact's directory held when it was published.
+
+`.prodml-manifest.json` in the directory lists every file with its size, modification time and
+BLAKE2b digest. The digest of the whole identifies the content wherever it lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+MANIFEST = ".prodml-manifest.json"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file: `path` relative to the directory, `size` in bytes, `modified` in ns since 1970."""
+
+    path: str
+    size: int
+    modified: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Entries sorted by path."""
+
+    files: tuple[FileEntry, ...]
+
+    @property
+    def digest(self) -> str:
+        """Identifies the content: paths and file contents, not times."""
+        whole = hashlib.blake2b(digest_size=20)
+        for entry in self.files:
+            whole.update(f"{entry.path}\0{entry.digest}\n".encode())
+        return whole.hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files)
+
+
+def describe(directory: str) -> Manifest:
+    """The manifest of a directory as it is now; reads every file."""
+    return Manifest(tuple(_entry(directory, path) for path in _paths(directory)))
+
+
+def seal(directory: str) -> Manifest:
+    """Writes the manifest into a directory, and all of it through to the disk."""
+    manifest = describe(directory)
+    for entry in manifest.files:
+        _sync(os.path.join(directory, entry.path))
+    path = os.path.join(directory, MANIFEST)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump([asdict(entry) for entry in manifest.files], file)
+        file.flush()
+        os.fsync(file.fileno())
+    for folder, _, _ in os.walk(directory):
+        _sync(folder)
+    return manifest
+
+
+def difference(directory: str) -> str | None:
+    """What changed in a directory since it was sealed, for a person, or None.
+
+    A file whose size and time are as recorded is taken as unchanged; one that was only touched
+    is read again.
+    """
+    try:
+        with open(os.path.join(directory, MANIFEST), encoding="utf-8") as file:
+            recorded = {item["path"]: FileEntry(**item) for item in json.load(file)}
+    except FileNotFoundError:
+        return f"{directory} is gone" if not os.path.isdir(directory) else "its manifest is gone"
+    except (ValueError, TypeError, KeyError):
+        return f"the manifest in {directory} is damaged"
+    present = set(_paths(directory))
+    for path, entry in recorded.items():
+        if path not in present:
+            return f"{os.path.join(directory, path)} was deleted"
+        status = os.stat(os.path.join(directory, path))
+        if (status.st_size, status.st_mtime_ns) == (entry.size, entry.modified):
+            continue
+        if _entry(directory, path).digest != entry.digest:
+            return f"{os.path.join(directory, path)} was changed"
+    added = sorted(present - recorded.keys())
+    return f"{os.path.join(directory, added[0])} was added" if added else None
+
+
+def file_digest(path: str) -> str:
+    """BLAKE2b of a file's content."""
+    with open(path, "rb") as file:
+        whole = hashlib.blake2b(digest_size=20)
+        while block := file.read(_BLOCK):
+            whole.update(block)
+    return whole.hexdigest()
+
+
+def _entry(directory: str, path: str) -> FileEntry:
+    full = os.path.join(directory, path)
+    status = os.stat(full)
+    return FileEntry(path, status.st_size, status.st_mtime_ns, file_digest(full))
+
+
+def _paths(directory: str) -> Iterator[str]:
+    found = []
+    for folder, _, names in os.walk(directory):
+        relative = os.path.relpath(folder, directory)
+        found += [os.path.normpath(os.path.join(relative, name)) for name in names]
+    return iter(sorted(path for path in found if path != MANIFEST))
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
