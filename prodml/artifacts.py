@@ -176,29 +176,13 @@ class InferenceResult(Artifact):
     type_name = "InferenceResult"
 
 
-ARTIFACT_TYPES: Mapping[str, type[Artifact]] = {
-    cls.type_name: cls
-    for cls in (
-        ExampleAnomalies,
-        ExampleStatistics,
-        Examples,
-        HyperParameters,
-        InferenceResult,
-        InfraBlessing,
-        Model,
-        ModelBlessing,
-        ModelEvaluation,
-        ModelRun,
-        PushedModel,
-        Schema,
-        TransformCache,
-        TransformGraph,
-    )
-}
-"""The standard types by name. A type a user makes is found through the channel that names it."""
-
-
 def artifact_type(type_name: str) -> type[Artifact]:
-    """The class for a type name; a bare Artifact subclass for a type only its author knows."""
-    known = ARTIFACT_TYPES.get(type_name)
-    return known or type(type_name, (Artifact,), {"type_name": type_name})
+    """The class for a type name; a bare Artifact subclass where no loaded module declares it."""
+    pending = [Artifact]
+    found = None
+    while pending:
+        cls = pending.pop()
+        pending += cls.__subclasses__()
+        if cls.type_name == type_name:
+            found = cls
+    return found or type(type_name, (Artifact,), {"type_name": type_name})

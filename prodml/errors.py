@@ -110,6 +110,8 @@ class RunFailedError(ProdmlError):
         super().__init__(f"run {run_id} failed in {len(causes)} node(s):\n{lines}")
         self.run_id = run_id
         self.causes = tuple(causes)
+        self.result: object = None
+        """The RunResult, where the run got as far as having one."""
 
 
 class MetadataError(ProdmlError):

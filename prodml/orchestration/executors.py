@@ -1,0 +1,70 @@
+"""Finds the code of a node: its executor, its driver, and its parameters as they were declared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prodml.compiler.spec import NodeSpec
+from prodml.dsl import references
+from prodml.dsl.executor import DriverResult, ExecutorContext
+from prodml.dsl.parameters import decode
+from prodml.dsl.user_code import user_code
+from prodml.errors import DefinitionError
+
+Execute = Callable[[ExecutorContext], None]
+
+
+def load_executor(node: NodeSpec) -> Execute:
+    """The function that does a node's work; imports the libraries it needs.
+
+    Raises:
+        DefinitionError: the component has no `executor.py` with `execute`.
+    """
+    component = references.load(node.component)
+    function = getattr(component, "function", None)
+    if function is not None:
+        return _calling(function, node)
+    module = references.neighbour(node.component, "executor")
+    execute: Execute | None = getattr(module, "execute", None)
+    if execute is None:
+        raise DefinitionError(
+            f"component {node.component} has no executor.py beside it with "
+            f"execute(context: ExecutorContext) -> None",
+            node.location,
+        )
+    return execute
+
+
+def drive(node: NodeSpec) -> DriverResult | None:
+    """What the component's driver finds in the outside world; None where it has no driver."""
+    module = references.neighbour(node.component, "driver")
+    if module is None or hasattr(references.load(node.component), "function"):
+        return None
+    result: DriverResult = module.resolve(parameters_of(node))
+    return result
+
+
+def parameters_of(node: NodeSpec) -> dict[str, Any]:
+    """A node's parameters, of the types that its component declares."""
+    declared = references.load(node.component).signature.parameters
+    return {
+        parameter.name: None
+        if parameter.value is None
+        else decode(declared[parameter.name].type, parameter.value)
+        for parameter in node.parameters
+    }
+
+
+def _calling(function: Callable[..., None], node: NodeSpec) -> Execute:
+    root = os.path.dirname(node.component.rpartition(":")[0])
+
+    def execute(context: ExecutorContext) -> None:
+        inputs: Mapping[str, Any] = {
+            key: artifacts[0] if artifacts else None for key, artifacts in context.inputs.items()
+        }
+        with user_code(root, f"component function {function.__name__} failed"):
+            function(**inputs, **context.outputs, **context.parameters)
+
+    return execute

@@ -1,0 +1,79 @@
+"""What can be known of a node before it runs; the same for a plan and for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from prodml.artifacts import Artifact
+from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
+from prodml.dsl.executor import DriverResult
+from prodml.metadata.reading import LineageReader
+from prodml.orchestration import cache, executors, inputs
+from prodml.orchestration.fingerprint import Fingerprint, fingerprint
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a node before it runs.
+
+    Attributes:
+        hit: the cached result, or None where it must run.
+        reason: why it is cached or must run.
+    """
+
+    node: NodeSpec
+    inputs: Mapping[str, Sequence[Artifact]]
+    driver: DriverResult | None
+    fingerprint: Fingerprint
+    hit: cache.Hit | None
+    reason: str
+
+
+class Preparer:
+    """Resolves inputs and asks the cache; used to plan and to run alike.
+
+    Args:
+        spec: the pipeline.
+        reader: of the metadata store.
+        use_cache: False for `--no-cache`.
+    """
+
+    def __init__(self, spec: PipelineSpec, reader: LineageReader, use_cache: bool) -> None:
+        self._spec = spec
+        self._reader = reader
+        self._use_cache = use_cache
+
+    def prepare(self, node: NodeSpec, produced: Mapping[str, inputs.Artifacts]) -> Prepared:
+        """Everything about an executor node that can be known before it runs.
+
+        Args:
+            produced: outputs of every node upstream.
+
+        Raises:
+            NodeError: its inputs or files cannot be found.
+        """
+        resolved = inputs.resolve_inputs(node, produced)
+        driver = executors.drive(node)
+        wanted = fingerprint(self._spec.name, node, resolved, driver)
+        if not self._use_cache:
+            return Prepared(node, resolved, driver, wanted, None, "--no-cache")
+        if not node.is_cached:
+            return Prepared(node, resolved, driver, wanted, None, "caching is off for this node")
+        match cache.look_up(self._reader, self._spec.name, node, wanted):
+            case cache.Hit() as hit:
+                return Prepared(node, resolved, driver, wanted, hit, "nothing changed")
+            case cache.Miss(reason):
+                return Prepared(node, resolved, driver, wanted, None, reason)
+
+    def find(self, node: NodeSpec) -> Mapping[str, Sequence[Artifact]]:
+        """What a resolver or importer node gives; an importer's artifact may be new (id 0)."""
+        if node.kind is NodeKind.RESOLVER:
+            return inputs.find_in_store(self._reader, self._spec.name, node)
+        artifact = inputs.imported_artifact(node)
+        known = self._reader.external_artifact(artifact.uri, artifact.type_name)
+        if known is not None and not node.parameter("reimport"):
+            recorded = inputs.to_artifact(known)
+            if recorded.custom_properties.get("digest") == artifact.custom_properties["digest"]:
+                return {node.outputs[0].name: [recorded]}
+        return {node.outputs[0].name: [artifact]}
