@@ -6,12 +6,15 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prodml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prodml.orchestration.run import RunSettings
 
 _PREFIX = "PRODML_"
 
@@ -70,6 +73,19 @@ class RunConfig(BaseModel):
     @property
     def logs_path(self) -> str:
         return os.path.join(self.home, "logs")
+
+    def run_settings(self, use_cache: bool) -> RunSettings:
+        """What the engine needs of it."""
+        from prodml.beam.profiles import RunnerProfile
+        from prodml.orchestration.run import RunSettings
+
+        return RunSettings(
+            metadata_path=self.metadata_path,
+            pipeline_root=self.artifacts_path,
+            log_root=self.logs_path,
+            runner=RunnerProfile(self.runner.name, self.runner.options),
+            use_cache=use_cache,
+        )
 
 
 def load_config(path: str | None, environment: Mapping[str, str] | None = None) -> RunConfig:

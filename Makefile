@@ -1,0 +1,43 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+RUN := .venv/bin
+
+.PHONY: help
+help:  ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+.PHONY: setup
+setup: .venv/.complete  ## Make .venv from uv.lock; brings uv where it is missing.
+
+.venv/.complete: pyproject.toml uv.lock
+	@command -v uv >/dev/null || python3 -m pip install --quiet uv
+	uv sync --locked --all-extras --quiet
+	@touch $@
+
+.PHONY: test
+test: setup lint types layers  ## Lint, types, layer contracts and tests: what CI runs.
+	$(RUN)/pytest
+
+.PHONY: lint
+lint: setup  ## Check style.
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+.PHONY: types
+types: setup  ## Check types, strictly.
+	$(RUN)/mypy
+
+.PHONY: layers
+layers: setup  ## Check that no layer imports what it must not.
+	$(RUN)/lint-imports
+
+.PHONY: demo
+demo: setup  ## Three months of flights: from raw data to a pushed model that answers.
+	$(RUN)/python examples/flights/prepare.py --output data/flights --months 1-3
+	$(RUN)/prodml run pipelines/flights.py --config configs/local.yaml --param data_root=data/flights
+	$(RUN)/python examples/flights/predict.py
+	$(RUN)/prodml artifacts --config configs/local.yaml --limit 40
+
+.PHONY: bench
+bench: setup  ## Measure against TFX 1.16 on this machine; takes long.
+	$(RUN)/python tests/benchmarks/run.py

@@ -1,0 +1,31 @@
+"""`prodml compile`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prodml.cli.options import ConfigFile, Params, PipelineFile
+
+
+def compile(
+    pipeline: PipelineFile,
+    config: ConfigFile = None,
+    param: Params = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="F", help="File to write.")
+    ] = None,
+) -> None:
+    """Check a pipeline and print its compiled form, the PipelineSpec, as JSON."""
+    from pathlib import Path
+
+    from prodml.cli import options
+    from prodml.compiler.spec import to_json
+    from prodml.config import load_config
+
+    text = to_json(options.load_spec(pipeline, load_config(config), param))
+    if output is None:
+        print(text, end="")
+    else:
+        Path(output).write_text(text, encoding="utf-8")

@@ -1,0 +1,41 @@
+"""`prodml lineage`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prodml.cli.options import ConfigFile, Json
+
+
+def lineage(
+    artifact: Annotated[int, typer.Argument(metavar="ARTIFACT", help="Id of an artifact.")],
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Show what an artifact was made of, and what was made of it."""
+    from prodml.cli import options, printing
+    from prodml.config import load_config
+    from prodml.views.lineage import lineage_of
+
+    view = lineage_of(options.require_reader(load_config(config)), artifact)
+    if json:
+        printing.print_json(view)
+        return
+    names = {a.id: f"{a.type} {a.id}" for a in view.artifacts}
+    print(f"{view.artifact.type} {view.artifact.id} ({view.artifact.state})\n{view.artifact.uri}")
+    for title, steps in (("made by", view.upstream), ("used by", view.downstream)):
+        print(f"\n{title}:" if steps else f"\n{title}: nothing")
+        printing.print_table(
+            ["run", "node", "took", "gave"],
+            [
+                (
+                    step.run_id,
+                    step.node_id,
+                    ", ".join(names.get(i, str(i)) for i in step.inputs),
+                    ", ".join(names.get(i, str(i)) for i in step.outputs),
+                )
+                for step in steps
+            ],
+        )

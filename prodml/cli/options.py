@@ -1,0 +1,84 @@
+"""Arguments and options that several commands take, and what they stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from prodml.compiler.spec import PipelineSpec
+    from prodml.config import RunConfig
+    from prodml.metadata.reading import LineageReader
+
+PipelineFile: TypeAlias = Annotated[
+    str, typer.Argument(metavar="PIPELINE.py", help="Python file with one @pipeline.")
+]
+ConfigFile: TypeAlias = Annotated[
+    str | None, typer.Option("--config", metavar="F", help="Run configuration, a YAML file.")
+]
+Params: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="k=v", help="A runtime parameter; may be repeated."),
+]
+NoCache: TypeAlias = Annotated[
+    bool, typer.Option("--no-cache", help="Run every node, whatever the cache holds.")
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit: TypeAlias = Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")]
+
+
+def load_spec(path: str, config: RunConfig, params: list[str] | None) -> PipelineSpec:
+    """The spec of the pipeline in a file, with the parameters of the configuration and --param.
+
+    Raises:
+        RequestError: the file, the pipeline or a parameter is wrong.
+    """
+    from prodml.compiler.compile import compile_pipeline
+    from prodml.dsl.pipeline import PipelineDefinition
+    from prodml.dsl.user_code import load_module
+    from prodml.errors import DefinitionError, ParameterError
+
+    module = load_module(path)
+    found = [v for v in vars(module).values() if isinstance(v, PipelineDefinition)]
+    found = [d for d in found if d.location.file == module.__file__] or found
+    if len(found) != 1:
+        names = ", ".join(definition.name for definition in found) or "none"
+        raise DefinitionError(f"{path} must define one @pipeline; it has: {names}")
+    (definition,) = found
+    values = dict(config.params)
+    for text in params or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ParameterError(f"--param {text!r}: write name=value")
+        values[name] = definition.parse(name, value)
+    return compile_pipeline(definition.build(values))
+
+
+def open_reader(config: RunConfig) -> LineageReader | None:
+    """The metadata store for reading, or None where nothing has been recorded yet."""
+    import os
+
+    from prodml.metadata.reading import LineageReader
+    from prodml.metadata.store import Store
+
+    if not os.path.exists(config.metadata_path):
+        return None
+    return LineageReader(Store(config.metadata_path))
+
+
+def require_reader(config: RunConfig) -> LineageReader:
+    """The metadata store for reading.
+
+    Raises:
+        NotFoundError: nothing has been recorded yet.
+    """
+    from prodml.errors import NotFoundError
+
+    reader = open_reader(config)
+    if reader is None:
+        raise NotFoundError(
+            f"there is no metadata store at {config.metadata_path}; run a pipeline first, or name "
+            f"its configuration with --config"
+        )
+    return reader

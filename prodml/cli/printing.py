@@ -1,0 +1,60 @@
+"""Tables, JSON, times and sizes as the commands print them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+_PIPE_WIDTH = 300
+
+
+def print_json(value: Any) -> None:
+    """A data class, or a list of them, as JSON on standard output."""
+    plain = [asdict(v) for v in value] if isinstance(value, list) else value
+    print(json.dumps(asdict(plain) if is_dataclass(plain) else plain, indent=2))  # type: ignore[arg-type]
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under column names; a long cell is never cut, so that it can be copied."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # What goes to a file or a pipe is not folded to the width of a terminal that is not there.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def seconds_text(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 20 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def bytes_text(size: int) -> str:
+    """`812 MB`; empty for zero."""
+    return f"{size / 1e6:,.0f} MB" if size else ""
+
+
+def time_text(milliseconds: int) -> str:
+    """A Unix time in ms as local time."""
+    return datetime.datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def rows_text(counts: Iterable[dict[str, Any]]) -> str:
+    """`train 10,000, eval 5,000 (12 dropped: no label)`."""
+    parts = []
+    for count in counts:
+        lost = ", ".join(f"{number:,} {why}" for why, number in count["dropped"].items() if number)
+        parts.append(f"{count['split']} {count['written']:,}" + (f" ({lost})" if lost else ""))
+    return ", ".join(parts)

@@ -1,0 +1,108 @@
+"""What a person sees while a run goes on: a live line a node, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from prodml.cli.printing import seconds_text
+from prodml.orchestration.results import NodeResult, NodeState, Observer
+
+_STYLES = {
+    NodeState.COMPLETE: ("✓", "green"),
+    NodeState.CACHED: ("=", "cyan"),
+    NodeState.FAILED: ("✗", "red"),
+    NodeState.SKIPPED: ("-", "yellow"),
+}
+
+
+@contextlib.contextmanager
+def follow(node_ids: Sequence[str]) -> Iterator[Observer]:
+    """Shows the progress of nodes on standard output while the block runs.
+
+    Writes to a duplicate of it: while a node runs, the original goes to the node's log.
+    """
+    sys.stdout.flush()
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as terminal:
+        if not terminal.isatty():
+            yield PlainLines(terminal)
+            return
+        lines = LiveLines(node_ids)
+        with Live(lines, console=Console(file=terminal), refresh_per_second=8, transient=True):
+            yield lines
+        Console(file=terminal).print(lines)
+
+
+class PlainLines:
+    """One line when a node starts and one when it ends, time first."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+        self._started = time.monotonic()
+
+    def node_started(self, node_id: str, reason: str) -> None:
+        self._say(f"{node_id} runs: {reason}")
+
+    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None:
+        """Plain lines are for logs: progress would only fill them."""
+
+    def node_finished(self, result: NodeResult) -> None:
+        first, *_ = result.message.splitlines() or [""]
+        why = "" if result.state is NodeState.COMPLETE else f": {first}"
+        self._say(f"{result.node_id} {result.state} in {seconds_text(result.seconds)}{why}")
+
+    def _say(self, text: str) -> None:
+        elapsed = time.monotonic() - self._started
+        self._terminal.write(f"{elapsed:7.1f} s  {text}\n")
+        self._terminal.flush()
+
+
+@dataclass
+class _Line:
+    text: str = "waiting"
+    style: str = "dim"
+    mark: str = " "
+    started: float | None = None
+    seconds: float | None = None
+
+
+class LiveLines:
+    """A table with a line a node; rich asks for it several times a second."""
+
+    def __init__(self, node_ids: Sequence[str]) -> None:
+        self._lines = {node_id: _Line() for node_id in node_ids}
+
+    def node_started(self, node_id: str, reason: str) -> None:
+        self._lines[node_id] = _Line(reason, "bold", "▸", started=time.monotonic())
+
+    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None:
+        of = f" of {total:,}" if total is not None else ""
+        self._lines[node_id].text = f"{done:,}{of} {unit}"
+
+    def node_finished(self, result: NodeResult) -> None:
+        mark, style = _STYLES[result.state]
+        first, *_ = result.message.splitlines() or [""]
+        self._lines[result.node_id] = _Line(first, style, mark, seconds=result.seconds)
+
+    def __rich__(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        now = time.monotonic()
+        for node_id, line in self._lines.items():
+            seconds = now - line.started if line.started is not None else line.seconds
+            table.add_row(
+                Text(line.mark, line.style),
+                Text(node_id, line.style),
+                Text(seconds_text(seconds) if seconds is not None else "", justify="right"),
+                Text(line.text, overflow="ellipsis", no_wrap=True),
+            )
+        return table

@@ -1,0 +1,42 @@
+"""What a person sees at the end of a run: what came out, what the gate said, how long it took."""
+
+from __future__ import annotations
+
+from prodml.cli.printing import print_table, seconds_text
+from prodml.metadata.reading import LineageReader
+from prodml.orchestration.results import NodeState, RunResult
+
+
+def print_summary(result: RunResult, reader: LineageReader) -> bool:
+    """Prints the summary of a run.
+
+    Returns:
+        Whether a model was pushed.
+    """
+    ids = [i for node in result.nodes for found in node.outputs.values() for i in found]
+    records = {record.id: record for record in reader.artifacts(ids)}
+    print("\nproduced")
+    print_table(
+        ["artifact", "type", "from", "uri"],
+        [
+            (str(i), records[i].type_name, f"{node.node_id}.{key}", records[i].uri)
+            for node in result.nodes
+            if node.state is NodeState.COMPLETE
+            for key, found in node.outputs.items()
+            for i in found
+            if records[i].custom_properties.get("producer_component") == node.node_id
+        ],
+    )
+    for node in result.nodes:
+        for note in node.notes:
+            print(f"\n{node.node_id}: {note}")
+    counts = [
+        f"{sum(node.state is state for node in result.nodes)} {state}"
+        for state in NodeState
+        if any(node.state is state for node in result.nodes)
+    ]
+    print(f"\nrun {result.run_id}: {', '.join(counts)} in {seconds_text(result.seconds)}")
+    return any(
+        records[i].type_name == "PushedModel" and records[i].custom_properties.get("pushed") == 1
+        for i in ids
+    )

@@ -1,0 +1,29 @@
+"""Sets or resets, by hand, the model that candidates are compared with."""
+
+from __future__ import annotations
+
+from prodml.errors import NotFoundError
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.store import Store
+from prodml.metadata.writing import LineageWriter
+
+
+def set_baseline(metadata_path: str, pipeline: str, model_id: int, who: str, why: str) -> None:
+    """Records that candidates of a pipeline are to be compared with a model.
+
+    Raises:
+        NotFoundError: the pipeline has made no such live model.
+    """
+    store = Store(metadata_path)
+    models = LineageReader(store).newest_artifacts(pipeline, "Model")
+    if not any(model.id == model_id for model in models):
+        raise NotFoundError(
+            f"pipeline {pipeline!r} has no live model {model_id}; "
+            f"`prodml artifacts --type Model` lists them"
+        )
+    LineageWriter(store).record_baseline(pipeline, "set", model_id, who, why)
+
+
+def reset_baseline(metadata_path: str, pipeline: str, who: str, why: str) -> None:
+    """Records that the latest blessed model is the baseline again."""
+    LineageWriter(Store(metadata_path)).record_baseline(pipeline, "reset", 0, who, why)
