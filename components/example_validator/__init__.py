@@ -1,0 +1,1 @@
+"""ExampleValidator: statistics held against the schema."""

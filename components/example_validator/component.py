@@ -1,0 +1,43 @@
+"""Declaration of ExampleValidator."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prodml.artifacts import ExampleAnomalies, ExampleStatistics, Schema
+from prodml.dsl.component import Component
+from prodml.dsl.signature import Input, Output, Parameter
+
+
+class ExampleValidator(Component):
+    """Holds the statistics of every split against the schema, and lists what does not fit.
+
+    Drift is measured against `previous_statistics` for each feature with a `drift_comparator` in
+    the schema, skew against `serving_statistics` for each with a `skew_comparator`.
+
+    Args:
+        statistics: of the examples.
+        schema: what they should be.
+        previous_statistics: of an earlier span or run, for drift.
+        serving_statistics: of the rows that a model is asked about, or of any other data that
+            should look alike, for skew.
+        include_split_pairs: which split is compared with which, as (split of `statistics`, split
+            of the other); by default the splits of the same name.
+        exclude_splits: splits to leave out.
+        custom_validation_config: SQL conditions on the statistics, a
+            `tfdv.CustomValidationConfig` or its fields as a dict.
+        fail_on: the severity from which on an anomaly stops the run: "WARNING" or "ERROR". By
+            default anomalies are recorded and the run goes on.
+    """
+
+    execution_type = "tfx.components.example_validator.component.ExampleValidator"
+
+    statistics: Input[ExampleStatistics]
+    schema: Input[Schema]
+    previous_statistics: Input[ExampleStatistics] | None = None
+    serving_statistics: Input[ExampleStatistics] | None = None
+    include_split_pairs: Parameter[list[tuple[str, str]] | None] = None
+    exclude_splits: Parameter[list[str]] = ()
+    custom_validation_config: Parameter[dict[str, Any] | None] = None
+    fail_on: Parameter[Literal["WARNING", "ERROR"] | None] = None
+    anomalies: Output[ExampleAnomalies]

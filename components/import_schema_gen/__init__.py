@@ -1,0 +1,1 @@
+"""ImportSchemaGen: a curated schema file becomes an artifact."""

@@ -1,0 +1,21 @@
+"""Declaration of ImportSchemaGen."""
+
+from __future__ import annotations
+
+from prodml.artifacts import Schema
+from prodml.dsl.component import Component
+from prodml.dsl.parameters import FilePath
+from prodml.dsl.signature import Output, Parameter
+
+
+class ImportSchemaGen(Component):
+    """Brings a curated schema file into the pipeline.
+
+    Args:
+        schema_file: a text tensorflow_metadata Schema; the node runs again when it changes.
+    """
+
+    execution_type = "tfx.components.schema_gen.import_schema_gen.component.ImportSchemaGen"
+
+    schema_file: Parameter[FilePath]
+    schema: Output[Schema]

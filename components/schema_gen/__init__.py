@@ -1,0 +1,1 @@
+"""SchemaGen: a first schema, inferred from statistics."""

@@ -1,0 +1,27 @@
+"""Which splits a component works on."""
+
+import pytest
+
+from prodml.artifacts import Examples
+from prodml.data.split_selection import selected_splits
+from prodml.errors import InputDataError
+
+
+def examples(*splits: str) -> Examples:
+    made = Examples(uri="/data/examples")
+    made.split_names = splits
+    return made
+
+
+def test_splits_keep_their_order_and_lose_the_excluded_ones() -> None:
+    assert selected_splits(examples("train", "eval", "test"), ["eval"]) == ["train", "test"]
+
+
+def test_a_misspelt_split_is_named_with_the_one_that_was_meant() -> None:
+    with pytest.raises(InputDataError, match=r"no split 'evla'; did you mean 'eval'\?"):
+        selected_splits(examples("train", "eval"), ["evla"])
+
+
+def test_nothing_left_to_work_on_is_an_error() -> None:
+    with pytest.raises(InputDataError, match="no split left"):
+        selected_splits(examples("train"), ["train"])
