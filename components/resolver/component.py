@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from prodml.dsl.channel import Channel
 from prodml.dsl.component import Component
 from prodml.dsl.locations import author_location
 from prodml.dsl.parameters import JsonValue
+from prodml.dsl.references import reference
 from prodml.dsl.resolution import ResolverStrategy
 from prodml.dsl.signature import (
     InputDeclaration,
@@ -69,12 +69,5 @@ class Resolver(Component):
         )
         arguments: dict[str, Any] = dict(channels)
         super().__init__(
-            strategy_class=_reference(strategy_class), config=dict(config or {}), **arguments
+            strategy_class=reference(strategy_class), config=dict(config or {}), **arguments
         )
-
-
-def _reference(cls: type) -> str:
-    """`module:Class`, or `file:Class` for a class in the author's own script."""
-    if "." in cls.__module__:
-        return f"{cls.__module__}:{cls.__name__}"
-    return f"{inspect.getfile(cls)}:{cls.__name__}"
