@@ -1,0 +1,27 @@
+import pytest
+from hypothesis import given
+from strategies import pipeline_specs
+
+from prodml.compiler.spec import PipelineSpec, from_json, to_json
+from prodml.errors import RequestError
+
+
+@given(pipeline_specs)
+def test_a_spec_survives_the_round_trip_through_json(spec: PipelineSpec) -> None:
+    assert from_json(to_json(spec)) == spec
+
+
+@given(pipeline_specs)
+def test_equal_specs_have_the_same_bytes(spec: PipelineSpec) -> None:
+    assert to_json(from_json(to_json(spec))) == to_json(spec)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"spec_version": 1}', "null", "1"])
+def test_what_is_not_a_spec_is_refused(text: str) -> None:
+    with pytest.raises(RequestError):
+        from_json(text)
+
+
+def test_a_spec_of_another_version_is_refused_with_advice() -> None:
+    with pytest.raises(RequestError, match="version 99.*compile the pipeline again"):
+        from_json('{"spec_version": 99}')
