@@ -1,0 +1,123 @@
+"""Will a flight from New York arrive more than 15 minutes late?
+
+`examples/flights/prepare.py` writes the data: one directory a month, `span-01` and so on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prodml import Channel, pipeline
+from prodml.artifacts import Model, ModelBlessing
+from prodml.components import (
+    CsvExampleGen,
+    EvalConfig,
+    Evaluator,
+    ExampleValidator,
+    GenericChangeThreshold,
+    GenericValueThreshold,
+    Input,
+    LatestBlessedModelStrategy,
+    MetricConfig,
+    MetricDirection,
+    MetricsSpec,
+    MetricThreshold,
+    ModelSpec,
+    PerSliceMetricThreshold,
+    PushDestination,
+    Pusher,
+    RangeConfig,
+    Resolver,
+    RollingRange,
+    SchemaGen,
+    SlicingSpec,
+    StatisticsGen,
+    TrainArgs,
+    Trainer,
+    Transform,
+)
+
+MODULE_FILE = str(Path(__file__).parents[1] / "examples" / "flights" / "flights_utils.py")
+
+
+@pipeline(name="flights")
+def flights(
+    data_root: str,
+    months: int = 12,
+    train_steps: int = 2000,
+    min_auc: float = 0.65,
+    serving_dir: str = ".prodml/serving/flights",
+) -> None:
+    """Trains on the latest months, and pushes a model that is good and no worse than the last.
+
+    Args:
+        data_root: directory that holds span-01/*.csv and so on; a new one retrains.
+        months: how many of the latest spans to learn from.
+        train_steps: batches to train on.
+        min_auc: a model below this AUC on held-out flights is not blessed.
+        serving_dir: where blessed models go, one numbered directory each.
+    """
+    example_gen = CsvExampleGen(
+        input_base=data_root,
+        input_config=Input(splits=[Input.Split(name="months", pattern="span-{SPAN:2}/*.csv")]),
+        range_config=RangeConfig(rolling_range=RollingRange(num_spans=months)),
+    )
+    examples = example_gen.outputs["examples"]
+    statistics_gen = StatisticsGen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    schema_gen = SchemaGen(statistics=statistics)
+    schema = schema_gen.outputs["schema"]
+    ExampleValidator(statistics=statistics, schema=schema)
+    transform = Transform(examples=examples, schema=schema, module_file=MODULE_FILE)
+    trainer = Trainer(
+        module_file=MODULE_FILE,
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=TrainArgs(num_steps=train_steps),
+    )
+    baseline = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+    ).with_id("latest_blessed_model")
+    evaluator = Evaluator(
+        examples=examples,
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        eval_config=quality(min_auc),
+    )
+    Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=PushDestination(
+            filesystem=PushDestination.Filesystem(base_directory=serving_dir)
+        ),
+    )
+
+
+def quality(min_auc: float) -> EvalConfig:
+    """What a model must reach: overall, at each airport, and next to the latest blessed model."""
+    overall, by_origin = SlicingSpec(), SlicingSpec(feature_keys=["origin"])
+    good_enough = GenericValueThreshold(lower_bound=min_auc)
+    no_worse = GenericChangeThreshold(direction=MetricDirection.HIGHER_IS_BETTER, absolute=-0.01)
+    auc = MetricConfig(
+        class_name="AUC",
+        per_slice_thresholds=[
+            PerSliceMetricThreshold(
+                slicing_specs=[overall],
+                threshold=MetricThreshold(value_threshold=good_enough, change_threshold=no_worse),
+            ),
+            PerSliceMetricThreshold(
+                slicing_specs=[by_origin],
+                threshold=MetricThreshold(
+                    value_threshold=GenericValueThreshold(lower_bound=min_auc - 0.05)
+                ),
+            ),
+        ],
+    )
+    return EvalConfig(
+        model_specs=[ModelSpec(signature_name="serving_default", label_key="is_late")],
+        slicing_specs=[overall, by_origin, SlicingSpec(feature_keys=["carrier"])],
+        metrics_specs=[MetricsSpec(metrics=[MetricConfig(class_name="ExampleCount"), auc])],
+    )
