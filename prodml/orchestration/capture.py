@@ -12,7 +12,7 @@ from collections.abc import Iterator
 def captured(path: str) -> Iterator[None]:
     """Sends standard output and error to the end of a file while the block runs.
 
-    TensorFlow's start-up lines come from C++, where replacing `sys.stdout` does nothing.
+    TensorFlow's start-up lines come from C++, where replacing `sys.stdout` alone does nothing.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -21,7 +21,13 @@ def captured(path: str) -> Iterator[None]:
     try:
         os.dup2(target, 1)
         os.dup2(target, 2)
-        yield
+        # And Python's own streams, which a notebook or a test runner may have replaced.
+        with (
+            os.fdopen(target, "a", buffering=1, encoding="utf-8", closefd=False) as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
+            yield
     finally:
         _flush()
         for descriptor, original in zip((1, 2), saved, strict=True):

@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from prodml.artifacts import Examples, Model
+from prodml.errors import NotFoundError
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import RunState, State
+from prodml.metadata.store import Store
+from prodml.metadata.writing import LineageWriter
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "deep" / "metadata.db"))
+
+
+def made(writer: LineageWriter, pipeline: str, uri: str, fingerprint: str = "f") -> int:
+    execution = writer.begin_execution(pipeline, "run", "node", "Type", {}, {})
+    artifact = Model(final_uri=uri, custom_properties={"output_key": "model"})
+    outputs = {"model": [(f"name of {uri}", artifact)]}
+    return writer.complete_execution(execution, {"k": 1}, outputs, fingerprint)["model"][0]
+
+
+def test_contexts_have_the_names_that_tfx_gives_them(store: Store) -> None:
+    writer = LineageWriter(store)
+    writer.begin_run("flights", "run", "{}")
+    made(writer, "flights", "/m")
+    found = {(c.type, c.name) for c in store.mlmd.get_contexts()}
+    assert found == {
+        ("pipeline", "flights"),
+        ("pipeline_run", "run"),
+        ("node", "flights.node"),
+        ("execution_cache", "f"),
+    }
+
+
+def test_a_run_is_running_until_it_ends(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    writer.begin_run("flights", "run", '{"a": 1}')
+    assert reader.run("run").state is RunState.RUNNING
+    writer.end_run("run", RunState.FAILED, "because")
+    ended = reader.run("run")
+    assert (ended.state, ended.message, ended.parameters) == (
+        RunState.FAILED,
+        "because",
+        '{"a": 1}',
+    )
+    assert ended.ended >= ended.started > 0
+
+
+def test_runs_come_newest_first_and_by_pipeline(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    for name, run in [("a", "1"), ("b'", "2"), ("a", "3")]:
+        writer.begin_run(name, run, "{}")
+    assert [r.run_id for r in reader.runs(10)] == ["3", "2", "1"]
+    assert [r.run_id for r in reader.runs(1)] == ["3"]
+    assert [r.run_id for r in reader.runs(10, "b'")] == ["2"]
+
+
+def test_an_unknown_run_says_where_to_look(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="prodml runs"):
+        LineageReader(store).run("no")
+
+
+def test_publishing_makes_execution_outputs_and_events_visible_at_once(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    execution = writer.begin_execution("p", "run", "node", "Type", {"x": "y"}, {})
+    assert reader.executions([execution])[0].state is State.RUNNING
+    assert reader.list_artifacts(10) == []
+    examples = Examples(final_uri="/e", properties={"span": 4, "split_names": '["train"]'})
+    ids = writer.complete_execution(execution, {"k": 1.5}, {"examples": [("n", examples)]}, None)
+    (record,) = reader.artifacts(ids["examples"])
+    assert (record.type_name, record.uri, record.state) == ("Examples", "/e", "LIVE")
+    assert record.properties == {"span": 4, "split_names": '["train"]'}
+    (link,) = reader.links_of_executions([execution])
+    assert (link.key, link.index, link.is_output) == ("examples", 0, True)
+    assert reader.executions([execution])[0].properties["k"] == 1.5
+
+
+def test_a_failed_execution_leaves_no_outputs(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    execution = writer.begin_execution("p", "run", "node", "Type", {}, {})
+    writer.end_execution(execution, State.FAILED, {"message": "no"})
+    assert reader.executions([execution])[0].state is State.FAILED
+    assert reader.cached_executions("f") == []
+
+
+def test_using_an_artifact_does_not_blank_it(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    model = made(writer, "p", "/m")
+    before = reader.artifacts([model])
+    writer.begin_execution("p", "run", "next", "Type", {}, {"model": [Model(id=model)]})
+    writer.record_found(
+        "p", "run", "again", "Type", State.CACHED, {}, {}, {"model": [Model(id=model)]}
+    )
+    assert reader.artifacts([model]) == before
+
+
+def test_the_cache_gives_the_newest_execution_first(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    made(writer, "p", "/one")
+    made(writer, "p", "/two")
+    found = reader.cached_executions("f")
+    assert [e.id for e in found] == sorted((e.id for e in found), reverse=True)
+    assert len(found) == 2
+    assert reader.cached_executions("other") == []
+
+
+def test_newest_artifacts_are_of_one_pipeline_only_and_cross_pages(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    ours = [made(writer, "ours", f"/{i}") for i in range(45)]
+    made(writer, "theirs", "/other")
+    assert [r.id for r in reader.newest_artifacts("ours", "Model")] == ours[::-1]
+    assert list(reader.newest_artifacts("ours", "Model", "other_key")) == []
+    assert list(reader.newest_artifacts("nobody", "Model")) == []
+
+
+def test_the_baseline_is_what_was_set_last_until_it_is_reset(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    one, two = made(writer, "p", "/1"), made(writer, "p", "/2")
+    assert reader.pinned_model("p") is None
+    writer.record_baseline("p", "set", one, "ada", "it is calmer")
+    writer.record_baseline("p", "set", two, "ada", "better still")
+    assert reader.pinned_model("p") == two
+    assert reader.pinned_model("other") is None
+    writer.record_baseline("p", "reset", 0, "ada", "enough")
+    assert reader.pinned_model("p") is None
