@@ -1,0 +1,76 @@
+"""What stands under an Examples artifact: payload formats, files of a split, row counts."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+
+from prodml.artifacts import Examples
+from prodml.errors import InputDataError
+
+PAYLOAD_FORMAT = "payload_format"
+FILE_FORMAT = "file_format"
+ROW_COUNTS = "row_counts"
+
+
+class PayloadFormat(StrEnum):
+    """How rows are stored; the values are TFX's."""
+
+    PARQUET = "FORMAT_PARQUET"
+    TF_EXAMPLE = "FORMAT_TF_EXAMPLE"
+
+    @property
+    def file_format(self) -> str:
+        """The value of the artifact's `file_format` property."""
+        return "parquet" if self is PayloadFormat.PARQUET else "tfrecords_gzip"
+
+    @property
+    def suffix(self) -> str:
+        """How the data files' names end."""
+        return ".parquet" if self is PayloadFormat.PARQUET else ".gz"
+
+
+def payload_format(examples: Examples) -> PayloadFormat:
+    """The payload format of an artifact; tf.Example where it does not say, as in TFX.
+
+    Raises:
+        InputDataError: it is one that prodml does not read.
+    """
+    value = examples.custom_properties.get(PAYLOAD_FORMAT, PayloadFormat.TF_EXAMPLE)
+    try:
+        return PayloadFormat(str(value))
+    except ValueError:
+        known = ", ".join(PayloadFormat)
+        raise InputDataError(
+            f"{examples.uri}: payload format {value!r} cannot be read; known: {known}"
+        ) from None
+
+
+def split_files(examples: Examples, split: str) -> list[str]:
+    """The data files of a split, sorted.
+
+    Raises:
+        InputDataError: the split has none.
+    """
+    directory = os.path.join(examples.uri, f"Split-{split}")
+    files = sorted(glob.glob(os.path.join(glob.escape(directory), "*")))
+    if not files:
+        raise InputDataError(
+            f"no files in {directory}; the artifact has the splits {examples.split_names}"
+        )
+    return files
+
+
+def row_count(examples: Examples, split: str) -> int:
+    """Rows of a split, as they were counted when it was written.
+
+    Raises:
+        InputDataError: the artifact does not say.
+    """
+    counts: Mapping[str, int] = json.loads(str(examples.custom_properties.get(ROW_COUNTS, "{}")))
+    if split not in counts:
+        raise InputDataError(f"{examples.uri} does not say how many rows split {split!r} has")
+    return int(counts[split])

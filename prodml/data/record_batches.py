@@ -1,0 +1,98 @@
+"""Reads files of either payload format as Arrow record batches in the shape of tf.Example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prodml.data.columns import to_example_shape
+from prodml.data.payload import PayloadFormat
+from prodml.errors import InputDataError
+
+BATCH_SIZE = 16_384
+"""Rows a batch: large, because Beam and Python cost per batch and Arrow per value."""
+
+
+def read_record_batches(
+    files: Sequence[str],
+    payload: PayloadFormat,
+    *,
+    columns: Sequence[str] | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[pa.RecordBatch]:
+    """Batches of rows, in the order of the files.
+
+    Every column is `large_list<int64 | float | large_binary>`, null where a row lacks it. A
+    column that no row of a tf.Example batch has is absent from that batch.
+
+    Args:
+        columns: only these, where a file has them.
+        batch_size: rows at most.
+
+    Raises:
+        InputDataError: a file is damaged; names the file and, for TFRecord, the record.
+    """
+    for file in files:
+        match payload:
+            case PayloadFormat.PARQUET:
+                yield from _read_parquet(file, columns, batch_size)
+            case PayloadFormat.TF_EXAMPLE:
+                yield from _read_tf_examples(file, columns, batch_size)
+
+
+def serialize_examples(batch: pa.RecordBatch) -> pa.Array:
+    """A binary array with one serialized tf.Example a row.
+
+    Args:
+        batch: in the shape of tf.Example.
+    """
+    from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+    return pa.array(RecordBatchToExamplesEncoder().encode(batch), pa.large_binary())
+
+
+def _read_parquet(
+    file: str, columns: Sequence[str] | None, batch_size: int
+) -> Iterator[pa.RecordBatch]:
+    try:
+        source = pq.ParquetFile(file)
+        known = source.schema_arrow.names
+        wanted = None if columns is None else [name for name in columns if name in known]
+        for batch in source.iter_batches(batch_size, columns=wanted):
+            yield to_example_shape(batch)
+    except pa.ArrowInvalid as error:
+        raise InputDataError(f"{file} is not a whole Parquet file: {error}") from error
+
+
+def _read_tf_examples(
+    file: str, columns: Sequence[str] | None, batch_size: int
+) -> Iterator[pa.RecordBatch]:
+    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+    decoder = ExamplesToRecordBatchDecoder()
+    for records in _read_records(file, batch_size):
+        batch = decoder.DecodeBatch(records)
+        if columns is not None:
+            names = [name for name in columns if name in batch.schema.names]
+            batch = pa.RecordBatch.from_arrays([batch.column(name) for name in names], names)
+        yield batch
+
+
+def _read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:
+    """Raw records; TensorFlow's reader checks their checksums in C++."""
+    import tensorflow as tf
+
+    with open(file, "rb") as opened:
+        compression = "GZIP" if opened.read(2) == b"\x1f\x8b" else ""
+    dataset = tf.data.TFRecordDataset([file], compression, buffer_size=1 << 20).batch(batch_size)
+    done = 0
+    try:
+        for records in dataset.as_numpy_iterator():
+            yield records.tolist()
+            done += len(records)
+    except tf.errors.DataLossError as error:
+        raise InputDataError(
+            f"{file} is damaged after record {done}: {error.message}; write the file again"
+        ) from error

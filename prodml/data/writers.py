@@ -1,0 +1,128 @@
+"""Writes record batches as an Examples artifact, in either payload format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prodml.artifacts import Examples
+from prodml.data.columns import to_example_shape
+from prodml.data.payload import FILE_FORMAT, PAYLOAD_FORMAT, ROW_COUNTS, PayloadFormat
+from prodml.data.record_batches import serialize_examples
+from prodml.errors import InputDataError
+
+_ROW_GROUP = 65_536
+
+
+class ExamplesWriter:
+    """Writes splits of an artifact; a context manager that closes the files and counts rows.
+
+    Batches of one split must have the same columns. A split to which nothing is written has a
+    file without rows.
+
+    Args:
+        examples: whose directory is filled and whose properties are set.
+        splits: names of all splits.
+        payload: how to store the rows.
+    """
+
+    def __init__(self, examples: Examples, splits: Sequence[str], payload: PayloadFormat) -> None:
+        self._examples = examples
+        self._splits = list(splits)
+        self._payload = payload
+        self._files: dict[str, _SplitFile] = {}
+        self.rows = dict.fromkeys(splits, 0)
+
+    def write(self, split: str, batch: pa.RecordBatch) -> None:
+        """Appends rows to a split; columns are plain or in the shape of tf.Example."""
+        if batch.num_rows == 0 and split in self._files:
+            return
+        if split not in self._files:
+            directory = os.path.join(self._examples.uri, f"Split-{split}")
+            os.makedirs(directory, exist_ok=True)
+            stem = "data" if self._payload is PayloadFormat.PARQUET else "data_tfrecord"
+            path = os.path.join(directory, f"{stem}-00000-of-00001{self._payload.suffix}")
+            kind = _ParquetFile if self._payload is PayloadFormat.PARQUET else _TFRecordFile
+            self._files[split] = kind(path)
+        self._files[split].write(batch)
+        self.rows[split] += batch.num_rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+        if error is not None:
+            return
+        self._examples.split_names = self._splits
+        self._examples.custom_properties.update(
+            {
+                PAYLOAD_FORMAT: str(self._payload),
+                FILE_FORMAT: self._payload.file_format,
+                ROW_COUNTS: json.dumps(self.rows),
+            }
+        )
+
+
+class _SplitFile(Protocol):
+    def write(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _ParquetFile:
+    """Columns as they come: plain ones from CSV stay plain, so that any tool can read them."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._writer: Any = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, batch.schema, compression="zstd")
+        table = pa.Table.from_batches([_as(batch, self._writer.schema, self._path)])
+        self._writer.write_table(table, row_group_size=_ROW_GROUP)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _TFRecordFile:
+    def __init__(self, path: str) -> None:
+        import tensorflow as tf
+
+        self._writer = tf.io.TFRecordWriter(path, "GZIP")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        for record in serialize_examples(to_example_shape(batch)).to_pylist():
+            self._writer.write(record)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _as(batch: pa.RecordBatch, schema: pa.Schema, path: str) -> pa.RecordBatch:
+    """The batch with the columns of the first one; null where it lacks one."""
+    unknown = sorted(set(batch.schema.names) - set(schema.names))
+    if unknown:
+        raise InputDataError(f"{path}: columns {unknown} are not in the first rows")
+    columns = [
+        batch.column(name).cast(schema.field(name).type)
+        if name in batch.schema.names
+        else pa.nulls(batch.num_rows, schema.field(name).type)
+        for name in schema.names
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
