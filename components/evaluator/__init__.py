@@ -1,0 +1,1 @@
+"""Evaluator: how good a model is, and whether it may be pushed."""

@@ -1,0 +1,113 @@
+"""From what the author gave as eval_config to the complete EvalConfig that TFMA runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format, text_format
+
+from prodml.components.evaluator.eval_config import EvalConfig
+from prodml.components.evaluator.tfma import config_pb2, config_util, constants, metric_specs
+from prodml.errors import InputDataError, ModelContractError
+
+SERVING_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated.
+
+    Attributes:
+        config: a complete `tfma.EvalConfig`.
+        has_thresholds: a value or change threshold applies.
+        are_changes_ignored: there were change thresholds, and there is no baseline.
+    """
+
+    config: Any
+    has_thresholds: bool
+    are_changes_ignored: bool
+
+
+def read_eval_config(given: EvalConfig | str) -> Any:
+    """The `tfma.EvalConfig` of a dataclass or of a file.
+
+    Raises:
+        InputDataError: the file is absent, or is no EvalConfig; names the file.
+    """
+    if isinstance(given, EvalConfig):
+        return json_format.ParseDict(_without_none(given), config_pb2.EvalConfig())
+    path = Path(given)
+    if not path.is_file():
+        raise InputDataError(f"eval_config {given}: there is no such file")
+    text = path.read_text(encoding="utf-8")
+    try:
+        if path.suffix == ".json":
+            return json_format.ParseDict(json.loads(text), config_pb2.EvalConfig())
+        return text_format.Parse(text, config_pb2.EvalConfig())
+    except (json.JSONDecodeError, json_format.ParseError, text_format.ParseError) as error:
+        kind = "JSON" if path.suffix == ".json" else "text proto"
+        raise InputDataError(
+            f"eval_config {given}: expected an EvalConfig as {kind}, got: {error}"
+        ) from error
+
+
+def complete(config: Any, has_baseline: bool) -> Evaluation:
+    """Fills in what TFMA would guess, guess wrongly, or leave out.
+
+    Models are called by signature: TFMA's default is to load them with Keras 2, which cannot read
+    what Keras 3 exports. All rows, and every slice that a threshold names, are evaluated also
+    where `slicing_specs` does not have them. Without a baseline, change thresholds are dropped.
+
+    Raises:
+        ModelContractError: a model_type other than tf_generic is asked for.
+    """
+    are_changes_ignored = not has_baseline and config_util.has_change_threshold(config)
+    completed = config_pb2.EvalConfig()
+    completed.CopyFrom(config)
+    for spec in completed.model_specs or [completed.model_specs.add()]:
+        if spec.model_type not in ("", constants.TF_GENERIC):
+            raise ModelContractError(
+                f"model_type: expected 'tf_generic' or none, got {spec.model_type!r}; models are "
+                f"called by signature"
+            )
+        spec.model_type = constants.TF_GENERIC
+        spec.signature_name = spec.signature_name or SERVING_SIGNATURE
+    for sliced in [config_pb2.SlicingSpec(), *_slices_of_thresholds(completed)]:
+        if sliced not in completed.slicing_specs:
+            completed.slicing_specs.append(sliced)
+    completed = config_util.update_eval_config_with_defaults(
+        completed, has_baseline=has_baseline, rubber_stamp=not has_baseline
+    )
+    config_util.verify_eval_config(completed)
+    thresholds = metric_specs.metric_thresholds_from_metrics_specs(
+        completed.metrics_specs, eval_config=completed
+    )
+    return Evaluation(completed, bool(thresholds), are_changes_ignored)
+
+
+def _slices_of_thresholds(config: Any) -> list[Any]:
+    per_slice = [
+        threshold
+        for spec in config.metrics_specs
+        for thresholds in (
+            *(metric.per_slice_thresholds for metric in spec.metrics),
+            *(named.thresholds for named in spec.per_slice_thresholds.values()),
+        )
+        for threshold in thresholds
+    ]
+    return [sliced for threshold in per_slice for sliced in threshold.slicing_specs]
+
+
+def _without_none(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {name: _without_none(item) for name, item in fields.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,213 @@
+"""What an evaluation needs of a model, checked before the work starts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import tensorflow as tf
+from tensorflow.python.saved_model import loader_impl
+
+from prodml.artifacts import Model
+from prodml.data.record_batches import serialize_examples
+from prodml.dsl.component import suggest
+from prodml.errors import ModelContractError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to evaluate: `role` is "model" or "baseline model", `spec` its tfma.ModelSpec."""
+
+    role: str
+    model: Model
+    spec: Any
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a model was seen to offer.
+
+    Attributes:
+        computed_features: outputs of its preprocessing functions.
+        takes_serialized: every signature that will be called takes serialized tf.Example.
+    """
+
+    computed_features: frozenset[str]
+    takes_serialized: bool
+
+
+def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Offer:
+    """Checks signatures, labels, weights and slices against the examples, and calls the model.
+
+    Args:
+        candidate: the model and how it is to be called.
+        sample: the first rows of the examples.
+        config: the complete `tfma.EvalConfig`.
+
+    Raises:
+        ModelContractError: a mismatch, told as what was expected and what is there.
+    """
+    spec = candidate.spec
+    signatures = _signatures(candidate)
+    called = [spec.signature_name, *spec.preprocessing_function_names]
+    columns = frozenset(sample.schema.names)
+    for name in called:
+        _require_signature(candidate, name, signatures)
+        _require_inputs(candidate, name, signatures[name], columns)
+    computed = frozenset(
+        output for name in spec.preprocessing_function_names for output in signatures[name].outputs
+    )
+    _require_outputs(candidate, signatures[spec.signature_name], config)
+    _require_keys(candidate, config, columns, computed)
+    takes_serialized = all(_takes_serialized(signatures[name], columns) for name in called)
+    if takes_serialized:
+        _call(candidate, called, sample)
+    return Offer(computed, takes_serialized)
+
+
+def _signatures(candidate: Candidate) -> Mapping[str, Any]:
+    directory = candidate.model.serving_model_dir
+    if not os.path.isfile(os.path.join(directory, "saved_model.pb")):
+        raise ModelContractError(
+            f"{candidate.role}: expected a SavedModel in {directory}, got none"
+        )
+    graphs = loader_impl.parse_saved_model(directory).meta_graphs
+    serving = [g for g in graphs if tf.saved_model.SERVING in g.meta_info_def.tags]
+    if not serving:
+        raise ModelContractError(
+            f"{candidate.role} {directory}: expected the tag 'serve', got "
+            f"{', '.join(sorted({tag for g in graphs for tag in g.meta_info_def.tags})) or 'none'}"
+        )
+    return dict(serving[0].signature_def)
+
+
+def _require_signature(candidate: Candidate, name: str, signatures: Mapping[str, Any]) -> None:
+    if name not in signatures:
+        offered = [s for s in signatures if not s.startswith("__")]
+        raise ModelContractError(
+            f"{candidate.role} {candidate.model.uri}: expected a signature {name!r}, got "
+            f"{_listed(offered)}; export it in run_fn, or set signature_name and "
+            f"preprocessing_function_names of the ModelSpec"
+        )
+
+
+def _require_inputs(
+    candidate: Candidate, name: str, signature: Any, columns: frozenset[str]
+) -> None:
+    if _takes_serialized(signature, columns):
+        return
+    missing = [i for i in signature.inputs if not {i, i.removesuffix("_input")} & columns]
+    if missing:
+        raise ModelContractError(
+            f"{candidate.role} {candidate.model.uri}: signature {name!r} expects the feature(s) "
+            f"{_listed(missing)}, got examples with {_listed(columns)}; evaluate with a signature "
+            f"that takes serialized tf.Example, or on the examples the model was trained on"
+        )
+
+
+def _takes_serialized(signature: Any, columns: frozenset[str]) -> bool:
+    if len(signature.inputs) != 1:
+        return False
+    [(name, tensor)] = signature.inputs.items()
+    return tensor.dtype == tf.string.as_datatype_enum and name not in columns
+
+
+def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:
+    spec, outputs = candidate.spec, sorted(signature.outputs)
+    asked = [spec.prediction_key] if spec.prediction_key else list(spec.prediction_keys.values())
+    asked += [name for metrics in config.metrics_specs for name in metrics.output_names]
+    where = f"{candidate.role} {candidate.model.uri}: signature {spec.signature_name!r}"
+    if len(outputs) > 1 and not asked:
+        raise ModelContractError(
+            f"{where}: expected one output, got {_listed(outputs)}; name one in prediction_key"
+        )
+    for name in asked:
+        if len(outputs) > 1 and name not in outputs:
+            raise ModelContractError(
+                f"{where}: expected an output {name!r}, got {_listed(outputs)}"
+            )
+
+
+def _require_keys(
+    candidate: Candidate, config: Any, columns: frozenset[str], computed: frozenset[str]
+) -> None:
+    spec = candidate.spec
+    labels = [spec.label_key] if spec.label_key else list(spec.label_keys.values())
+    if not labels:
+        raise ModelContractError(
+            f"the ModelSpec of the {candidate.role} has no label_key; set it to the feature that "
+            f"holds the label"
+        )
+    weights = [spec.example_weight_key, *spec.example_weight_keys.values()]
+    asked = [
+        *(("label_key", key) for key in labels),
+        *(("example_weight_key", key) for key in weights if key),
+        *(("slice", key) for key in slice_features(config)),
+        *(("query_key", m.query_key) for m in config.metrics_specs if m.query_key),
+    ]
+    known = columns | computed
+    functions = ", ".join(spec.preprocessing_function_names)
+    for what, key in asked:
+        if key not in known:
+            raise ModelContractError(
+                f"{what} {key!r}: expected a feature of the examples"
+                f"{f' or an output of {functions}' if functions else ''}, got none"
+                f"{suggest(key, known)}"
+            )
+
+
+def slice_features(config: Any) -> list[str]:
+    """Features that the slices of a complete `tfma.EvalConfig` are made by."""
+    specs = [
+        *config.slicing_specs,
+        *(cross.baseline_spec for cross in config.cross_slicing_specs),
+        *(spec for cross in config.cross_slicing_specs for spec in cross.slicing_specs),
+    ]
+    return sorted({key for s in specs for key in (*s.feature_keys, *s.feature_values)})
+
+
+_UNPARSED = (
+    # What tf.io.parse_example says, as (pattern, what to say instead).
+    (
+        re.compile(r"Feature: (\S+) \(data type: (\S+)\) is required but could not be found"),
+        "expects the feature {0!r} ({1}) in every example, got an example without it",
+    ),
+    (
+        re.compile(r"Key: ([^\s,.]+)[.,]\s+Data types don't match\. (.+)"),
+        "reads the feature {0!r} as another type than the examples have: {1}",
+    ),
+    (
+        re.compile(r"Key: ([^\s,.]+)[.,].*?(Number of \S+ values != expected\..+)"),
+        "expects another number of values in the feature {0!r}: {1}",
+    ),
+)
+
+
+def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) -> None:
+    """Calls each signature on the sample: a feature that it misses is only known to its graph."""
+    loaded = tf.saved_model.load(candidate.model.serving_model_dir, tags=[tf.saved_model.SERVING])
+    serialized = tf.constant(serialize_examples(sample).to_pylist(), dtype=tf.string)
+    for name in names:
+        try:
+            loaded.signatures[name](serialized)
+        except (tf.errors.OpError, TypeError, ValueError) as error:
+            raise ModelContractError(
+                f"{candidate.role} {candidate.model.uri}: signature {name!r} "
+                f"{_explained(str(error))}; evaluate on the examples the model was trained on, "
+                f"or give the feature a default in the signature's parsing"
+            ) from error
+
+
+def _explained(message: str) -> str:
+    for pattern, text in _UNPARSED:
+        if (found := pattern.search(message)) is not None:
+            return text.format(*found.groups())
+    return f"fails on the examples: {message.strip().splitlines()[0] if message else 'no message'}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,122 @@
+"""Executor of Evaluator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
+from prodml.components.evaluator.analysis import Split, analyze
+from prodml.components.evaluator.configuration import complete, read_eval_config
+from prodml.components.evaluator.contract import Candidate, Offer, check_model, slice_features
+from prodml.components.evaluator.schema_check import check_schema
+from prodml.components.evaluator.verdict import Verdict, reach_verdict
+from prodml.data.payload import payload_format, row_count, split_files
+from prodml.data.record_batches import read_record_batches
+from prodml.dsl.executor import ExecutorContext
+from prodml.errors import InputDataError
+
+_SAMPLE_ROWS = 64
+
+
+def execute(context: ExecutorContext) -> None:
+    model = context.input("model", Model)
+    baseline = context.optional_input("baseline_model", Model)
+    evaluation = complete(
+        read_eval_config(context.parameters["eval_config"]), has_baseline=baseline is not None
+    )
+    splits = _splits(context)
+    sample = _sample(splits)
+    check_schema(context, sample)
+    candidates = [
+        Candidate("baseline model", baseline, spec)
+        if spec.is_baseline and baseline is not None
+        else Candidate("model", model, spec)
+        for spec in evaluation.config.model_specs
+    ]
+    offers = [check_model(candidate, sample, evaluation.config) for candidate in candidates]
+    output = context.output("evaluation", ModelEvaluation).uri
+    counted = analyze(
+        splits, candidates, evaluation, _needed(offers, evaluation.config), output, context.beam
+    )
+    for split, rows in _rows(context).items():
+        context.reconcile(split, rows, counted[split])
+    verdict = reach_verdict(output, evaluation, baseline is not None)
+    _bless(context, verdict, model, baseline)
+
+
+def _bless(
+    context: ExecutorContext, verdict: Verdict, model: Model, baseline: Model | None
+) -> None:
+    blessing = context.output("blessing", ModelBlessing)
+    name = "BLESSED" if verdict.is_blessed else "NOT_BLESSED"
+    with open(os.path.join(blessing.uri, name), "wb"):
+        pass
+    blessing.custom_properties.update(
+        blessed=int(verdict.is_blessed),
+        current_model=model.uri,
+        current_model_id=model.id,
+        component_id=context.node_id,
+        verdict=name,
+        reason=verdict.reason,
+    )
+    if baseline is not None:
+        blessing.custom_properties.update(
+            baseline_model=baseline.uri, baseline_model_id=baseline.id
+        )
+    context.note(f"{'blessed' if verdict.is_blessed else 'not blessed'}: {verdict.reason}")
+
+
+def _splits(context: ExecutorContext) -> list[Split]:
+    names = _split_names(context)
+    splits = []
+    for name in names:
+        for examples in _examples(context):
+            if name not in examples.split_names:
+                raise InputDataError(
+                    f"expected a split {name!r} in {examples.uri}, got "
+                    f"{', '.join(examples.split_names) or 'none'}; set example_splits"
+                )
+            splits.append(Split(name, split_files(examples, name), payload_format(examples)))
+    return splits
+
+
+def _rows(context: ExecutorContext) -> dict[str, int]:
+    examples = _examples(context)
+    rows = {s: sum(row_count(e, s) for e in examples) for s in _split_names(context)}
+    if not sum(rows.values()):
+        raise InputDataError(f"no rows to evaluate on in the split(s) {', '.join(rows)}")
+    return rows
+
+
+def _split_names(context: ExecutorContext) -> Sequence[str]:
+    return context.parameters["example_splits"] or ["eval"]
+
+
+def _examples(context: ExecutorContext) -> list[Examples]:
+    return [e for e in context.inputs["examples"] if isinstance(e, Examples)]
+
+
+def _sample(splits: Sequence[Split]) -> pa.RecordBatch:
+    for split in splits:
+        for batch in read_record_batches(split.files, split.payload, batch_size=_SAMPLE_ROWS):
+            if batch.num_rows:
+                return batch.slice(0, _SAMPLE_ROWS)
+    names = sorted({split.name for split in splits})
+    raise InputDataError(f"no rows to evaluate on in the split(s) {', '.join(names)}")
+
+
+def _needed(offers: Sequence[Offer], config: Any) -> list[str] | None:
+    """Columns that TFMA reads itself; None where it needs all of them."""
+    has_sql = any(spec.slice_keys_sql for spec in config.slicing_specs)
+    if has_sql or not all(offer.takes_serialized for offer in offers):
+        return None
+    keys = set(slice_features(config))
+    for spec in config.model_specs:
+        keys |= {spec.label_key, *spec.label_keys.values()}
+        keys |= {spec.example_weight_key, *spec.example_weight_keys.values()}
+    keys |= {metrics.query_key for metrics in config.metrics_specs}
+    return sorted(keys - {""})

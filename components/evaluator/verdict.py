@@ -1,0 +1,192 @@
+"""The verdict on a model, with the figures that decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prodml.components.evaluator.configuration import Evaluation
+from prodml.components.evaluator.tfma import (
+    config_pb2,
+    metric_specs,
+    metric_types,
+    model_eval_lib,
+    model_util,
+    slicer_lib,
+)
+from prodml.errors import ValidationError
+
+_MOST_CHECKS_TOLD = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`reason` is one line with the figures that decided."""
+
+    is_blessed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One threshold on one slice."""
+
+    text: str
+    held: bool
+
+
+def reach_verdict(output: str, evaluation: Evaluation, has_baseline: bool) -> Verdict:
+    """Reads what an analysis left and judges it.
+
+    Args:
+        output: the directory that the analysis was written to.
+        evaluation: what was evaluated.
+        has_baseline: there was a baseline model.
+
+    Raises:
+        ValidationError: a slice that a threshold names has no rows.
+    """
+    alone = "" if has_baseline else "; no baseline: judged by value thresholds alone"
+    if not evaluation.has_thresholds:
+        ignored = " but change thresholds" if evaluation.are_changes_ignored else ""
+        return Verdict(True, f"no threshold{ignored} was set, nothing was held against it{alone}")
+    validation = model_eval_lib.load_validation_result(output)
+    missing = [*validation.missing_slices, *validation.missing_cross_slices]
+    if missing:
+        raise ValidationError(
+            f"threshold on a slice without rows: {'; '.join(map(_spec_text, missing))}; "
+            f"correct the slice in eval_config, or evaluate on examples that have it"
+        )
+    checks = list(_checks(output, evaluation.config, _failures(validation)))
+    failed = [check.text for check in checks if not check.held]
+    if validation.validation_ok:
+        return Verdict(True, f"{_told([check.text for check in checks])}{alone}")
+    return Verdict(False, f"{_told(failed)}{alone}")
+
+
+def _checks(output: str, config: Any, failures: set[tuple[Any, ...]]) -> Iterator[_Check]:
+    thresholds = metric_specs.metric_thresholds_from_metrics_specs(
+        config.metrics_specs, eval_config=config
+    )
+    baseline = model_util.get_baseline_model_spec(config)
+    baseline_name = baseline.name if baseline else None
+    for sliced in model_eval_lib.load_metrics(output):
+        is_cross = sliced.HasField("cross_slice_key")
+        key = (
+            slicer_lib.deserialize_cross_slice_key(sliced.cross_slice_key)
+            if is_cross
+            else slicer_lib.deserialize_slice_key(sliced.slice_key)
+        )
+        values = {
+            metric_types.MetricKey.from_proto(item.key): item.value.double_value.value
+            for item in sliced.metric_keys_and_values
+        }
+        for metric, bounds in thresholds.items():
+            if metric.model_name == baseline_name:
+                continue
+            for spec, bound in bounds:
+                if not _applies(spec, key, is_cross):
+                    continue
+                held = (key, metric, bound.SerializeToString()) not in failures
+                yield _Check(
+                    _check_text(
+                        metric, baseline_name, _slice_text(key, is_cross), values, bound, held
+                    ),
+                    held,
+                )
+
+
+def _failures(validation: Any) -> set[tuple[Any, ...]]:
+    found = set()
+    for sliced in validation.metric_validations_per_slice:
+        key = (
+            slicer_lib.deserialize_cross_slice_key(sliced.cross_slice_key)
+            if sliced.HasField("cross_slice_key")
+            else slicer_lib.deserialize_slice_key(sliced.slice_key)
+        )
+        for failure in sliced.failures:
+            threshold = failure.metric_threshold
+            bound = getattr(
+                threshold, threshold.WhichOneof("validate_absolute") or "change_threshold"
+            )
+            metric = metric_types.MetricKey.from_proto(failure.metric_key)
+            found.add((key, metric, bound.SerializeToString()))
+    return found
+
+
+def _applies(spec: Any, key: Any, is_cross: bool) -> bool:
+    if spec is None:
+        return not is_cross
+    is_cross_spec = spec.DESCRIPTOR.name == "CrossSlicingSpec"
+    if is_cross or is_cross_spec:
+        return (
+            is_cross
+            and is_cross_spec
+            and bool(
+                slicer_lib.is_cross_slice_applicable(cross_slice_key=key, cross_slicing_spec=spec)
+            )
+        )
+    return bool(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(key))
+
+
+def _check_text(
+    metric: Any,
+    baseline_name: str | None,
+    where: str,
+    values: dict[Any, float],
+    bound: Any,
+    held: bool,
+) -> str:
+    name = metric.name if not metric.output_name else f"{metric.output_name} {metric.name}"
+    if metric not in values:
+        return f"{name}{where} was not computed"
+    value = values[metric]
+    verb = "is" if held else "is not"
+    if bound.DESCRIPTOR.name == "GenericValueThreshold":
+        return f"{name}{where} {value:.4g} {verb} {_value_bounds(bound)}"
+    baseline = values.get(metric.make_baseline_key(baseline_name))
+    against = f" from the baseline's {baseline:.4g}" if baseline is not None else ""
+    return f"{name}{where} changed by {value:+.4g}{against}, which {verb} {_change_bounds(bound)}"
+
+
+def _value_bounds(bound: Any) -> str:
+    parts = []
+    if bound.HasField("lower_bound"):
+        parts.append(f"at least {bound.lower_bound.value:g}")
+    if bound.HasField("upper_bound"):
+        parts.append(f"at most {bound.upper_bound.value:g}")
+    return " and ".join(parts) or "anything"
+
+
+def _change_bounds(bound: Any) -> str:
+    is_low_better = bound.direction == config_pb2.MetricDirection.LOWER_IS_BETTER
+    word = "at most" if is_low_better else "at least"
+    parts = []
+    if bound.HasField("absolute"):
+        parts.append(f"{word} {bound.absolute.value:+g}")
+    if bound.HasField("relative"):
+        parts.append(f"{word} {bound.relative.value:+.4g} of it")
+    return " and ".join(parts) or "anything"
+
+
+def _slice_text(key: Any, is_cross: bool) -> str:
+    if is_cross:
+        baseline, compared = key
+        return f" of {_plain(compared)} against {_plain(baseline)}"
+    return f" of {_plain(key)}" if key else ""
+
+
+def _plain(key: Any) -> str:
+    return ", ".join(f"{feature}={value}" for feature, value in key) or "all rows"
+
+
+def _spec_text(spec: Any) -> str:
+    values = [f"{feature}={value}" for feature, value in sorted(spec.feature_values.items())]
+    return ", ".join([*values, *spec.feature_keys]) or "all rows"
+
+
+def _told(texts: list[str]) -> str:
+    told = "; ".join(texts[:_MOST_CHECKS_TOLD])
+    rest = len(texts) - _MOST_CHECKS_TOLD
+    return f"{told}; and {rest} more" if rest > 0 else told
