@@ -164,11 +164,11 @@ def late_model(transform: tft.TFTransformOutput, steps: int) -> keras.Model:
     hidden = keras.layers.Concatenate()(parts)
     for units in (96, 48):
         hidden = keras.layers.Dense(units, activation="relu")(hidden)
-        hidden = keras.layers.Dropout(0.1)(hidden)
+        hidden = keras.layers.Dropout(0.3)(hidden)
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
     model.compile(
         optimizer=keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(3e-3, steps), weight_decay=1e-4
+            keras.optimizers.schedules.CosineDecay(1e-3, steps), weight_decay=0.1
         ),
         loss="binary_crossentropy",
         metrics=[keras.metrics.AUC(name="auc")],

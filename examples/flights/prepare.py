@@ -138,7 +138,7 @@ def scheduled_flights(data: Traversable, months: Sequence[int]) -> pd.DataFrame:
     joined = joined.assign(
         # time_hour is the full hour in UTC, as 2013-01-01T10:00:00Z.
         scheduled_departure=joined["time_hour"].str.slice(0, 14) + minute + ":00Z",
-        weekday=date.dt.isocalendar().day,
+        weekday=date.dt.dayofweek + 1,
         arrival_hour=joined["sched_arr_time"] // 100 % 24,
     )
     return joined.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
