@@ -74,3 +74,19 @@ def row_count(examples: Examples, split: str) -> int:
     if split not in counts:
         raise InputDataError(f"{examples.uri} does not say how many rows split {split!r} has")
     return int(counts[split])
+
+
+def describe_examples(examples: Examples, payload: PayloadFormat, rows: Mapping[str, int]) -> None:
+    """Sets the properties that tell a reader what stands under an Examples artifact.
+
+    Args:
+        rows: rows by split, in the order of the splits.
+    """
+    examples.split_names = rows
+    examples.custom_properties.update(
+        {
+            PAYLOAD_FORMAT: str(payload),
+            FILE_FORMAT: payload.file_format,
+            ROW_COUNTS: json.dumps(dict(rows)),
+        }
+    )

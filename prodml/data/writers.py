@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 
 from prodml.artifacts import Examples
 from prodml.data.columns import to_example_shape
-from prodml.data.payload import FILE_FORMAT, PAYLOAD_FORMAT, ROW_COUNTS, PayloadFormat
+from prodml.data.payload import PayloadFormat, describe_examples
 from prodml.data.record_batches import serialize_examples
 from prodml.errors import InputDataError
 
@@ -34,7 +33,6 @@ class ExamplesWriter:
 
     def __init__(self, examples: Examples, splits: Sequence[str], payload: PayloadFormat) -> None:
         self._examples = examples
-        self._splits = list(splits)
         self._payload = payload
         self._files: dict[str, _SplitFile] = {}
         self.rows = dict.fromkeys(splits, 0)
@@ -66,14 +64,7 @@ class ExamplesWriter:
             file.close()
         if error is not None:
             return
-        self._examples.split_names = self._splits
-        self._examples.custom_properties.update(
-            {
-                PAYLOAD_FORMAT: str(self._payload),
-                FILE_FORMAT: self._payload.file_format,
-                ROW_COUNTS: json.dumps(self.rows),
-            }
-        )
+        describe_examples(self._examples, self._payload, self.rows)
 
 
 class _SplitFile(Protocol):

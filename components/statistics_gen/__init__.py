@@ -1,0 +1,1 @@
+"""StatisticsGen: statistics over every split of the examples."""
