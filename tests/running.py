@@ -11,7 +11,7 @@ from typing import Any
 from prodml.artifacts import Artifact
 from prodml.beam.profiles import RunnerProfile
 from prodml.dsl.component import Component
-from prodml.dsl.executor import ExecutorContext
+from prodml.dsl.executor import ExecutorContext, Reporter
 from prodml.dsl.parameters import decode
 
 _numbers = itertools.count(1)
@@ -26,6 +26,7 @@ def execute(
     component: Component,
     inputs: Mapping[str, Artifact | Sequence[Artifact]],
     tmp_path: Path,
+    reporter: Reporter | None = None,
 ) -> ExecutorContext:
     """Executes a component (its driver first, where it has one); outputs lie under tmp_path."""
     package = type(component).__module__.rpartition(".")[0]
@@ -58,7 +59,7 @@ def execute(
         resolved=_resolved(package, parameters),
         tmp_dir=str(root / "tmp"),
         beam=RunnerProfile(),
-        reporter=SilentReporter(),
+        reporter=reporter or SilentReporter(),
     )
     importlib.import_module(f"{package}.executor").execute(context)
     return context

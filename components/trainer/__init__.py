@@ -1,0 +1,1 @@
+"""Trainer: a user's run_fn makes a model."""

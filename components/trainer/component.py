@@ -1,0 +1,100 @@
+"""Declaration of Trainer."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+from prodml.artifacts import Examples, HyperParameters, Model, ModelRun, Schema, TransformGraph
+from prodml.dsl.component import Component
+from prodml.dsl.parameters import ModulePath
+from prodml.dsl.signature import Input, Output, Parameter
+
+
+@dataclass(frozen=True)
+class TrainArgs:
+    """What to train on.
+
+    Attributes:
+        splits: splits of the examples that `fn_args.train_files` stands for.
+        num_steps: `fn_args.train_steps`; the user's module decides where it is not given.
+    """
+
+    splits: tuple[str, ...] = ("train",)
+    num_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class EvalArgs:
+    """What to evaluate on while training.
+
+    Attributes:
+        splits: splits of the examples that `fn_args.eval_files` stands for.
+        num_steps: `fn_args.eval_steps`; the user's module decides where it is not given.
+    """
+
+    splits: tuple[str, ...] = ("eval",)
+    num_steps: int | None = None
+
+
+class Trainer(Component):
+    """Trains a model with the `run_fn(fn_args)` of a user's module.
+
+    Args:
+        examples: what to train on, in either payload format; raw or transformed.
+        schema: becomes `fn_args.schema_path`.
+        transform_graph: becomes `fn_args.transform_graph_path`.
+        base_model: a model to start from; becomes `fn_args.base_model`.
+        hyperparameters: from a Tuner; become `fn_args.hyperparameters`.
+        module_file: Python file that holds `run_fn`.
+        run_fn: import path of the function, as `package.module.run_fn`, instead of a file.
+        train_args: splits and steps to train with.
+        eval_args: splits and steps to evaluate with while training.
+        custom_config: anything the module wants; becomes `fn_args.custom_config`.
+        seed: seeds Python, NumPy, TensorFlow, Keras and the shuffling of the examples, and makes
+            TensorFlow's operations deterministic: two runs give the same weights, bit by bit, on
+            the CPU. None leaves all of it to the user's module.
+
+    Raises:
+        DefinitionError: neither or both of module_file and run_fn are given, or run_fn is not
+            found.
+    """
+
+    execution_type = "tfx.components.trainer.component.Trainer"
+
+    examples: Input[Examples]
+    schema: Input[Schema] | None = None
+    transform_graph: Input[TransformGraph] | None = None
+    base_model: Input[Model] | None = None
+    hyperparameters: Input[HyperParameters] | None = None
+    module_file: Parameter[ModulePath | None] = None
+    run_fn: Parameter[str | None] = None
+    train_args: Parameter[TrainArgs] = TrainArgs()
+    eval_args: Parameter[EvalArgs] = EvalArgs()
+    custom_config: Parameter[dict[str, Any] | None] = None
+    seed: Parameter[int | None] = 42
+    model: Output[Model]
+    model_run: Output[ModelRun]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        module_file, run_fn = self.parameters["module_file"], self.parameters["run_fn"]
+        if (module_file is None) == (run_fn is None):
+            self._refuse("needs one of module_file and run_fn, and not both")
+        if run_fn is not None:
+            # The file is what the fingerprint watches: a change in the function must be seen.
+            self.parameters["module_file"] = self._file_of(run_fn)
+
+    def _file_of(self, run_fn: str) -> str:
+        module, _, function = run_fn.rpartition(".")
+        try:
+            found = importlib.util.find_spec(module) if module and function else None
+        except ImportError:
+            found = None
+        if found is None or found.origin is None or not found.has_location:
+            self._refuse(
+                f"run_fn {run_fn!r}: no module {module!r} can be imported; "
+                f"write package.module.function"
+            )
+        return found.origin
