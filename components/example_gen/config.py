@@ -1,0 +1,114 @@
+"""Configuration messages of ExampleGens; names and fields are TFX's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class InputSplit:
+    """Files that belong together.
+
+    Attributes:
+        name: name of the split.
+        pattern: files under `input_base`; `{SPAN}`, `{SPAN:2}` and `{VERSION}` stand for
+            numbers, `*` for anything within a directory, `**` for directories too.
+    """
+
+    name: str
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where the rows come from. With several splits, they are the output's splits too."""
+
+    splits: list[InputSplit] = field(
+        default_factory=lambda: [InputSplit(name="single_split", pattern="*")]
+    )
+
+    Split = InputSplit
+
+
+@dataclass(frozen=True)
+class OutputSplit:
+    """A split of the output, with its share of all hash buckets."""
+
+    name: str
+    hash_buckets: int
+
+    def __post_init__(self) -> None:
+        if self.hash_buckets < 1:
+            raise ValueError(f"split {self.name!r}: hash_buckets must be 1 or more")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How rows are split.
+
+    Attributes:
+        splits: the splits, each with its share.
+        partition_feature_name: split by the hash of this feature alone, so that rows with one
+            value stay together; by default by the hash of the whole row.
+        time_feature_name: split by the order of this feature instead, the earliest rows into the
+            first split, each split with its share.
+    """
+
+    splits: list[OutputSplit] = field(
+        default_factory=lambda: [OutputSplit("train", 2), OutputSplit("eval", 1)]
+    )
+    partition_feature_name: str | None = None
+    time_feature_name: str | None = None
+
+    Split = OutputSplit
+
+    def __post_init__(self) -> None:
+        if self.partition_feature_name and self.time_feature_name:
+            raise ValueError("set partition_feature_name or time_feature_name, not both")
+        if not self.splits:
+            raise ValueError("splits must name at least one split")
+        names = [split.name for split in self.splits]
+        if len(set(names)) < len(names):
+            raise ValueError(f"split names must differ, got {names}")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How the output is laid out."""
+
+    split_config: SplitConfig = field(default_factory=SplitConfig)
+
+
+@dataclass(frozen=True)
+class StaticRange:
+    """The spans from start to end, both included."""
+
+    start_span_number: int
+    end_span_number: int
+
+
+@dataclass(frozen=True)
+class RollingRange:
+    """The latest spans.
+
+    Attributes:
+        num_spans: how many.
+        start_span_number: none below this one.
+        skip_num_recent_spans: how many of the newest to leave out.
+    """
+
+    num_spans: int
+    start_span_number: int = 0
+    skip_num_recent_spans: int = 0
+
+
+@dataclass(frozen=True)
+class RangeConfig:
+    """Which spans to read; set one of the two."""
+
+    static_range: StaticRange | None = None
+    rolling_range: RollingRange | None = None
+
+    def __post_init__(self) -> None:
+        if (self.static_range is None) == (self.rolling_range is None):
+            raise ValueError("set static_range or rolling_range, and not both")

@@ -1,0 +1,85 @@
+"""Which files an ExampleGen reads: the driver of each of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prodml.components.example_gen.config import Input, InputSplit, RangeConfig
+from prodml.data.spans import SpanFile, latest_versions, matching_files
+from prodml.dsl.executor import DriverResult
+from prodml.errors import InputDataError
+
+_BLOCK = 1 << 20
+
+
+def resolve(parameters: Mapping[str, Any]) -> DriverResult:
+    """Finds the files of the wanted spans, each in its highest version.
+
+    The fingerprint is over names and contents; the time of a file does not count.
+
+    Raises:
+        InputDataError: no file matches, or a span is missing.
+    """
+    base = parameters["input_base"]
+    config = parameters["input_config"] or Input()
+    files = {split.name: _files(base, split, parameters["range_config"]) for split in config.splits}
+    every = [file for found in files.values() for file in found]
+    return DriverResult(
+        fingerprint=_fingerprint(base, files),
+        description=_describe(every),
+        resolved={
+            "files": {name: [file.path for file in found] for name, found in files.items()},
+            "span": max(file.span for file in every),
+            "version": max(file.version for file in every),
+        },
+    )
+
+
+def _files(base: str, split: InputSplit, wanted: RangeConfig | None) -> list[SpanFile]:
+    found = latest_versions(matching_files(base, split.pattern))
+    spans = sorted({file.span for file in found})
+    kept = _wanted_spans(spans, wanted)
+    if not kept:
+        raise InputDataError(
+            f"{base}: no span of split {split.name!r} is in the range asked for; there are {spans}"
+        )
+    return [file for file in found if file.span in kept]
+
+
+def _wanted_spans(spans: Sequence[int], wanted: RangeConfig | None) -> set[int]:
+    if wanted is None:
+        return {spans[-1]}
+    if wanted.static_range is not None:
+        first, last = wanted.static_range.start_span_number, wanted.static_range.end_span_number
+        return {span for span in spans if first <= span <= last}
+    rolling = wanted.rolling_range
+    assert rolling is not None
+    recent = [span for span in spans if span >= rolling.start_span_number]
+    end = len(recent) - rolling.skip_num_recent_spans
+    return set(recent[max(0, end - rolling.num_spans) : max(0, end)])
+
+
+def _fingerprint(base: str, files: Mapping[str, Sequence[SpanFile]]) -> str:
+    whole = hashlib.blake2b(digest_size=20)
+    for name, found in files.items():
+        for file in found:
+            whole.update(f"{name}\0{os.path.relpath(file.path, base)}\0".encode())
+            with open(file.path, "rb") as opened:
+                while block := opened.read(_BLOCK):
+                    whole.update(block)
+    return whole.hexdigest()
+
+
+def _describe(files: Sequence[SpanFile]) -> str:
+    spans = sorted({file.span for file in files})
+    if spans == [0]:
+        which = ""
+    elif len(spans) == 1:
+        which = f"span {spans[0]}, "
+    else:
+        which = f"spans {spans[0]} to {spans[-1]}, "
+    size = sum(os.path.getsize(file.path) for file in files)
+    return f"{which}{len(files)} file{'s' if len(files) > 1 else ''}, {size / 1e6:.1f} MB"

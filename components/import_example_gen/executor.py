@@ -1,0 +1,22 @@
+"""Ingests TFRecord files of tf.Example."""
+
+from __future__ import annotations
+
+import functools
+
+from prodml.components.example_gen.ingestion import ingest
+from prodml.data import tfrecord_files
+from prodml.dsl.executor import ExecutorContext
+
+
+def execute(context: ExecutorContext) -> None:
+    """Finds the features of all files, then writes their rows."""
+    files: dict[str, list[str]] = context.resolved["files"]
+    schema = tfrecord_files.inspect([file for found in files.values() for file in found])
+    ingest(
+        context,
+        {
+            name: functools.partial(tfrecord_files.read, found, schema)
+            for name, found in files.items()
+        },
+    )

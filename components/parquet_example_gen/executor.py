@@ -1,0 +1,22 @@
+"""Ingests Parquet files."""
+
+from __future__ import annotations
+
+import functools
+
+from prodml.components.example_gen.ingestion import ingest
+from prodml.data import parquet_files
+from prodml.dsl.executor import ExecutorContext
+
+
+def execute(context: ExecutorContext) -> None:
+    """Checks that the files' columns agree, then writes their rows."""
+    files: dict[str, list[str]] = context.resolved["files"]
+    schema = parquet_files.inspect([file for found in files.values() for file in found])
+    ingest(
+        context,
+        {
+            name: functools.partial(parquet_files.read, found, schema)
+            for name, found in files.items()
+        },
+    )

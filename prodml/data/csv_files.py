@@ -1,0 +1,172 @@
+"""CSV files (RFC 4180) as Arrow record batches, with types inferred over all of their rows.
+
+An empty cell, quoted or not, is a missing value. A column is int64 where every value reads as
+one, else float, else string, as TFX infers them. Two passes: types first, then typed rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as pa_csv
+
+from prodml.errors import InputDataError
+
+_BLOCK = 16 << 20
+"""Bytes a block; a row must fit into one."""
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """What several CSV files hold together.
+
+    Attributes:
+        files: in the order in which rows are read.
+        columns: int64, float64 or string by name, of the columns with a value in some row.
+        empty_columns: columns without a value in any row.
+    """
+
+    files: tuple[str, ...]
+    columns: Mapping[str, pa.DataType]
+    empty_columns: tuple[str, ...]
+
+    def of_files(self, files: Sequence[str]) -> CsvTable:
+        """The part of the table that stands in some of the files."""
+        return dataclasses.replace(self, files=tuple(files))
+
+
+def inspect(files: Sequence[str]) -> CsvTable:
+    """Reads all rows once to check them and to find every column's type.
+
+    Raises:
+        InputDataError: a file is empty, has no rows, a ragged row or bytes that are not UTF-8,
+            or the files' headers differ; names the file and the row or columns.
+    """
+    header = _same_header(files)
+    types: dict[str, pa.DataType | None] = dict.fromkeys(header)
+    for file in files:
+        rows = 0
+        for batch in _read(file, dict.fromkeys(header, pa.string())):
+            rows += batch.num_rows
+            for name in header:
+                types[name] = _widened(types[name], batch.column(name))
+        if not rows:
+            raise InputDataError(f"{file} has a header but no rows; remove it or add rows")
+    return CsvTable(
+        files=tuple(files),
+        columns={name: found for name, found in types.items() if found is not None},
+        empty_columns=tuple(name for name, found in types.items() if found is None),
+    )
+
+
+def read(table: CsvTable) -> Iterator[pa.RecordBatch]:
+    """The rows of an inspected table, with plain columns of its types; null where missing."""
+    for file in table.files:
+        yield from _read(file, table.columns)
+
+
+def _read(file: str, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    try:
+        reader = pa_csv.open_csv(
+            file,
+            pa_csv.ReadOptions(block_size=_BLOCK),
+            pa_csv.ParseOptions(newlines_in_values=True),
+            pa_csv.ConvertOptions(
+                column_types=types,
+                include_columns=list(types),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+        yield from reader
+    except pa.ArrowInvalid as error:
+        raise _located(file, len(_header(file)), error) from error
+
+
+def _widened(known: pa.DataType | None, column: pa.Array) -> pa.DataType | None:
+    """The narrowest type that holds what was known and what is in a column of text."""
+    if known == pa.string() or column.null_count == len(column):
+        return known
+    for narrow in (pa.int64(), pa.float64()):
+        if known == pa.float64() and narrow == pa.int64():
+            continue
+        try:
+            pc.cast(column, narrow)
+        except pa.ArrowInvalid:
+            continue
+        return narrow
+    return pa.string()
+
+
+def _same_header(files: Sequence[str]) -> list[str]:
+    first = _header(files[0])
+    for file in files[1:]:
+        other = _header(file)
+        missing, extra = sorted(set(first) - set(other)), sorted(set(other) - set(first))
+        if missing or extra:
+            parts = [f"lacks {', '.join(missing)}"] if missing else []
+            parts += [f"has {', '.join(extra)} in addition"] if extra else []
+            raise InputDataError(
+                f"the headers differ: {file} {' and '.join(parts)}, compared with {files[0]}; "
+                f"give all files the same columns"
+            )
+    return first
+
+
+def _header(file: str) -> list[str]:
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as opened:
+            header = next(csv.reader(opened, strict=True), None)
+    except UnicodeDecodeError:
+        raise _not_utf8(file) from None
+    except csv.Error as error:
+        raise InputDataError(f"{file}, header: {error}") from None
+    if not header:
+        raise InputDataError(f"{file} is empty; it needs a header line and rows")
+    for index, name in enumerate(header):
+        if not name.strip():
+            raise InputDataError(f"{file}, header: column {index + 1} has no name")
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise InputDataError(
+            f"{file}, header: {', '.join(repeated)} stands there more than once; rename one"
+        )
+    return header
+
+
+def _located(file: str, expected: int, error: pa.ArrowInvalid) -> InputDataError:
+    """The error with the row it is about; Arrow's own message names rows of a block."""
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as opened:
+            rows: Any = csv.reader(opened, strict=True)
+            for number, row in enumerate(rows):
+                if row and len(row) != expected:
+                    return InputDataError(
+                        f"{file}, row {number} (line {rows.line_num}): expected {expected} cells "
+                        f"as in the header, got {len(row)}; quote cells that hold commas"
+                    )
+    except UnicodeDecodeError:
+        return _not_utf8(file)
+    except csv.Error as problem:
+        return InputDataError(f"{file}, line {rows.line_num}: {problem}")
+    return InputDataError(f"{file} cannot be read as CSV: {error}")
+
+
+def _not_utf8(file: str) -> InputDataError:
+    with open(file, "rb") as opened:
+        for number, line in enumerate(opened, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return InputDataError(
+                    f"{file}, line {number}, byte {error.start + 1}: not UTF-8 "
+                    f"(0x{line[error.start]:02x}); convert the file, for instance with iconv"
+                )
+    return InputDataError(f"{file} is not UTF-8; convert it, for instance with iconv")

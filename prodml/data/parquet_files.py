@@ -1,0 +1,57 @@
+"""Parquet files that users bring, as Arrow record batches that a tf.Example can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prodml.data.columns import to_example_shape
+from prodml.data.record_batches import BATCH_SIZE
+from prodml.errors import InputDataError
+
+
+def inspect(files: Sequence[str]) -> pa.Schema:
+    """The schema that all files have.
+
+    Raises:
+        InputDataError: a file is not Parquet or has no rows, columns differ between files, or a
+            column's type has no place in a tf.Example.
+    """
+    schemas = [_schema(file) for file in files]
+    first = schemas[0]
+    for file, schema in zip(files, schemas, strict=True):
+        for name in sorted(set(first.names) ^ set(schema.names)):
+            where = files[0] if name in first.names else file
+            raise InputDataError(
+                f"the columns differ: {name!r} is in {where} alone of {files[0]} and {file}"
+            )
+        for field in schema:
+            if field.type != first.field(field.name).type:
+                raise InputDataError(
+                    f"column {field.name!r} is {first.field(field.name).type} in {files[0]} and "
+                    f"{field.type} in {file}; write both with one type"
+                )
+    empty = [pa.array([], field.type) for field in first]
+    to_example_shape(pa.RecordBatch.from_arrays(empty, first.names))
+    return first
+
+
+def read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of files that were inspected together, columns in the schema's order."""
+    for file in files:
+        try:
+            yield from pq.ParquetFile(file).iter_batches(BATCH_SIZE, columns=schema.names)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputDataError(f"{file} is damaged: {error}; write the file again") from error
+
+
+def _schema(file: str) -> pa.Schema:
+    try:
+        source = pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputDataError(f"{file} is not a whole Parquet file: {error}") from error
+    if source.metadata.num_rows == 0:
+        raise InputDataError(f"{file} has no rows; remove it or add rows")
+    return source.schema_arrow.remove_metadata()

@@ -1,0 +1,85 @@
+"""Spans and versions: which files of an input belong together, by TFX's patterns.
+
+`{SPAN}` and `{VERSION}` in a pattern stand for numbers (`{SPAN:2}` for exactly two digits), `*`
+for anything within a directory. The source of the format is TFX's ExampleGen.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prodml.errors import InputDataError
+
+_FIELD = re.compile(r"\{(SPAN|VERSION)(?::(\d+))?\}")
+
+
+@dataclass(frozen=True)
+class SpanFile:
+    """A file that fits a pattern; span and version are 0 where the pattern has none."""
+
+    path: str
+    span: int
+    version: int
+
+
+def matching_files(base: str, pattern: str) -> list[SpanFile]:
+    """The files under a directory that fit a pattern, by span, version and path.
+
+    Names that begin with a dot are left out.
+
+    Raises:
+        InputDataError: the directory does not exist, or no file fits.
+    """
+    if not os.path.isdir(base):
+        raise InputDataError(f"input_base {base!r} is not a directory")
+    expression = _expression(pattern)
+    wildcard = os.path.join(glob.escape(base), _FIELD.sub("*", pattern))
+    found = []
+    for path in glob.glob(wildcard, recursive=True):
+        fit = expression.fullmatch(os.path.relpath(path, base))
+        if fit and os.path.isfile(path):
+            numbers = fit.groupdict()
+            span, version = int(numbers.get("SPAN") or 0), int(numbers.get("VERSION") or 0)
+            found.append(SpanFile(path, span, version))
+    if not found:
+        raise InputDataError(
+            f"no files match {pattern!r} under {base!r}; it holds: {_listing(base)}"
+        )
+    return sorted(found, key=lambda file: (file.span, file.version, file.path))
+
+
+def latest_versions(files: Sequence[SpanFile]) -> list[SpanFile]:
+    """Of each span, only the files of its highest version."""
+    highest: dict[int, int] = {}
+    for file in files:
+        highest[file.span] = max(highest.get(file.span, 0), file.version)
+    return [file for file in files if file.version == highest[file.span]]
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts, position = [], 0
+    seen: set[str] = set()
+    for field in _FIELD.finditer(pattern):
+        parts.append(_glob_expression(pattern[position : field.start()]))
+        name, width = field.groups()
+        digits = f"[0-9]{{{width}}}" if width else "[0-9]+"
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{digits})")
+        seen.add(name)
+        position = field.end()
+    parts.append(_glob_expression(pattern[position:]))
+    return re.compile("".join(parts))
+
+
+def _glob_expression(text: str) -> str:
+    escaped = re.escape(os.path.normpath(text) if text == "./" else text)
+    return escaped.replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+
+
+def _listing(base: str) -> str:
+    names = sorted(os.listdir(base))
+    shown = ", ".join(names[:5]) or "nothing"
+    return shown + (f", and {len(names) - 5} more" if len(names) > 5 else "")
