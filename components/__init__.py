@@ -1,0 +1,103 @@
+"""Every component, its configuration messages, and what user modules import.
+
+Importing this loads declarations only: TensorFlow, Beam and their kin are imported by the
+executor of a node that really runs.
+"""
+
+from prodml.components.csv_example_gen.component import CsvExampleGen
+from prodml.components.evaluator.component import Evaluator
+from prodml.components.evaluator.eval_config import (
+    AggregationOptions,
+    BinarizationOptions,
+    ConfidenceIntervalOptions,
+    CrossSliceMetricThreshold,
+    CrossSliceMetricThresholds,
+    CrossSlicingSpec,
+    EvalConfig,
+    ExampleWeightOptions,
+    GenericChangeThreshold,
+    GenericValueThreshold,
+    MetricConfig,
+    MetricDirection,
+    MetricsSpec,
+    MetricThreshold,
+    ModelSpec,
+    Options,
+    PerSliceMetricThreshold,
+    PerSliceMetricThresholds,
+    SlicingSpec,
+)
+from prodml.components.example_gen.config import (
+    Input,
+    Output,
+    RangeConfig,
+    RollingRange,
+    SplitConfig,
+    StaticRange,
+)
+from prodml.components.example_validator.component import ExampleValidator
+from prodml.components.import_example_gen.component import ImportExampleGen
+from prodml.components.import_schema_gen.component import ImportSchemaGen
+from prodml.components.importer.component import Importer
+from prodml.components.parquet_example_gen.component import ParquetExampleGen
+from prodml.components.pusher.component import PushDestination, Pusher
+from prodml.components.resolver.component import Resolver
+from prodml.components.resolver.strategies import (
+    LatestArtifactStrategy,
+    LatestBlessedModelStrategy,
+)
+from prodml.components.schema_gen.component import SchemaGen
+from prodml.components.statistics_gen.component import StatisticsGen, StatsOptions
+from prodml.components.trainer.component import EvalArgs, TrainArgs, Trainer
+from prodml.components.trainer.fn_args import DataAccessor, FnArgs
+from prodml.components.transform.component import SplitsConfig, Transform
+
+__all__ = [
+    "AggregationOptions",
+    "BinarizationOptions",
+    "ConfidenceIntervalOptions",
+    "CrossSliceMetricThreshold",
+    "CrossSliceMetricThresholds",
+    "CrossSlicingSpec",
+    "CsvExampleGen",
+    "DataAccessor",
+    "EvalArgs",
+    "EvalConfig",
+    "Evaluator",
+    "ExampleValidator",
+    "ExampleWeightOptions",
+    "FnArgs",
+    "GenericChangeThreshold",
+    "GenericValueThreshold",
+    "ImportExampleGen",
+    "ImportSchemaGen",
+    "Importer",
+    "Input",
+    "LatestArtifactStrategy",
+    "LatestBlessedModelStrategy",
+    "MetricConfig",
+    "MetricDirection",
+    "MetricThreshold",
+    "MetricsSpec",
+    "ModelSpec",
+    "Options",
+    "Output",
+    "ParquetExampleGen",
+    "PerSliceMetricThreshold",
+    "PerSliceMetricThresholds",
+    "PushDestination",
+    "Pusher",
+    "RangeConfig",
+    "Resolver",
+    "RollingRange",
+    "SchemaGen",
+    "SlicingSpec",
+    "SplitConfig",
+    "SplitsConfig",
+    "StaticRange",
+    "StatisticsGen",
+    "StatsOptions",
+    "TrainArgs",
+    "Trainer",
+    "Transform",
+]

@@ -7,9 +7,16 @@ config.proto` (TFMA 0.47.1). Fields whose absence means something are None where
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
-MetricDirection = Literal["UNKNOWN", "LOWER_IS_BETTER", "HIGHER_IS_BETTER"]
+
+class MetricDirection(StrEnum):
+    """Which way a metric gets better."""
+
+    UNKNOWN = "UNKNOWN"
+    LOWER_IS_BETTER = "LOWER_IS_BETTER"
+    HIGHER_IS_BETTER = "HIGHER_IS_BETTER"
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class GenericChangeThreshold:
 
     absolute: float | None = None
     relative: float | None = None
-    direction: MetricDirection = "UNKNOWN"
+    direction: MetricDirection = MetricDirection.UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,12 @@ def load_spec(path: str, config: RunConfig, params: list[str] | None) -> Pipelin
     from prodml.compiler.compile import compile_pipeline
     from prodml.dsl.pipeline import PipelineDefinition
     from prodml.dsl.user_code import load_module
-    from prodml.errors import DefinitionError, ParameterError
+    from prodml.errors import DefinitionError, ParameterError, RequestError, UserCodeError
 
-    module = load_module(path)
+    try:
+        module = load_module(path)
+    except UserCodeError as error:
+        raise RequestError(str(error)) from error
     found = [v for v in vars(module).values() if isinstance(v, PipelineDefinition)]
     found = [d for d in found if d.location.file == module.__file__] or found
     if len(found) != 1:
@@ -52,7 +55,10 @@ def load_spec(path: str, config: RunConfig, params: list[str] | None) -> Pipelin
         if not equals:
             raise ParameterError(f"--param {text!r}: write name=value")
         values[name] = definition.parse(name, value)
-    return compile_pipeline(definition.build(values))
+    try:
+        return compile_pipeline(definition.build(values))
+    except UserCodeError as error:
+        raise RequestError(str(error)) from error
 
 
 def open_reader(config: RunConfig) -> LineageReader | None:

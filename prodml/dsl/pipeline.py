@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from prodml.dsl import building
 from prodml.dsl.component import Component, suggest
 from prodml.dsl.locations import SourceLocation, author_location
 from prodml.dsl.parameters import JsonValue, decode, encode
+from prodml.dsl.user_code import user_code
 from prodml.errors import DefinitionError, ParameterError
 
 
@@ -58,6 +60,7 @@ class PipelineDefinition:
         Raises:
             ParameterError: one is unknown, missing, or not of its declared type.
             DefinitionError: a component inside is declared wrongly.
+            UserCodeError: the function raised; names the author's line.
         """
         values = values or {}
         for name in values:
@@ -67,7 +70,11 @@ class PipelineDefinition:
                     f"{suggest(name, self.parameters)}"
                 )
         bound = {name: self._value(spec, values) for name, spec in self.parameters.items()}
-        with building.collecting() as components:
+        directory = os.path.dirname(os.path.abspath(self.location.file))
+        with (
+            building.collecting() as components,
+            user_code(directory, f"pipeline {self.name!r} cannot be built"),
+        ):
             self._function(**{n: decode(self.parameters[n].type, v) for n, v in bound.items()})
         return Pipeline(self.name, tuple(components), bound, self.location)
 
