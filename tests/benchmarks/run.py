@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from measure import Measurement
+from measure import CommandFailed, Measurement
 from rich.console import Console
 from rich.table import Table
 from systems import REPOSITORY, System, Workload, systems
@@ -61,7 +61,10 @@ def main(
 ) -> None:
     """Measures the flights pipeline in prodml and in TFX 1.16.0, side by side."""
     console = Console()
-    chosen = systems([str(name) for name in only])
+    try:
+        chosen = systems([str(name) for name in only])
+    except FileNotFoundError as missing:
+        raise typer.BadParameter(str(missing)) from None
     work_dir = work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     results = []
@@ -69,7 +72,11 @@ def main(
         workload = Workload(prepared(count, work_dir), train_steps, MIN_AUC)
         for system in chosen:
             console.print(f"{system.name}, {count:,} rows ...", highlight=False)
-            results.append(measured(system, count, workload, work_dir, repeats))
+            try:
+                results.append(measured(system, count, workload, work_dir, repeats))
+            except CommandFailed as failure:
+                typer.echo(failure, err=True)
+                raise typer.Exit(1) from None
     helps = {system.name: system.help(work_dir) for system in chosen}
     for title, cells in totals(results, helps):
         console.print(cells_table(title, cells, [system.name for system in chosen]))
