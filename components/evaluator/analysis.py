@@ -11,17 +11,19 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics, MetricsFilter
 
+from prodml.components.evaluator.configuration import Evaluation
 from prodml.components.evaluator.contract import Candidate
 from prodml.components.evaluator.tfma import constants, model_eval_lib
 from prodml.data.beam_source import ReadRecordBatches
 from prodml.data.payload import PayloadFormat
 from prodml.data.record_batches import serialize_examples
 from prodml.dsl.executor import Beam
-from prodml.errors import InputDataError
 
-_NAMESPACE = "prodml.evaluator"
+_EVALUATED = "prodml.evaluator.evaluated"
+_UNLABELLED = "prodml.evaluator.unlabelled"
 
 
 @dataclass(frozen=True)
@@ -33,27 +35,48 @@ class Split:
     payload: PayloadFormat
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the examples that matter besides what the models read.
+
+    Attributes:
+        keep: what TFMA reads itself; None for all. TFMA splits batches into rows in Python: each
+            column not kept saves time.
+        labels: rows without these cannot be evaluated.
+    """
+
+    keep: Sequence[str] | None
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """Rows of a split that were evaluated, and that were left out for want of a label."""
+
+    evaluated: int
+    unlabelled: int
+
+
 def analyze(
     splits: Sequence[Split],
     candidates: Sequence[Candidate],
-    evaluation: Any,
-    keep: Sequence[str] | None,
+    evaluation: Evaluation,
+    columns: Columns,
     output: str,
     runner: Beam,
-) -> Mapping[str, int]:
+) -> Mapping[str, SplitRows]:
     """Writes an evaluation that `tfma.load_eval_result` reads, and its validation.
 
     Args:
         splits: what to evaluate on.
         candidates: the models.
         evaluation: the complete Evaluation.
-        keep: columns that TFMA needs besides the serialized examples; None keeps all. TFMA
-            splits batches into rows in Python: each column not kept saves time.
+        columns: which columns matter.
         output: directory to write to.
         runner: opens the Beam pipeline.
 
     Returns:
-        How many rows of each split were evaluated.
+        The rows of each split, by its name.
     """
     config = evaluation.config
     models = [_shared_model(candidate, evaluation) for candidate in candidates]
@@ -62,8 +85,7 @@ def analyze(
         batches = [
             pipeline
             | f"Read[{split.name}][{i}]" >> ReadRecordBatches(list(split.files), split.payload)
-            | f"AddSerialized[{split.name}][{i}]"
-            >> beam.ParDo(_AddSerialized(split.name, config, keep))
+            | f"AddSerialized[{split.name}][{i}]" >> beam.ParDo(_AddSerialized(split.name, columns))
             for i, split in enumerate(splits)
         ]
         _ = (
@@ -73,7 +95,13 @@ def analyze(
                 eval_shared_model=shared, eval_config=config, output_path=output
             )
         )
-    return {split.name: _counted(pipeline.result, split.name) for split in splits}
+    return {
+        split.name: SplitRows(
+            _counted(pipeline.result, _EVALUATED, split.name),
+            _counted(pipeline.result, _UNLABELLED, split.name),
+        )
+        for split in splits
+    }
 
 
 @contextlib.contextmanager
@@ -86,7 +114,7 @@ def _without_numpy_warnings() -> Iterator[None]:
         yield
 
 
-def _shared_model(candidate: Candidate, evaluation: Any) -> Any:
+def _shared_model(candidate: Candidate, evaluation: Evaluation) -> Any:
     return model_eval_lib.default_eval_shared_model(
         eval_saved_model_path=candidate.model.serving_model_dir,
         model_name=candidate.spec.name,
@@ -96,39 +124,45 @@ def _shared_model(candidate: Candidate, evaluation: Any) -> Any:
 
 
 class _AddSerialized(beam.DoFn):  # type: ignore[misc]
-    """Adds the rows as serialized tf.Example, which the models take, and counts them."""
+    """Adds the rows as serialized tf.Example, which the models take; leaves out unlabelled rows."""
 
-    def __init__(self, split: str, config: Any, keep: Sequence[str] | None) -> None:
-        self._split = split
-        self._labels = sorted(
-            {key for s in config.model_specs for key in (s.label_key, *s.label_keys.values())}
-        )
-        self._keep = keep
-        self._rows = Metrics.counter(_NAMESPACE, split)
+    def __init__(self, split: str, columns: Columns) -> None:
+        self._columns = columns
+        self._evaluated = Metrics.counter(_EVALUATED, split)
+        self._unlabelled = Metrics.counter(_UNLABELLED, split)
 
     def process(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
-        self._require_labels(batch)
-        serialized = serialize_examples(batch)
-        kept = [n for n in batch.schema.names if self._keep is None or n in self._keep]
+        labelled = self._labelled(batch)
+        self._evaluated.inc(labelled.num_rows)
+        self._unlabelled.inc(batch.num_rows - labelled.num_rows)
+        if labelled.num_rows:
+            yield self._with_serialized(labelled)
+
+    def _labelled(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        for label in self._columns.labels:
+            index = batch.schema.get_field_index(label)
+            if index < 0:
+                return batch.slice(0, 0)
+            lengths = pc.fill_null(pc.list_value_length(batch.column(index)), 0)
+            has_label = pc.greater(lengths, 0)
+            if not pc.all(has_label).as_py():
+                batch = batch.filter(has_label)
+        return batch
+
+    def _with_serialized(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        keep = self._columns.keep
+        kept = [name for name in batch.schema.names if keep is None or name in keep]
         offsets = pa.array(np.arange(batch.num_rows + 1, dtype=np.int64))
-        rows = pa.LargeListArray.from_arrays(offsets, serialized.cast(pa.large_binary()))
-        self._rows.inc(batch.num_rows)
-        yield pa.RecordBatch.from_arrays(
-            [*(batch.column(batch.schema.get_field_index(name)) for name in kept), rows],
+        serialized = serialize_examples(batch).cast(pa.large_binary())
+        return pa.RecordBatch.from_arrays(
+            [
+                *(batch.column(batch.schema.get_field_index(name)) for name in kept),
+                pa.LargeListArray.from_arrays(offsets, serialized),
+            ],
             [*kept, constants.ARROW_INPUT_COLUMN],
         )
 
-    def _require_labels(self, batch: pa.RecordBatch) -> None:
-        for label in self._labels:
-            index = batch.schema.get_field_index(label)
-            missing = batch.column(index).null_count if index >= 0 else 0
-            if missing:
-                raise InputDataError(
-                    f"label {label!r} is missing in {missing} of {batch.num_rows} rows of split "
-                    f"{self._split!r}; rows to evaluate on need a label"
-                )
 
-
-def _counted(result: Any, split: str) -> int:
-    found = result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE).with_name(split))
+def _counted(result: Any, namespace: str, split: str) -> int:
+    found = result.metrics().query(MetricsFilter().with_namespace(namespace).with_name(split))
     return sum(int(counter.result) for counter in found["counters"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
-from prodml.components.evaluator.analysis import Split, analyze
+from prodml.components.evaluator.analysis import Columns, Split, SplitRows, analyze
 from prodml.components.evaluator.configuration import complete, read_eval_config
 from prodml.components.evaluator.contract import Candidate, Offer, check_model, slice_features
 from prodml.components.evaluator.schema_check import check_schema
@@ -39,11 +39,10 @@ def execute(context: ExecutorContext) -> None:
     ]
     offers = [check_model(candidate, sample, evaluation.config) for candidate in candidates]
     output = context.output("evaluation", ModelEvaluation).uri
-    counted = analyze(
-        splits, candidates, evaluation, _needed(offers, evaluation.config), output, context.beam
+    rows = analyze(
+        splits, candidates, evaluation, _columns(offers, evaluation.config), output, context.beam
     )
-    for split, rows in _rows(context).items():
-        context.reconcile(split, rows, counted[split])
+    _reconcile(context, rows)
     verdict = reach_verdict(output, evaluation, baseline is not None)
     _bless(context, verdict, model, baseline)
 
@@ -84,12 +83,17 @@ def _splits(context: ExecutorContext) -> list[Split]:
     return splits
 
 
-def _rows(context: ExecutorContext) -> dict[str, int]:
-    examples = _examples(context)
-    rows = {s: sum(row_count(e, s) for e in examples) for s in _split_names(context)}
-    if not sum(rows.values()):
-        raise InputDataError(f"no rows to evaluate on in the split(s) {', '.join(rows)}")
-    return rows
+def _reconcile(context: ExecutorContext, rows: Mapping[str, SplitRows]) -> None:
+    for split, counted in rows.items():
+        read = sum(row_count(examples, split) for examples in _examples(context))
+        left_out = {"label missing": counted.unlabelled} if counted.unlabelled else None
+        context.reconcile(split, read, counted.evaluated, left_out)
+        if counted.unlabelled:
+            context.note(f"{counted.unlabelled} of {read} rows of split {split!r} have no label")
+    if not sum(counted.evaluated for counted in rows.values()):
+        raise InputDataError(
+            f"no row of the split(s) {', '.join(rows)} has a label; nothing can be evaluated"
+        )
 
 
 def _split_names(context: ExecutorContext) -> Sequence[str]:
@@ -109,14 +113,16 @@ def _sample(splits: Sequence[Split]) -> pa.RecordBatch:
     raise InputDataError(f"no rows to evaluate on in the split(s) {', '.join(names)}")
 
 
-def _needed(offers: Sequence[Offer], config: Any) -> list[str] | None:
-    """Columns that TFMA reads itself; None where it needs all of them."""
+def _columns(offers: Sequence[Offer], config: Any) -> Columns:
+    """Columns that TFMA reads itself, and the labels among them."""
+    labels = {key for s in config.model_specs for key in (s.label_key, *s.label_keys.values())}
+    computed = frozenset().union(*(offer.computed_features for offer in offers))
+    stored_labels = sorted(labels - computed - {""})
     has_sql = any(spec.slice_keys_sql for spec in config.slicing_specs)
     if has_sql or not all(offer.takes_serialized for offer in offers):
-        return None
-    keys = set(slice_features(config))
+        return Columns(None, stored_labels)
+    keys = labels | set(slice_features(config))
     for spec in config.model_specs:
-        keys |= {spec.label_key, *spec.label_keys.values()}
         keys |= {spec.example_weight_key, *spec.example_weight_keys.values()}
     keys |= {metrics.query_key for metrics in config.metrics_specs}
-    return sorted(keys - {""})
+    return Columns(sorted(keys - {""}), stored_labels)

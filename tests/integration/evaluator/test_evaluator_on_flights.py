@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from flight_rows import flight_examples, flight_rows, flight_schema
@@ -30,6 +31,7 @@ from prodml.components.evaluator.eval_config import (
 )
 from prodml.components.evaluator.tfma import model_eval_lib as tfma
 from prodml.data.payload import PayloadFormat
+from prodml.data.writers import ExamplesWriter
 from prodml.dsl.channel import Channel
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError, ModelContractError, ValidationError
@@ -299,6 +301,28 @@ def test_a_split_that_the_examples_lack_is_told(
 ) -> None:
     with pytest.raises(InputDataError, match="expected a split 'test'.*got train, eval"):
         _evaluate(_with_threshold(None), tmp_path, splits=["test"], examples=parquet, model=model)
+
+
+def test_rows_without_a_label_are_left_out_and_told(model: Model, tmp_path: Path) -> None:
+    rows = flight_rows(0, 50)
+    labels = pa.array([None] * 20 + rows.column(0).to_pylist()[20:], pa.int64())
+    examples = Examples(uri=str(tmp_path))
+    with ExamplesWriter(examples, ["eval"], PayloadFormat.PARQUET) as writer:
+        writer.write(
+            "eval", pa.RecordBatch.from_arrays([labels, *rows.columns[1:]], rows.schema.names)
+        )
+    context = _evaluate(_with_threshold(None), tmp_path, examples=examples, model=model)
+    [counted] = context.row_counts
+    assert (counted.read, counted.written, counted.dropped) == (50, 30, {"label missing": 20})
+    assert context.notes[0] == "20 of 50 rows of split 'eval' have no label"
+    assert _by_slice(context)[()]["example_count"] == 30
+
+
+@pytest.mark.parametrize("payload", list(PayloadFormat))
+def test_a_split_without_rows_is_told(payload: PayloadFormat, model: Model, tmp_path: Path) -> None:
+    examples = flight_examples(tmp_path / "examples", payload, 10, 0)
+    with pytest.raises(InputDataError, match=r"no rows to evaluate on in the split\(s\) eval"):
+        _evaluate(_with_threshold(None), tmp_path, examples=examples, model=model)
 
 
 def _evaluate(
