@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from prodml.config import load_config
+from prodml.errors import ConfigError
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "local.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_without_a_file_everything_is_under_home() -> None:
+    config = load_config(None, {})
+    assert config.metadata_path == ".prodml/metadata.db"
+    assert config.artifacts_path == ".prodml/artifacts"
+    assert config.runner.name == "FnApiRunner"
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "home: a\nrunner:\n  name: FlinkRunner\nparams:\n  steps: 1\n")
+    environment = {"PRODML_RUNNER__NAME": "SparkRunner", "PRODML_PARAMS__STEPS": "2", "OTHER": "x"}
+    config = load_config(path, environment)
+    assert (config.home, config.runner.name, config.params) == ("a", "SparkRunner", {"steps": 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hom: x\n", r"local\.yaml: unknown key 'hom'; did you mean 'home'\? allowed: home, "),
+        ("runner:\n  nam: x\n", r"unknown key 'runner\.nam'; did you mean 'name'\?"),
+        ("home: 3\n", r"home: .*string, got 3"),
+        ("- a\n", "expected keys and values, got list"),
+        ("a: [\n", "is not YAML"),
+        ("home: !!python/object/apply:os.getcwd []\n", "is not YAML"),
+    ],
+)
+def test_a_wrong_file_names_itself_the_key_and_what_is_allowed(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(written(tmp_path, text), {})
+
+
+def test_a_file_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
+        load_config("nowhere.yaml", {})
+
+
+def test_an_unknown_variable_is_an_unknown_key() -> None:
+    with pytest.raises(ConfigError, match="unknown key 'hom'"):
+        load_config(None, {"PRODML_HOM": "x"})
