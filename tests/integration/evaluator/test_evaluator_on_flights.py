@@ -23,6 +23,7 @@ from prodml.components.evaluator.eval_config import (
     GenericChangeThreshold,
     GenericValueThreshold,
     MetricConfig,
+    MetricDirection,
     MetricsSpec,
     MetricThreshold,
     ModelSpec,
@@ -382,7 +383,9 @@ def _at_least(bound: float) -> MetricThreshold:
 
 def _change_of_at_least(change: float) -> MetricThreshold:
     return MetricThreshold(
-        change_threshold=GenericChangeThreshold(absolute=change, direction="HIGHER_IS_BETTER")
+        change_threshold=GenericChangeThreshold(
+            absolute=change, direction=MetricDirection.HIGHER_IS_BETTER
+        )
     )
 
 
