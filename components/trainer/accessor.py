@@ -1,0 +1,126 @@
+"""The DataAccessor of one training: reads the examples, and sees how much of them is drawn."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import tensorflow as tf
+
+from prodml.artifacts import Examples
+from prodml.components.trainer.drawn import Drawn
+from prodml.components.trainer.fn_args import DataAccessor
+from prodml.data.payload import PayloadFormat, payload_format, row_count
+from prodml.data.tf_dataset import record_batch_iterator, tf_dataset
+from prodml.dsl.executor import ExecutorContext
+from prodml.errors import InputDataError
+
+
+class ExamplesAccess:
+    """Gives a user's module its examples and counts the rows and batches that it draws.
+
+    Args:
+        examples: the artifacts to read, all of one payload format.
+        context: what progress and row counts are told to; its parameters `train_args`,
+            `eval_args` and `seed` are read.
+
+    Raises:
+        InputDataError: the artifacts differ in format.
+    """
+
+    def __init__(self, examples: Sequence[Examples], context: ExecutorContext) -> None:
+        self._examples = examples
+        self._context = context
+        self._payload = _only_format(examples)
+        self._seed: int | None = context.parameters["seed"]
+        train, evaluation = context.parameters["train_args"], context.parameters["eval_args"]
+        self._train = Drawn(train.splits, train.num_steps or None, context.reporter)
+        self._eval = Drawn(evaluation.splits)
+
+    def patterns(self, splits: Sequence[str]) -> list[str]:
+        """A file pattern for each of the splits, as `fn_args.train_files` has them.
+
+        Raises:
+            InputDataError: there is no such split.
+        """
+        found = []
+        for split in splits:
+            for examples in self._examples:
+                if split not in examples.split_names:
+                    raise InputDataError(
+                        f"expected a split {split!r} in {examples.uri}, got "
+                        f"{', '.join(examples.split_names) or 'none'}; set splits of TrainArgs "
+                        f"and EvalArgs"
+                    )
+                found.append(os.path.join(examples.split_uri(split), "*"))
+        return found
+
+    def data_accessor(self) -> DataAccessor:
+        return DataAccessor(
+            tf_dataset_factory=self._tf_dataset, record_batch_factory=self._record_batches
+        )
+
+    def reconcile(self) -> None:
+        """Records how many rows of each split were drawn at least once."""
+        for drawn in (self._train, self._eval):
+            for_all = "+".join(drawn.splits)
+            rows = sum(row_count(e, split) for e in self._examples for split in drawn.splits)
+            used = min(drawn.rows, rows)
+            never = {"never drawn by run_fn": rows - used} if used < rows else None
+            self._context.reconcile(for_all, rows, used, never)
+
+    def _tf_dataset(
+        self, file_pattern: Sequence[str] | str, options: Any, schema: Any = None
+    ) -> tf.data.Dataset:
+        dataset = tf_dataset(_files(file_pattern), self._payload, self._seeded(options), schema)
+        drawn = self._drawn(file_pattern)
+        return dataset if drawn is None else drawn.counting(dataset)
+
+    def _record_batches(
+        self, file_pattern: Sequence[str] | str, options: Any, schema: Any = None
+    ) -> Iterator[pa.RecordBatch]:
+        files, drawn = _files(file_pattern), self._drawn(file_pattern)
+        for batch in record_batch_iterator(files, self._payload, self._seeded(options), schema):
+            if drawn is not None:
+                drawn.add(batch.num_rows)
+            yield batch
+
+    def _seeded(self, options: Any) -> Any:
+        if options.shuffle and options.shuffle_seed is None:
+            return options._replace(shuffle_seed=self._seed)
+        return options
+
+    def _drawn(self, file_pattern: Sequence[str] | str) -> Drawn | None:
+        asked = _as_list(file_pattern)
+        for drawn in (self._train, self._eval):
+            if asked == self.patterns(drawn.splits):
+                return drawn
+        return None
+
+
+def _files(file_pattern: Sequence[str] | str) -> list[str]:
+    patterns = _as_list(file_pattern)
+    files = sorted({file for pattern in patterns for file in glob.glob(pattern)})
+    if not files:
+        raise InputDataError(
+            f"no files match {', '.join(patterns)}; give fn_args.train_files or fn_args.eval_files"
+        )
+    return files
+
+
+def _as_list(file_pattern: Sequence[str] | str) -> list[str]:
+    return [file_pattern] if isinstance(file_pattern, str) else list(file_pattern)
+
+
+def _only_format(examples: Sequence[Examples]) -> PayloadFormat:
+    formats = {payload_format(artifact) for artifact in examples}
+    if len(formats) != 1:
+        raise InputDataError(
+            f"examples of one training must have one payload format, got "
+            f"{', '.join(sorted(formats)) or 'no examples'}; ingest them with the same "
+            f"payload_format"
+        )
+    return formats.pop()

@@ -1,0 +1,97 @@
+"""Executor of Trainer."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from prodml.artifacts import (
+    Examples,
+    HyperParameters,
+    Model,
+    ModelRun,
+    Schema,
+    TransformGraph,
+)
+from prodml.components.trainer.accessor import ExamplesAccess
+from prodml.components.trainer.fn_args import FnArgs
+from prodml.components.trainer.reproducible import reproducible
+from prodml.dsl.executor import ExecutorContext
+from prodml.dsl.user_code import load_function, user_code
+from prodml.errors import UserCodeError
+
+
+def execute(context: ExecutorContext) -> None:
+    examples = [e for e in context.inputs["examples"] if isinstance(e, Examples)]
+    access = ExamplesAccess(examples, context)
+    fn_args = _fn_args(context, access)
+    module_file = str(context.parameters["module_file"])
+    seed = context.parameters["seed"]
+    with reproducible(seed) if seed is not None else contextlib.nullcontext():
+        run_fn = _run_fn(module_file, context.parameters["run_fn"])
+        with user_code(os.path.dirname(os.path.abspath(module_file)), f"run_fn of {module_file}"):
+            run_fn(fn_args)
+    _require_saved_model(str(fn_args.serving_model_dir), module_file)
+    access.reconcile()
+
+
+def _fn_args(context: ExecutorContext, access: ExamplesAccess) -> FnArgs:
+    parameters = context.parameters
+    train, evaluation = parameters["train_args"], parameters["eval_args"]
+    schema = context.optional_input("schema", Schema)
+    graph = context.optional_input("transform_graph", TransformGraph)
+    base_model = context.optional_input("base_model", Model)
+    model = context.output("model", Model)
+    return FnArgs(
+        working_dir=context.tmp_dir,
+        train_files=access.patterns(train.splits),
+        eval_files=access.patterns(evaluation.splits),
+        train_steps=train.num_steps or None,
+        eval_steps=evaluation.num_steps or None,
+        schema_path=schema.schema_path if schema else None,
+        schema_file=schema.schema_path if schema else None,
+        transform_graph_path=graph.uri if graph else None,
+        transform_output=graph.uri if graph else None,
+        data_accessor=access.data_accessor(),
+        serving_model_dir=model.serving_model_dir,
+        eval_model_dir=model.eval_model_dir,
+        model_run_dir=context.output("model_run", ModelRun).uri,
+        base_model=base_model.serving_model_dir if base_model else None,
+        hyperparameters=_hyperparameters(context),
+        custom_config=parameters["custom_config"],
+    )
+
+
+def _hyperparameters(context: ExecutorContext) -> dict[str, Any] | None:
+    found = context.optional_input("hyperparameters", HyperParameters)
+    if found is None:
+        return None
+    with open(os.path.join(found.uri, "best_hyperparameters.txt"), encoding="utf-8") as file:
+        return dict(json.load(file))
+
+
+def _run_fn(module_file: str, import_path: str | None) -> Callable[[FnArgs], None]:
+    if import_path is None:
+        return load_function(module_file, "run_fn")
+    module_name, _, name = import_path.rpartition(".")
+    with user_code(os.path.dirname(module_file), f"module {module_name} does not import"):
+        module = importlib.import_module(module_name)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserCodeError(f"module {module_name} ({module_file}) has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def _require_saved_model(directory: str, module_file: str) -> None:
+    if os.path.isfile(os.path.join(directory, "saved_model.pb")):
+        return
+    found = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    raise UserCodeError(
+        f"run_fn of {module_file} returned without a SavedModel in fn_args.serving_model_dir: "
+        f"expected saved_model.pb there, got {', '.join(found) or 'nothing'}; end run_fn with "
+        f"model.export(fn_args.serving_model_dir) or tf.saved_model.save(...)"
+    )
