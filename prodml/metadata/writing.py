@@ -86,13 +86,13 @@ class LineageWriter:
         execution_id: int,
         properties: Mapping[str, PropertyValue],
         outputs: Mapping[str, Sequence[tuple[str, Artifact]]],
-        fingerprint: str | None,
+        fingerprints: Sequence[str] = (),
     ) -> dict[str, list[int]]:
         """Records, in one transaction, that an execution is COMPLETE and its outputs LIVE.
 
         Args:
             outputs: (name, artifact) by output key.
-            fingerprint: under which the cache finds the execution again; None for never.
+            fingerprints: under which the cache finds the execution again.
 
         Returns:
             Artifact ids by output key.
@@ -103,9 +103,7 @@ class LineageWriter:
             for key, named in outputs.items()
             for index, (name, artifact) in enumerate(named)
         ]
-        contexts = []
-        if fingerprint is not None:
-            contexts.append(self._context(EXECUTION_CACHE, fingerprint))
+        contexts = [self._context(EXECUTION_CACHE, key) for key in fingerprints]
         with self._store.writing(f"cannot publish execution {execution_id}") as store:
             (execution,) = store.get_executions_by_id([execution_id])
             execution.last_known_state = mlmd.Execution.COMPLETE

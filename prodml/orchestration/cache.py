@@ -36,14 +36,28 @@ def look_up(
     reader: LineageReader, pipeline: str, node: NodeSpec, wanted: Fingerprint
 ) -> Hit | Miss:
     """Finds the newest execution with this fingerprint whose outputs are as they were."""
+    answer = _newest_whole(reader, node, wanted.key)
+    if isinstance(answer, Hit):
+        return answer
+    return answer or Miss(_reason(reader, pipeline, node, wanted))
+
+
+def look_up_own(reader: LineageReader, node: NodeSpec, wanted: Fingerprint) -> Hit | None:
+    """The same, whatever a Resolver found at the time."""
+    answer = _newest_whole(reader, node, wanted.own_key) if wanted.own_key else None
+    return answer if isinstance(answer, Hit) else None
+
+
+def _newest_whole(reader: LineageReader, node: NodeSpec, key: str) -> Hit | Miss | None:
+    """None where no execution has the key; a Miss where none of them is whole."""
     broken = None
-    for execution in reader.cached_executions(wanted.key):
+    for execution in reader.cached_executions(key):
         outputs = _outputs(reader, execution.id)
         damage = _damage(node, outputs)
         if damage is None:
             return Hit(execution.id, outputs)
-        broken = broken or damage
-    return Miss(broken or _reason(reader, pipeline, node, wanted))
+        broken = broken or Miss(damage)
+    return broken
 
 
 def _outputs(reader: LineageReader, execution_id: int) -> dict[str, list[Artifact]]:

@@ -29,10 +29,17 @@ class Fingerprint:
     Attributes:
         parts: everything that counts, so that a later miss can be explained.
         key: a digest of node, pipeline and parts.
+        own_key: the same without the inputs that a Resolver found; None where there are none.
     """
 
     parts: Parts
     key: str
+    own_key: str | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys under which the cache finds the result."""
+        return (self.key,) if self.own_key is None else (self.key, self.own_key)
 
 
 def fingerprint(
@@ -40,8 +47,12 @@ def fingerprint(
     node: NodeSpec,
     inputs: Mapping[str, Sequence[Artifact]],
     driver: DriverResult | None,
+    found: frozenset[str],
 ) -> Fingerprint:
     """The fingerprint of a node with resolved inputs.
+
+    Args:
+        found: input keys whose artifacts a Resolver found in the store.
 
     Raises:
         UserCodeError: a module or file that it names does not exist.
@@ -78,8 +89,13 @@ def fingerprint(
         "input": {key: _identity(artifacts) for key, artifacts in sorted(inputs.items())},
         "source": {"data": driver.fingerprint, "described": driver.description} if driver else {},
     }
-    text = json.dumps([pipeline, node.id, node.component, parts], sort_keys=True)
-    return Fingerprint(parts, hashlib.blake2b(text.encode(), digest_size=20).hexdigest())
+    own_inputs = {key: value for key, value in parts["input"].items() if key not in found}
+    own_parts = {**parts, "input": own_inputs, "found": {}}
+    return Fingerprint(
+        parts,
+        key=_digest([pipeline, node.id, node.component, parts]),
+        own_key=_digest([pipeline, node.id, node.component, own_parts]) if found else None,
+    )
 
 
 def explain_difference(before: Parts, now: Parts) -> str:
@@ -91,6 +107,11 @@ def explain_difference(before: Parts, now: Parts) -> str:
         if changed:
             reasons.append(describe(changed, old, new))
     return "; ".join(reasons) or "its component was replaced"
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
 
 def _executor_file(node: NodeSpec) -> str:
@@ -116,7 +137,7 @@ def _identity(artifacts: Sequence[Artifact]) -> str:
         ]
         for artifact in artifacts
     ]
-    return hashlib.blake2b(json.dumps(described).encode(), digest_size=20).hexdigest()
+    return _digest(described)
 
 
 def _names_changed(changed: list[str]) -> str:

@@ -159,7 +159,7 @@ class Launcher:
                     cache.FINGERPRINT_PARTS: json.dumps(prepared.fingerprint.parts),
                 },
                 named,
-                prepared.fingerprint.key if node.is_cached else None,
+                prepared.fingerprint.keys if node.is_cached else (),
             )
         except ProdmlError:
             publication.withdraw(list(staging.outputs.values()))
@@ -217,7 +217,7 @@ class Launcher:
                 for key, artifacts in outputs.items()
                 for i, artifact in enumerate(artifacts)
             }
-            ids = self._writer.complete_execution(execution_id, {}, named, None)
+            ids = self._writer.complete_execution(execution_id, {}, named)
             for key, artifacts in outputs.items():
                 for artifact, artifact_id in zip(artifacts, ids[key], strict=True):
                     artifact.id = artifact_id

@@ -55,16 +55,29 @@ class Preparer:
         """
         resolved = inputs.resolve_inputs(node, produced)
         driver = executors.drive(node)
-        wanted = fingerprint(self._spec.name, node, resolved, driver)
+        found = self._found_keys(node)
+        wanted = fingerprint(self._spec.name, node, resolved, driver, found)
         if not self._use_cache:
             return Prepared(node, resolved, driver, wanted, None, "--no-cache")
         if not node.is_cached:
             return Prepared(node, resolved, driver, wanted, None, "caching is off for this node")
-        match cache.look_up(self._reader, self._spec.name, node, wanted):
-            case cache.Hit() as hit:
-                return Prepared(node, resolved, driver, wanted, hit, "nothing changed")
-            case cache.Miss(reason):
-                return Prepared(node, resolved, driver, wanted, None, reason)
+        answer = cache.look_up(self._reader, self._spec.name, node, wanted)
+        if isinstance(answer, cache.Hit):
+            return Prepared(node, resolved, driver, wanted, answer, "nothing changed")
+        if found and _are_own(resolved, found):
+            hit = cache.look_up_own(self._reader, node, wanted)
+            if hit is not None:
+                reason = "nothing changed; what was found in the store is its own input"
+                return Prepared(node, resolved, driver, wanted, hit, reason)
+        return Prepared(node, resolved, driver, wanted, None, answer.reason)
+
+    def _found_keys(self, node: NodeSpec) -> frozenset[str]:
+        resolvers = {n.id for n in self._spec.nodes if n.kind is NodeKind.RESOLVER}
+        return frozenset(
+            declared.name
+            for declared in node.inputs
+            if declared.channels and all(c.producer in resolvers for c in declared.channels)
+        )
 
     def find(self, node: NodeSpec) -> Mapping[str, Sequence[Artifact]]:
         """What a resolver or importer node gives; an importer's artifact may be new (id 0)."""
@@ -77,3 +90,19 @@ class Preparer:
             if recorded.custom_properties.get("digest") == artifact.custom_properties["digest"]:
                 return {node.outputs[0].name: [recorded]}
         return {node.outputs[0].name: [artifact]}
+
+
+def _are_own(resolved: Mapping[str, Sequence[Artifact]], found: frozenset[str]) -> bool:
+    """Whether all that a Resolver found is also among the node's other inputs.
+
+    So it is when a pipeline runs again unchanged: the model that it blessed last time is now the
+    baseline of that same model. Comparing the two would say nothing, and the verdict stands.
+    """
+    others = {
+        artifact.custom_properties.get("digest", artifact.uri)
+        for key, artifacts in resolved.items()
+        if key not in found
+        for artifact in artifacts
+    }
+    ours = [a for key in found for a in resolved.get(key, ())]
+    return bool(ours) and all(a.custom_properties.get("digest", a.uri) in others for a in ours)

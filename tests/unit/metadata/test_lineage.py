@@ -19,7 +19,7 @@ def made(writer: LineageWriter, pipeline: str, uri: str, fingerprint: str = "f")
     execution = writer.begin_execution(pipeline, "run", "node", "Type", {}, {})
     artifact = Model(final_uri=uri, custom_properties={"output_key": "model"})
     outputs = {"model": [(f"name of {uri}", artifact)]}
-    return writer.complete_execution(execution, {"k": 1}, outputs, fingerprint)["model"][0]
+    return writer.complete_execution(execution, {"k": 1}, outputs, [fingerprint])["model"][0]
 
 
 def test_contexts_have_the_names_that_tfx_gives_them(store: Store) -> None:
@@ -69,7 +69,7 @@ def test_publishing_makes_execution_outputs_and_events_visible_at_once(store: St
     assert reader.executions([execution])[0].state is State.RUNNING
     assert reader.list_artifacts(10) == []
     examples = Examples(final_uri="/e", properties={"span": 4, "split_names": '["train"]'})
-    ids = writer.complete_execution(execution, {"k": 1.5}, {"examples": [("n", examples)]}, None)
+    ids = writer.complete_execution(execution, {"k": 1.5}, {"examples": [("n", examples)]})
     (record,) = reader.artifacts(ids["examples"])
     assert (record.type_name, record.uri, record.state) == ("Examples", "/e", "LIVE")
     assert record.properties == {"span": 4, "split_names": '["train"]'}

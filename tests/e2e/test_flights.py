@@ -1,0 +1,201 @@
+"""The flights pipeline by the command line, on a sample: run, run again, run on a new month."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STEPS = 300
+SAMPLE = 10
+"""Every tenth flight."""
+
+
+class Workplace:
+    """A directory with prepared months, and runs of the pipeline in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.add_months("1-2")
+
+    def add_months(self, months: str) -> None:
+        prepare = ROOT / "examples" / "flights" / "prepare.py"
+        whole = self.directory / "whole"
+        subprocess.run(
+            [sys.executable, prepare, "--output", whole, "--months", months],
+            check=True,
+            capture_output=True,
+        )
+        for month in whole.iterdir():
+            header, *rows = (month / "flights.csv").read_text().splitlines(keepends=True)
+            target = self.directory / "data" / month.name
+            target.mkdir(parents=True, exist_ok=True)
+            (target / "flights.csv").write_text("".join([header, *rows[::SAMPLE]]))
+
+    def prodml(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "prodml", *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": ""},
+        )
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        return self.prodml(
+            "run", str(ROOT / "pipelines" / "flights.py"), "--param", "data_root=data",
+            "--param", f"train_steps={STEPS}", "--param", "min_auc=0.55", "--require-push",
+        )  # fmt: skip
+
+    def shown(self) -> Mapping[str, Any]:
+        shown = self.prodml("show", "latest", "--json")
+        assert shown.returncode == 0, shown.stderr
+        document: Mapping[str, Any] = json.loads(shown.stdout)
+        return document
+
+    def states(self) -> dict[str, str]:
+        return {node["node_id"]: node["state"] for node in self.shown()["nodes"]}
+
+    def output(self, node_id: str, key: str) -> Mapping[str, Any]:
+        detail = self.shown()
+        node = next(n for n in detail["nodes"] if n["node_id"] == node_id)
+        (artifact_id,) = node["outputs"][key]
+        artifact: Mapping[str, Any] = next(a for a in detail["artifacts"] if a["id"] == artifact_id)
+        return artifact
+
+    def versions(self) -> list[int]:
+        serving = self.directory / ".prodml" / "serving" / "flights"
+        return sorted(int(path.name) for path in serving.iterdir())
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    work = Workplace(tmp_path_factory.mktemp("flights"))
+    ran = work.run()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    work.first_output = ran.stdout + ran.stderr  # type: ignore[attr-defined]
+    return work
+
+
+def test_the_first_run_pushes_a_blessed_model_and_says_why(work: Workplace) -> None:
+    said = work.first_output  # type: ignore[attr-defined]
+    assert len(work.versions()) == 1
+    assert work.output("Evaluator", "blessing")["properties"]["blessed"] == 1
+    assert work.output("Pusher", "pushed_model")["properties"]["pushed"] == 1
+    assert "no baseline" in said.lower()
+    assert "auc" in said.lower()
+
+
+def test_the_noise_of_tensorflow_never_reaches_the_user(work: Workplace) -> None:
+    said = work.first_output  # type: ignore[attr-defined]
+    for noise in ("oneDNN", "cuda", "TensorRT", "WARNING", "IPython", "Traceback"):
+        assert noise not in said
+
+
+def test_rows_add_up_in_every_node(work: Workplace) -> None:
+    for node in work.shown()["nodes"]:
+        for count in node["row_counts"]:
+            assert count["read"] == count["written"] + sum(count["dropped"].values()), node
+    ingested = next(n for n in work.shown()["nodes"] if n["node_id"] == "CsvExampleGen")
+    lines = sum(
+        len(path.read_text().splitlines()) - 1 for path in work.directory.glob("data/*/*.csv")
+    )
+    assert next(c for c in ingested["row_counts"] if c["split"] == "all")["read"] == lines
+
+
+def test_tools_made_for_tfx_read_what_the_run_left(work: Workplace) -> None:
+    import tensorflow_data_validation as tfdv
+    import tensorflow_model_analysis as tfma
+    from ml_metadata import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    statistics = Path(work.output("StatisticsGen", "statistics")["uri"])
+    loaded = tfdv.load_stats_binary(str(statistics / "Split-train" / "FeatureStats.pb"))
+    assert loaded.datasets[0].num_examples > 1000
+    schema = tfdv.load_schema_text(work.output("SchemaGen", "schema")["uri"] + "/schema.pbtxt")
+    assert "is_late" in {feature.name for feature in schema.feature}
+    result = tfma.load_eval_result(work.output("Evaluator", "evaluation")["uri"])
+    slices = {slice_key for slice_key, _ in result.slicing_metrics}
+    assert () in slices and (("origin", "JFK"),) in slices
+
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = str(work.directory / ".prodml" / "metadata.db")
+    config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
+    store = metadata_store.MetadataStore(config)
+    (pushed,) = store.get_artifacts_by_type("PushedModel")
+    lineage = store.get_lineage_subgraph(
+        mlmd.LineageSubgraphQueryOptions(
+            starting_artifacts=mlmd.LineageSubgraphQueryOptions.StartingNodes(
+                filter_query=f"id = {pushed.id}"
+            ),
+            max_num_hops=20,
+            direction=mlmd.LineageSubgraphQueryOptions.Direction.UPSTREAM,
+        )
+    )
+    assert {"Examples", "Schema", "TransformGraph", "Model", "ModelBlessing"} <= {
+        artifact.type for artifact in lineage.artifacts
+    }
+    assert "tfx.components.trainer.component.Trainer" in {e.type for e in lineage.executions}
+    contexts = {context.type for context in store.get_contexts()}
+    assert {"pipeline", "pipeline_run", "node"} <= contexts
+
+
+def test_lineage_of_the_pushed_model_reaches_the_examples(work: Workplace) -> None:
+    pushed = work.output("Pusher", "pushed_model")["id"]
+    view = json.loads(work.prodml("lineage", str(pushed), "--json").stdout)
+    assert "CsvExampleGen" in {step["node_id"] for step in view["upstream"]}
+
+
+def test_the_pushed_model_answers_in_words(work: Workplace) -> None:
+    asked = subprocess.run(
+        [sys.executable, ROOT / "examples" / "flights" / "predict.py"],
+        cwd=work.directory,
+        capture_output=True,
+        text=True,
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.count("%") >= 3
+
+
+def test_the_second_run_is_all_cached_and_pushes_nothing_new(work: Workplace) -> None:
+    before = work.versions()
+    ran = work.run()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    states = work.states()
+    assert {state for id, state in states.items() if id not in RUN_AGAIN} == {"CACHED"}
+    assert work.versions() == before
+
+
+RUN_AGAIN = {"latest_blessed_model", "Evaluator", "Pusher"}
+"""The first run's model is the second run's baseline: the gate has a new question to answer."""
+
+
+def test_a_third_run_is_cached_in_every_node(work: Workplace) -> None:
+    work.run()
+    assert set(work.states().values()) - {"COMPLETE"} == {"CACHED"}
+
+
+def test_a_new_month_retrains_and_is_compared_with_the_baseline(work: Workplace) -> None:
+    before = work.versions()
+    work.add_months("3")
+    plan = json.loads(
+        work.prodml(
+            "plan", str(ROOT / "pipelines" / "flights.py"), "--param", "data_root=data",
+            "--param", f"train_steps={STEPS}", "--param", "min_auc=0.55", "--json",
+        ).stdout
+    )  # fmt: skip
+    ingestion = next(n for n in plan["nodes"] if n["node_id"] == "CsvExampleGen")
+    assert ingestion["action"] == "run"
+    assert "spans 1 to 3" in ingestion["reason"]
+    ran = work.run()
+    assert ran.returncode in (0, 3), ran.stdout + ran.stderr
+    states = work.states()
+    assert states["Trainer"] == "COMPLETE"
+    blessing = work.output("Evaluator", "blessing")["properties"]
+    assert blessing["baseline_model_id"]
+    assert len(work.versions()) == len(before) + int(blessing["blessed"])
