@@ -1,0 +1,156 @@
+"""Examples as a tf.data.Dataset of batches, fed from columns instead of parsed row by row.
+
+The columns of all files become one tensor a feature, by tfx_bsl's TensorAdapter, so structure
+and values are those of tfx_bsl's own TensorFlowDataset. A batch is then a gather of row numbers,
+in TensorFlow's C++: nothing of Python runs for a row or a batch. The examples of the splits
+asked for are held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import tensorflow as tf
+from tensorflow_metadata.proto.v0.schema_pb2 import FeatureType, Schema
+from tfx_bsl.public.tfxio import RecordBatchesOptions, TensorFlowDatasetOptions
+from tfx_bsl.tfxio.tensor_adapter import TensorAdapter, TensorAdapterConfig
+from tfx_bsl.tfxio.tensor_representation_util import InferTensorRepresentationsFromSchema
+
+from prodml.data.payload import PayloadFormat
+from prodml.data.record_batches import read_record_batches
+from prodml.dsl.component import suggest
+from prodml.errors import InputDataError
+
+_VALUE_TYPES = {
+    FeatureType.INT: pa.int64(),
+    FeatureType.FLOAT: pa.float32(),
+    FeatureType.BYTES: pa.large_binary(),
+}
+
+
+def tf_dataset(
+    files: Sequence[str],
+    payload: PayloadFormat,
+    options: TensorFlowDatasetOptions,
+    schema: Schema,
+) -> tf.data.Dataset:
+    """Batches of a dict of tensors by feature, or of (dict, label) with a label_key.
+
+    A feature is a dense tensor of shape (batch, ...) where the schema gives it a fixed shape,
+    else a SparseTensor of shape (batch, longest row).
+
+    Args:
+        files: data files, read in this order.
+        options: tfx_bsl's. Shuffling is by its buffer, reshuffled in each epoch, and determined
+            by the seed. The thread and sloppy_ordering options mean nothing here.
+        schema: of the examples.
+
+    Raises:
+        InputDataError: the label or a feature of the schema cannot be had from the files.
+    """
+    names = [feature.name for feature in schema.feature]
+    if options.label_key is not None and options.label_key not in names:
+        raise InputDataError(
+            f"label_key {options.label_key!r} is not in the schema"
+            f"{suggest(options.label_key, names)}"
+        )
+    batch, representations = _columns(files, payload, schema)
+    tensors = _tensors(batch, representations)
+    rows = tf.data.Dataset.range(batch.num_rows)
+    if options.shuffle:
+        size = min(options.shuffle_buffer_size, batch.num_rows)
+        rows = rows.shuffle(size, seed=options.shuffle_seed)
+    drops_last = options.drop_final_batch or options.num_epochs is None
+    indices = rows.repeat(options.num_epochs).batch(options.batch_size, drops_last)
+
+    def gather(index: Any) -> Any:
+        features = {name: _gathered(tensor, index) for name, tensor in tensors.items()}
+        if options.label_key is None:
+            return features
+        return features, features.pop(options.label_key)
+
+    return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
+        options.prefetch_buffer_size
+    )
+
+
+def record_batch_iterator(
+    files: Sequence[str], payload: PayloadFormat, options: RecordBatchesOptions, schema: Schema
+) -> Iterator[pa.RecordBatch]:
+    """Record batches with the schema's columns, in the shape of tf.Example.
+
+    Args:
+        options: tfx_bsl's, with the same meaning as for `tf_dataset`.
+    """
+    batch, _ = _columns(files, payload, schema)
+    rows = tf.data.Dataset.range(batch.num_rows)
+    if options.shuffle:
+        size = min(options.shuffle_buffer_size, batch.num_rows)
+        rows = rows.shuffle(size, seed=options.shuffle_seed)
+    drops_last = options.drop_final_batch or options.num_epochs is None
+    indices = rows.repeat(options.num_epochs).batch(options.batch_size, drops_last)
+    table = pa.Table.from_batches([batch])
+    for index in indices.as_numpy_iterator():
+        (taken,) = table.take(pa.array(index)).combine_chunks().to_batches()
+        yield taken
+
+
+def _columns(
+    files: Sequence[str], payload: PayloadFormat, schema: Schema
+) -> tuple[pa.RecordBatch, Any]:
+    """All rows as one record batch with the schema's columns, and how each becomes a tensor."""
+    representations = InferTensorRepresentationsFromSchema(schema)
+    arrow = pa.schema(
+        [
+            (feature.name, pa.large_list(_VALUE_TYPES[feature.type]))
+            for feature in schema.feature
+            if feature.name in representations
+        ]
+    )
+    batches = [
+        _with_columns(batch, arrow)
+        for batch in read_record_batches(files, payload, columns=arrow.names)
+    ]
+    if not batches:
+        raise InputDataError(f"no rows in {', '.join(files)}")
+    (whole,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return whole, representations
+
+
+def _with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = []
+    for field in schema:
+        if field.name not in batch.schema.names:
+            columns.append(pa.nulls(batch.num_rows, field.type))
+            continue
+        column = batch.column(field.name)
+        if column.type != field.type and column.null_count < len(column):
+            raise InputDataError(
+                f"feature {field.name!r}: expected {field.type.value_type} as in the schema, got "
+                f"{column.type.value_type}"
+            )
+        columns.append(column if column.type == field.type else pa.nulls(len(column), field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _tensors(batch: pa.RecordBatch, representations: Any) -> dict[str, Any]:
+    """A tensor a feature, with all rows; ragged where rows differ in length."""
+    adapter = TensorAdapter(TensorAdapterConfig(batch.schema, representations))
+    try:
+        with tf.device("CPU"):
+            adapted = adapter.ToBatchTensors(batch, produce_eager_tensors=True)
+    except ValueError as error:
+        raise InputDataError(f"the examples do not fit the schema: {error}") from error
+    return {
+        name: tf.RaggedTensor.from_sparse(tensor)
+        if isinstance(tensor, tf.SparseTensor) and tensor.shape.rank == 2
+        else tensor
+        for name, tensor in adapted.items()
+    }
+
+
+def _gathered(tensor: Any, index: Any) -> Any:
+    gathered = tf.gather(tensor, index)
+    return gathered.to_sparse() if isinstance(gathered, tf.RaggedTensor) else gathered
