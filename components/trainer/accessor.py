@@ -9,14 +9,22 @@ from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from prodml.artifacts import Examples
 from prodml.components.trainer.drawn import Drawn
 from prodml.components.trainer.fn_args import DataAccessor
 from prodml.data.payload import PayloadFormat, payload_format, row_count
+from prodml.data.record_batches import read_record_batches
 from prodml.data.tf_dataset import record_batch_iterator, tf_dataset
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
+
+_FEATURE_TYPES = {
+    pa.int64(): schema_pb2.INT,
+    pa.float32(): schema_pb2.FLOAT,
+    pa.large_binary(): schema_pb2.BYTES,
+}
 
 
 class ExamplesAccess:
@@ -75,6 +83,11 @@ class ExamplesAccess:
     def _tf_dataset(
         self, file_pattern: Sequence[str] | str, options: Any, schema: Any = None
     ) -> tf.data.Dataset:
+        if schema is None:
+            raise InputDataError(
+                "tf_dataset_factory needs a schema to know the shapes of tensors; give it the one "
+                "of fn_args.schema_path, or of the transform graph for transformed examples"
+            )
         dataset = tf_dataset(_files(file_pattern), self._payload, self._seeded(options), schema)
         drawn = self._drawn(file_pattern)
         return dataset if drawn is None else drawn.counting(dataset)
@@ -83,6 +96,7 @@ class ExamplesAccess:
         self, file_pattern: Sequence[str] | str, options: Any, schema: Any = None
     ) -> Iterator[pa.RecordBatch]:
         files, drawn = _files(file_pattern), self._drawn(file_pattern)
+        schema = schema or _seen_schema(files, self._payload)
         for batch in record_batch_iterator(files, self._payload, self._seeded(options), schema):
             if drawn is not None:
                 drawn.add(batch.num_rows)
@@ -113,6 +127,19 @@ def _files(file_pattern: Sequence[str] | str) -> list[str]:
 
 def _as_list(file_pattern: Sequence[str] | str) -> list[str]:
     return [file_pattern] if isinstance(file_pattern, str) else list(file_pattern)
+
+
+def _seen_schema(files: Sequence[str], payload: PayloadFormat) -> schema_pb2.Schema:
+    """Names and types of the columns that the files have, as tfx_bsl sees them without a schema."""
+    seen = {
+        field.name: _FEATURE_TYPES[field.type.value_type]
+        for batch in read_record_batches(files, payload)
+        for field in batch.schema
+        if pa.types.is_large_list(field.type) and field.type.value_type in _FEATURE_TYPES
+    }
+    return schema_pb2.Schema(
+        feature=[schema_pb2.Feature(name=name, type=seen[name]) for name in sorted(seen)]
+    )
 
 
 def _only_format(examples: Sequence[Examples]) -> PayloadFormat:

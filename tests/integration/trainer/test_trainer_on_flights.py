@@ -161,6 +161,20 @@ def run_fn(fn_args):
     assert context.row_counts[0].written == 400
 
 
+def test_a_dataset_without_a_schema_is_refused(parquet: Examples, tmp_path: Path) -> None:
+    module = _module(
+        tmp_path,
+        """
+from tfx_bsl.public import tfxio
+def run_fn(fn_args):
+    options = tfxio.TensorFlowDatasetOptions(batch_size=64)
+    fn_args.data_accessor.tf_dataset_factory(fn_args.train_files, options)
+""",
+    )
+    with pytest.raises(InputDataError, match="tf_dataset_factory needs a schema"):
+        _train(tmp_path, module_file=module, examples=parquet)
+
+
 def test_run_fn_may_be_an_import_path(parquet: Examples, schema: Schema, tmp_path: Path) -> None:
     context = _train(
         tmp_path, module_file=None, run_fn="late_flights.run_fn", examples=parquet, schema=schema
