@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -52,3 +53,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
         sys.exit(130)
+    finally:
+        _quiet_shutdown()
+
+
+def _quiet_shutdown() -> None:
+    """Drops what libraries say after the last word: TensorFlow's destructors fail at shutdown."""
+    if "tensorflow" in sys.modules:
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -219,11 +219,19 @@ class LineageWriter:
 
 
 def _pairs(artifacts: Mapping[str, Sequence[Artifact]], kind: int) -> list[tuple[Any, Any]]:
-    return [
-        (mlmd.Artifact(id=artifact.id), event(key, index, kind))
-        for key, found in artifacts.items()
-        for index, artifact in enumerate(found)
-    ]
+    """An event an artifact. ML Metadata takes one of a kind, so where an execution uses an
+    artifact twice (a model that is its own baseline), the second one is DECLARED_INPUT."""
+    seen: dict[int, int] = {}
+    pairs = []
+    for key, found in artifacts.items():
+        for index, artifact in enumerate(found):
+            times = seen[artifact.id] = seen.get(artifact.id, 0) + 1
+            if times == 1:
+                pairs.append((mlmd.Artifact(id=artifact.id), event(key, index, kind)))
+            elif times == 2 and kind == mlmd.Event.INPUT:
+                repeated = event(key, index, mlmd.Event.DECLARED_INPUT)
+                pairs.append((mlmd.Artifact(id=artifact.id), repeated))
+    return pairs
 
 
 def _now() -> int:

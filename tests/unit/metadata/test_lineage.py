@@ -126,3 +126,16 @@ def test_the_baseline_is_what_was_set_last_until_it_is_reset(store: Store) -> No
     assert reader.pinned_model("other") is None
     writer.record_baseline("p", "reset", 0, "ada", "enough")
     assert reader.pinned_model("p") is None
+
+
+def test_an_execution_may_use_an_artifact_under_two_keys(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    model = Model(id=made(writer, "p", "/m"))
+    execution = writer.begin_execution(
+        "p", "run", "compare", "Type", {}, {"model": [model], "baseline_model": [model]}
+    )
+    links = reader.links_of_executions([execution])
+    assert {(link.key, link.is_output) for link in links} == {
+        ("model", False),
+        ("baseline_model", False),
+    }
