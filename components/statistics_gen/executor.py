@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+import tensorflow as tf
 import tensorflow_data_validation as tfdv
 
 from prodml.artifacts import Examples, ExampleStatistics, Schema
@@ -32,13 +36,22 @@ def execute(context: ExecutorContext) -> None:
                 path=statistics.stats_path(split),
             )
     for split in splits:
-        _reconcile(context, split, row_count(examples, split), statistics.stats_path(split))
+        path = statistics.stats_path(split)
+        found = tfdv.load_stats_binary(path)
+        _write_record(found, path)
+        _reconcile(context, split, row_count(examples, split), found.datasets[0].num_examples)
 
 
-def _reconcile(context: ExecutorContext, split: str, rows: int, path: str) -> None:
-    looked_at = tfdv.load_stats_binary(path).datasets[0].num_examples
+def _write_record(statistics: Any, path: str) -> None:
+    # `tfdv.load_statistics` and `tfdv.load_sharded_statistics` read records and not the binary
+    # file that TFX's own tools read; TFX writes both, under these names, when it writes shards.
+    record = f"{os.path.splitext(path)[0]}-00000-of-00001.tfrecords"
+    with tf.io.TFRecordWriter(record) as writer:
+        writer.write(statistics.SerializeToString(deterministic=True))
+
+
+def _reconcile(context: ExecutorContext, split: str, rows: int, looked_at: int) -> None:
     options = context.parameters["stats_options"]
     is_sampled = options is not None and options.sample_rate is not None
-    context.reconcile(
-        split, rows, looked_at, {"not sampled": rows - looked_at} if is_sampled else {}
-    )
+    dropped = {"not sampled": rows - looked_at} if is_sampled else {}
+    context.reconcile(split, rows, looked_at, dropped)

@@ -51,6 +51,18 @@ def test_statistics_are_those_of_tfdv_over_a_dataframe(
         assert by_name(found) == by_name(expected)
 
 
+def test_each_of_tfdvs_loaders_reads_the_same_statistics(tmp_path: Path) -> None:
+    examples = write_flights(
+        tmp_path / "examples", PayloadFormat.PARQUET, {"train": flights(0, 60)}
+    )
+    artifact = run(tmp_path, examples).output("statistics", ExampleStatistics)
+    binary = tfdv.load_stats_binary(artifact.stats_path("train"))
+    directory = Path(artifact.stats_path("train")).parent
+    [record] = directory.glob("*.tfrecords")
+    assert tfdv.load_statistics(str(record)) == binary
+    assert tfdv.load_sharded_statistics(str(directory / "FeatureStats")).proto() == binary
+
+
 @BOTH
 def test_every_row_of_every_split_is_looked_at(tmp_path: Path, payload: PayloadFormat) -> None:
     splits = {"train": flights(0, 60), "eval": flights(60, 40)}

@@ -1,0 +1,1 @@
+"""Transform: a user's preprocessing_fn becomes a graph, and is applied to the examples."""

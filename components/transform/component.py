@@ -1,0 +1,107 @@
+"""Declaration of Transform."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from prodml.artifacts import (
+    ExampleAnomalies,
+    Examples,
+    ExampleStatistics,
+    Schema,
+    TransformCache,
+    TransformGraph,
+)
+from prodml.dsl.component import Component
+from prodml.dsl.parameters import ModulePath
+from prodml.dsl.signature import Input, Output, Parameter
+
+
+@dataclass(frozen=True)
+class SplitsConfig:
+    """Which splits are analyzed and which are transformed.
+
+    Attributes:
+        analyze: splits that the analyzers see, such as means and vocabularies.
+        transform: splits to transform; every split where it is not given.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    analyze: tuple[str, ...] = ("train",)
+    transform: tuple[str, ...] | None = None
+
+
+class Transform(Component):
+    """Turns a user's `preprocessing_fn` into a graph with TensorFlow Transform, and applies it.
+
+    `preprocessing_fn(inputs)` or `preprocessing_fn(inputs, custom_config)` takes and returns a
+    dict of tensors by feature name, as in TFX.
+
+    Args:
+        examples: the rows; several artifacts, such as spans, are analyzed and transformed as one.
+        schema: of the rows; features that it does not name are not read.
+        analyzer_cache: what the analyzers of an earlier run left. Spans that are in it are not
+            analyzed again. Usually from a Resolver for the latest TransformCache.
+        module_file: Python file that holds `preprocessing_fn`.
+        preprocessing_fn: import path of the function, as `package.module.function`, instead of a
+            file.
+        splits_config: which splits are analyzed and which are transformed.
+        materialize: writes `transformed_examples`; without it that output stays empty.
+        disable_analyzer_cache: neither reads nor writes the cache.
+        force_tf_compat_v1: traces `preprocessing_fn` as TensorFlow 1 code.
+        custom_config: anything the function wants, as its argument `custom_config`.
+        disable_statistics: leaves out the statistics before ("pre_transform"), those after
+            ("post_transform", and with them the anomalies), or both (True).
+
+    Raises:
+        DefinitionError: neither or both of module_file and preprocessing_fn are given, or
+            preprocessing_fn is not found.
+    """
+
+    execution_type = "tfx.components.transform.component.Transform"
+
+    examples: Input[Examples]
+    schema: Input[Schema]
+    analyzer_cache: Input[TransformCache] | None = None
+    module_file: Parameter[ModulePath | None] = None
+    preprocessing_fn: Parameter[str | None] = None
+    splits_config: Parameter[SplitsConfig] = SplitsConfig()
+    materialize: Parameter[bool] = True
+    disable_analyzer_cache: Parameter[bool] = False
+    force_tf_compat_v1: Parameter[bool] = False
+    custom_config: Parameter[dict[str, Any] | None] = None
+    disable_statistics: Parameter[bool | Literal["pre_transform", "post_transform"]] = False
+    transform_graph: Output[TransformGraph]
+    transformed_examples: Output[Examples]
+    updated_analyzer_cache: Output[TransformCache]
+    pre_transform_schema: Output[Schema]
+    pre_transform_stats: Output[ExampleStatistics]
+    post_transform_schema: Output[Schema]
+    post_transform_stats: Output[ExampleStatistics]
+    post_transform_anomalies: Output[ExampleAnomalies]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        module_file = self.parameters["module_file"]
+        function = self.parameters["preprocessing_fn"]
+        if (module_file is None) == (function is None):
+            self._refuse("needs one of module_file and preprocessing_fn, and not both")
+        if function is not None:
+            # The file is what the fingerprint watches: a change in the function must be seen.
+            self.parameters["module_file"] = self._file_of(function)
+
+    def _file_of(self, path: str) -> str:
+        module, _, function = path.rpartition(".")
+        try:
+            found = importlib.util.find_spec(module) if module and function else None
+        except ImportError:
+            found = None
+        if found is None or found.origin is None or not found.has_location:
+            self._refuse(
+                f"preprocessing_fn {path!r}: no module {module!r} can be imported; "
+                f"write package.module.function"
+            )
+        return found.origin

@@ -1,0 +1,139 @@
+"""Executor of Transform."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+
+from prodml.artifacts import (
+    Artifact,
+    ExampleAnomalies,
+    Examples,
+    ExampleStatistics,
+    Schema,
+    TransformCache,
+    TransformGraph,
+)
+from prodml.components.transform.datasets import Datasets, plan_datasets
+from prodml.components.transform.preprocessing import blaming_user_code, load_preprocessing_fn
+from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
+from prodml.components.transform.transforms import Analysis, Results, build
+from prodml.data.payload import describe_examples
+from prodml.dsl.executor import ExecutorContext
+
+_STATISTICS = "FeatureStats.pb"
+_ANOMALIES = "SchemaDiff.pb"
+
+
+def execute(context: ExecutorContext) -> None:
+    parameters = context.parameters
+    examples = [a for a in context.inputs["examples"] if isinstance(a, Examples)]
+    schema_path = context.input("schema", Schema).schema_path
+    datasets = plan_datasets(examples, parameters["splits_config"])
+    analysis = Analysis(
+        preprocessing_fn=load_preprocessing_fn(
+            parameters["module_file"], parameters["preprocessing_fn"], parameters["custom_config"]
+        ),
+        features=RawFeatures(tfdv.load_schema_text(schema_path)),
+        force_tf_compat_v1=parameters["force_tf_compat_v1"],
+        stored_cache=_stored_cache(context),
+        cache_path=_cache_path(context),
+    )
+    results = _results(context, datasets)
+    with (
+        blaming_user_code(parameters["module_file"]),
+        context.beam.pipeline() as pipeline,
+        tft_beam.Context(
+            temp_dir=os.path.join(context.tmp_dir, "tft"),
+            passthrough_keys={SPLIT_COLUMN},
+            use_deep_copy_optimization=True,
+            force_tf_compat_v1=parameters["force_tf_compat_v1"],
+        ),
+    ):
+        cached = build(pipeline, datasets, analysis, results)
+    if cached:
+        context.note(f"analyzer cache: {cached} of {len(datasets.analyze)} datasets not read again")
+    _describe_features(context, schema_path, results)
+    _reconcile(context, examples, datasets, results)
+
+
+def _stored_cache(context: ExecutorContext) -> TransformCache | None:
+    if context.parameters["disable_analyzer_cache"]:
+        return None
+    return context.optional_input("analyzer_cache", TransformCache)
+
+
+def _cache_path(context: ExecutorContext) -> str | None:
+    if context.parameters["disable_analyzer_cache"]:
+        return None
+    return context.output("updated_analyzer_cache", TransformCache).uri
+
+
+def _results(context: ExecutorContext, datasets: Datasets) -> Results:
+    examples = context.output("transformed_examples", Examples)
+    disabled = context.parameters["disable_statistics"]
+    pre = context.output("pre_transform_stats", ExampleStatistics)
+    post = context.output("post_transform_stats", ExampleStatistics)
+    return Results(
+        graph=context.output("transform_graph", TransformGraph).uri,
+        examples=examples.uri if context.parameters["materialize"] else None,
+        row_counts={
+            split: os.path.join(context.tmp_dir, f"rows-{split}") for split in datasets.splits
+        },
+        pre_transform_stats=_statistics_path(pre, disabled in (True, "pre_transform")),
+        post_transform_stats=_statistics_path(post, disabled in (True, "post_transform")),
+    )
+
+
+def _statistics_path(artifact: Artifact, is_disabled: bool) -> str | None:
+    # Not under Split-<name>: as in TFX these describe the splits together.
+    return None if is_disabled else os.path.join(artifact.uri, _STATISTICS)
+
+
+def _describe_features(context: ExecutorContext, schema_path: str, results: Results) -> None:
+    before = context.output("pre_transform_schema", Schema)
+    shutil.copyfile(schema_path, before.schema_path)
+    raw_metadata = os.path.join(results.graph, tft.TFTransformOutput.RAW_METADATA_DIR)
+    os.makedirs(raw_metadata)
+    shutil.copy(schema_path, raw_metadata)
+    after = tft.TFTransformOutput(results.graph).transformed_metadata.schema
+    tfdv.write_schema_text(after, context.output("post_transform_schema", Schema).schema_path)
+    if results.post_transform_stats is None:
+        return
+    statistics = tfdv.load_stats_binary(results.post_transform_stats)
+    anomalies = tfdv.validate_statistics(statistics, after)
+    output = context.output("post_transform_anomalies", ExampleAnomalies)
+    content = anomalies.SerializeToString(deterministic=True)
+    Path(output.uri, _ANOMALIES).write_bytes(content)
+    for name, info in sorted(anomalies.anomaly_info.items()):
+        context.note(f"after the transformation: {name}: {info.description.strip()}")
+
+
+def _reconcile(
+    context: ExecutorContext, examples: Sequence[Examples], datasets: Datasets, results: Results
+) -> None:
+    if not results.is_applied:
+        for split in {dataset.split for dataset in datasets.analyze}:
+            rows = sum(dataset.rows for dataset in datasets.analyze if dataset.split == split)
+            context.reconcile(split, rows, rows)
+        return
+    written = {
+        split: int(Path(path).read_text(encoding="utf-8"))
+        for split, path in results.row_counts.items()
+    }
+    for split in datasets.splits:
+        read = sum(dataset.rows for dataset in datasets.transform if dataset.split == split)
+        context.reconcile(split, read, written[split])
+    output = context.output("transformed_examples", Examples)
+    output.properties["span"] = max(int(a.properties.get("span", 0)) for a in examples)
+    output.properties["version"] = max(int(a.properties.get("version", 0)) for a in examples)
+    if results.examples is not None:
+        describe_examples(output, datasets.payload, written)
+    else:
+        output.split_names = []

@@ -1,0 +1,143 @@
+"""The user's preprocessing_fn: loaded, bound to its configuration, and blamed by line."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from prodml.dsl.user_code import load_function, user_code, user_line
+from prodml.errors import InputDataError, ProdmlError, UserCodeError, storage_error
+
+_AUTOGRAPH_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\w+)', re.MULTILINE)
+_AT_BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
+_ASSERTION = re.compile(r"^(assertion failed: .*)$", re.MULTILINE)
+
+
+def load_preprocessing_fn(
+    module_file: str, import_path: str | None, custom_config: Mapping[str, Any] | None
+) -> Callable[..., Any]:
+    """The user's function, taking the inputs alone.
+
+    Args:
+        module_file: the file that holds it.
+        import_path: `package.module.function`, where it was given by that.
+        custom_config: bound to the function's argument of that name, where it has one.
+
+    Raises:
+        UserCodeError: the module does not import, lacks the function, or the function does not
+            take what it is given.
+    """
+    if import_path is None:
+        function = load_function(module_file, "preprocessing_fn")
+    else:
+        function = _imported(import_path, module_file)
+    if "custom_config" in inspect.signature(function).parameters:
+        function = functools.partial(function, custom_config=custom_config)
+    elif custom_config is not None:
+        raise UserCodeError(
+            f"preprocessing_fn in {module_file} takes no custom_config, but Transform was given "
+            f"one; write preprocessing_fn(inputs, custom_config)"
+        )
+    return functools.partial(_checked, function=function, module_file=module_file)
+
+
+def _imported(import_path: str, module_file: str) -> Callable[..., Any]:
+    module, _, name = import_path.rpartition(".")
+    with user_code(os.path.dirname(module_file), f"module {module} does not import"):
+        function = getattr(importlib.import_module(module), name, None)
+    if not callable(function):
+        raise UserCodeError(f"module {module} ({module_file}) has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def _checked(inputs: Any, *, function: Callable[..., Any], module_file: str) -> Any:
+    """What the function returns; TensorFlow Transform's own complaint would name no one."""
+    outputs = function(inputs)
+    where = f"preprocessing_fn in {module_file}"
+    if not isinstance(outputs, dict) or not outputs:
+        raise UserCodeError(
+            f"{where} must return a dict of tensors by feature name, got "
+            f"{'an empty dict' if outputs == {} else type(outputs).__name__}"
+        )
+    for name, value in outputs.items():
+        if not isinstance(value, tf.Tensor | tf.SparseTensor | tf.RaggedTensor):
+            raise UserCodeError(
+                f"{where} must return tensors, but {name!r} is a {type(value).__name__}"
+            )
+    return outputs
+
+
+@contextlib.contextmanager
+def blaming_user_code(module_file: str) -> Iterator[None]:
+    """Finds the user's line in what TensorFlow Transform and Beam raise.
+
+    The function is traced when the Beam graph is made and again while it runs, and Beam, AutoGraph
+    and Transform each raise the error anew.
+
+    Raises:
+        UserCodeError: preprocessing_fn failed; names the user's line where there is one.
+    """
+    try:
+        yield
+    except Exception as error:
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, ProdmlError):
+                raise cause from error
+            if isinstance(cause, OSError) and (refused := storage_error(cause)) is not None:
+                raise refused from error
+        root = os.path.dirname(module_file)
+        for cause in causes:
+            line = _autograph_line(cause, root) or user_line(cause, root)
+            if line is not None:
+                raise UserCodeError(
+                    f"preprocessing_fn failed at {line}: {type(cause).__name__}: {_text(cause)}"
+                ) from error
+        if (op_error := _op_error(causes)) is not None:
+            raise InputDataError(
+                f"the graph of preprocessing_fn in {module_file} failed on the data: {op_error}"
+            ) from error
+        raise
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, the innermost first."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return reversed(chain)
+
+
+def _autograph_line(error: BaseException, root: str) -> str | None:
+    frames = [
+        (file, line, name)
+        for file, line, name in _AUTOGRAPH_FRAME.findall(str(error))
+        if file.startswith(os.path.realpath(root)) and "site-packages" not in file
+    ]
+    return "{}:{}, in {}".format(*frames[-1]) if frames else None
+
+
+def _text(error: BaseException) -> str:
+    text = str(error).strip()
+    if text.startswith("in user code:"):
+        # AutoGraph's own traceback: the last line is the user's error again.
+        text = text.splitlines()[-1].strip().removeprefix(f"{type(error).__name__}: ")
+    return _AT_BEAM_STEP.sub("", text)
+
+
+def _op_error(causes: list[BaseException]) -> str | None:
+    for cause in causes:
+        if isinstance(cause, tf.errors.OpError):
+            failed = _ASSERTION.search(str(cause))
+            return failed[1] if failed else str(cause).strip()
+    return None
