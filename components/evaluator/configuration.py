@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf import json_format, text_format
 
 from prodml.components.evaluator.eval_config import EvalConfig
+from prodml.components.evaluator.metrics_check import check_metrics
 from prodml.components.evaluator.tfma import config_pb2, config_util, constants, metric_specs
 from prodml.errors import InputDataError, ModelContractError
 
@@ -63,8 +64,10 @@ def complete(config: Any, has_baseline: bool) -> Evaluation:
     where `slicing_specs` does not have them. Without a baseline, change thresholds are dropped.
 
     Raises:
+        InputDataError: a metric is unknown, or a threshold is incomplete.
         ModelContractError: a model_type other than tf_generic is asked for.
     """
+    check_metrics(config)
     are_changes_ignored = not has_baseline and config_util.has_change_threshold(config)
     completed = config_pb2.EvalConfig()
     completed.CopyFrom(config)
@@ -82,7 +85,10 @@ def complete(config: Any, has_baseline: bool) -> Evaluation:
     completed = config_util.update_eval_config_with_defaults(
         completed, has_baseline=has_baseline, rubber_stamp=not has_baseline
     )
-    config_util.verify_eval_config(completed)
+    try:
+        config_util.verify_eval_config(completed)
+    except ValueError as error:
+        raise InputDataError(f"eval_config: {error}") from error
     thresholds = metric_specs.metric_thresholds_from_metrics_specs(
         completed.metrics_specs, eval_config=completed
     )

@@ -19,8 +19,6 @@ from prodml.data.record_batches import read_record_batches
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
 
-_SAMPLE_ROWS = 64
-
 
 def execute(context: ExecutorContext) -> None:
     model = context.input("model", Model)
@@ -106,9 +104,9 @@ def _examples(context: ExecutorContext) -> list[Examples]:
 
 def _sample(splits: Sequence[Split]) -> pa.RecordBatch:
     for split in splits:
-        for batch in read_record_batches(split.files, split.payload, batch_size=_SAMPLE_ROWS):
+        for batch in read_record_batches(split.files, split.payload):
             if batch.num_rows:
-                return batch.slice(0, _SAMPLE_ROWS)
+                return batch
     names = sorted({split.name for split in splits})
     raise InputDataError(f"no rows to evaluate on in the split(s) {', '.join(names)}")
 

@@ -155,6 +155,32 @@ def test_all_rows_and_the_slices_of_thresholds_are_always_evaluated() -> None:
     assert list(completed.slicing_specs) == list(expected.slicing_specs)
 
 
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (MetricConfig(class_name="AUCC"), "metric 'AUCC': expected a metric of TFMA or Keras"),
+        (MetricConfig(class_name="AUC", config="{bad"), "metric 'AUC': .* got: Expecting"),
+        (MetricConfig(class_name="AUC", config='{"nope": 1}'), "metric 'AUC': .*'nope'"),
+        (MetricConfig(class_name="Foo", module="no.such"), "metric 'Foo': .*No module named 'no'"),
+        (
+            MetricConfig(
+                class_name="AUC",
+                threshold=MetricThreshold(change_threshold=GenericChangeThreshold(absolute=0.1)),
+            ),
+            "change_threshold of metric 'AUC' has no direction",
+        ),
+        (
+            MetricConfig(class_name="AUC", per_slice_thresholds=[PerSliceMetricThreshold()]),
+            "eval_config: slicing_specs must be set",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_be_computed_is_named(metric: MetricConfig, message: str) -> None:
+    config = EvalConfig(metrics_specs=[MetricsSpec(metrics=[metric])])
+    with pytest.raises(InputDataError, match=message):
+        complete(read_eval_config(config), has_baseline=True)
+
+
 def test_models_are_called_by_signature() -> None:
     [spec] = complete(read_eval_config(EvalConfig()), has_baseline=False).config.model_specs
     assert (spec.model_type, spec.signature_name) == ("tf_generic", "serving_default")
