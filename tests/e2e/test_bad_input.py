@@ -1,0 +1,186 @@
+"""What a person sees when something is wrong: one clear error, the exit code, nothing published."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PIPELINE = """
+from prodml import pipeline
+from prodml.components import CsvExampleGen, StatisticsGen, SchemaGen, Transform, Trainer
+
+@pipeline(name="small")
+def small(data: str, rows: int = 1):
+    examples = CsvExampleGen(input_base=data).outputs["examples"]
+    statistics = StatisticsGen(examples=examples).outputs["statistics"]
+"""
+TRANSFORM = """
+    schema = SchemaGen(statistics=statistics).outputs["schema"]
+    Transform(examples=examples, schema=schema, module_file="module.py")
+"""
+ROWS = "a,b\n" + "".join(f"{i},{i % 7}.5\n" for i in range(60))
+
+
+class Desk:
+    """A directory with a pipeline, data and a command line."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "data").mkdir()
+        self.write("data/rows.csv", ROWS)
+        self.write("pipeline.py", PIPELINE)
+
+    def write(self, name: str, content: str | bytes) -> None:
+        data = content.encode() if isinstance(content, str) else content
+        (self.directory / name).write_bytes(data)
+
+    def prodml(self, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
+        ran = subprocess.run(
+            [*prefix, sys.executable, "-m", "prodml", *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+        )
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        return self.prodml("run", "pipeline.py", "--param", "data=data", *arguments)
+
+    def published(self) -> list[str]:
+        root = self.directory / ".prodml" / "artifacts"
+        return [str(path) for path in root.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--param", "row=2"], "no parameter 'row'; did you mean 'rows'"),
+        (["--param", "rows=two"], "takes int, got 'two'"),
+        (["--param", "rows"], "write name=value"),
+        (["--config", "no.yaml"], "no.yaml does not exist"),
+        (["--config", "bad.yaml"], "bad.yaml: unknown key 'runer'; did you mean 'runner'"),
+    ],
+)
+def test_a_wrong_request_exits_with_2_before_anything_runs(
+    desk: Desk, arguments: list[str], message: str
+) -> None:
+    desk.write("bad.yaml", "runer: {}\n")
+    code, said = desk.run(*arguments)
+    assert code == 2
+    assert message in said
+    assert "Traceback" not in said
+    assert not (desk.directory / ".prodml" / "metadata.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import nothing_like_it\n", "pipeline.py:1, in <module>: ModuleNotFoundError"),
+        ("x = 1\n", "must define one @pipeline; it has: none"),
+        (PIPELINE + "    1 / 0\n", "pipeline.py:9, in small: ZeroDivisionError"),
+        (
+            PIPELINE + "    SchemaGen(statistics=examples)\n",
+            "pipeline.py:9: SchemaGen input 'statistics' takes ExampleStatistics",
+        ),
+        (PIPELINE + "    CsvExampleGen(input_base=data)\n", "'CsvExampleGen' is taken by"),
+        (
+            PIPELINE + "    a = CsvExampleGen(input_base=data).with_id('a')\n"
+            "    b = StatisticsGen(examples=a.outputs['examples']).with_id('b')\n"
+            "    a.add_upstream_node(b)\n",
+            "cycle: a -> b -> a",
+        ),
+    ],
+)
+def test_a_wrong_pipeline_exits_with_2_and_names_the_line(
+    desk: Desk, source: str, message: str
+) -> None:
+    desk.write("pipeline.py", source)
+    code, said = desk.run()
+    assert code == 2
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("", "rows.csv is empty"),
+        ("a,b\n", "rows.csv has a header but no rows"),
+        ("a,b\n1,2\n1,2,3\n", "rows.csv, row 2 (line 3): expected 2 cells"),
+        (b"a,b\n1,\xe9\n", "rows.csv, line 2, byte 3: not UTF-8"),
+    ],
+)
+def test_bad_data_fails_the_run_and_publishes_nothing(
+    desk: Desk, rows: str | bytes, message: str
+) -> None:
+    desk.write("data/rows.csv", rows)
+    code, said = desk.run()
+    assert code == 1
+    assert "CsvExampleGen" in said
+    assert message in said
+    assert "Traceback" not in said
+    assert desk.published() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (None, "module_file='module.py' does not exist"),
+        ("import nothing_like_it\n", "module.py:1, in <module>: ModuleNotFoundError"),
+        ("def preprocessing(inputs):\n    return inputs\n", "no function 'preprocessing_fn'"),
+        ("def preprocessing_fn(inputs):\n    return inputs['c']\n", "module.py:2"),
+    ],
+)
+def test_a_bad_user_module_fails_its_node_and_names_the_users_line(
+    desk: Desk, module: str | None, message: str
+) -> None:
+    desk.write("pipeline.py", PIPELINE + TRANSFORM)
+    if module is not None:
+        desk.write("module.py", module)
+    code, said = desk.run()
+    assert code == 1
+    assert message in said
+    assert "Transform" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_says_so_and_leaves_nothing_half_written(desk: Desk) -> None:
+    desk.write("data/rows.csv", "a,b\n" + "".join(f"{i},{i * i}.25\n" for i in range(60_000)))
+    root = desk.directory / "full"
+    root.mkdir()
+    script = (
+        f"mount -t tmpfs -o size=256k tmpfs {root} && "
+        f"{sys.executable} -m prodml run pipeline.py --param data=data; code=$?; "
+        f"find {root} -type f; exit $code"
+    )
+    ran = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        cwd=desk.directory,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PRODML_PIPELINE_ROOT": str(root)},
+    )
+    said = ran.stdout + ran.stderr
+    assert ran.returncode == 1, said
+    assert "the disk is full" in said
+    assert "Traceback" not in said
+    assert f"{root}/" not in ran.stdout.partition("\nrun ")[2], "files were left behind"
+
+
+def test_traceback_is_shown_when_asked_for(desk: Desk) -> None:
+    code, said = desk.run("--param", "rows=two", "--traceback")
+    assert code != 0
+    assert "Traceback" in said
+
+
+def test_require_push_exits_with_3_when_nothing_was_pushed(desk: Desk) -> None:
+    code, said = desk.run("--require-push")
+    assert code == 3, said
+    assert "no model was pushed" in said
