@@ -5,7 +5,7 @@ A TFX module file: under TFX it runs with the import of FnArgs changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -102,7 +102,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
     def __init__(self, model: keras.Model, transform: tft.TFTransformOutput) -> None:
         super().__init__()
         self.model = model
-        self.transform = transform.transform_features_layer()
+        self.transform_layer = transform.transform_features_layer()
         self._labelled = {
             name: spec
             for name, spec in transform.raw_feature_spec().items()
@@ -117,11 +117,9 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             for name, spec in self._columns.items()
         }
         return {
-            "serving_default": tf.function(self.predict_examples).get_concrete_function(serialized),
-            "serving_raw": tf.function(self.predict_raw).get_concrete_function(raw),
-            "transform_features": tf.function(self.transform_examples).get_concrete_function(
-                serialized
-            ),
+            "serving_default": traced(self.predict_examples, serialized),
+            "serving_raw": traced(self.predict_raw, raw),
+            "transform_features": traced(self.transform_examples, serialized),
         }
 
     def predict_examples(self, examples: tf.Tensor) -> Tensors:
@@ -138,11 +136,20 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         )
 
     def transform_examples(self, examples: tf.Tensor) -> Tensors:
-        return dict(self.transform(tf.io.parse_example(examples, self._labelled)))
+        return self._transform(tf.io.parse_example(examples, self._labelled))
 
     def _predict(self, columns: Tensors) -> Tensors:
-        features = self.transform(columns)
+        features = self._transform(columns)
         return {"probabilities": self.model({n: features[n] for n in self.model.input})}
+
+    def _transform(self, columns: Tensors) -> Tensors:
+        # By `call`: a layer that was called itself is saved a second time, as a Keras 2 model.
+        return dict(self.transform_layer.call(columns))
+
+
+def traced(function: Callable[..., Tensors], argument: Any) -> Any:
+    """A signature. AutoGraph would rewrite Keras's own code first, which takes seconds."""
+    return tf.function(function, autograph=False).get_concrete_function(argument)
 
 
 def late_model(transform: tft.TFTransformOutput, steps: int) -> keras.Model:
