@@ -179,14 +179,17 @@ _UNPARSED = (
         "expects the feature {0!r} ({1}) in every example, got an example without it",
     ),
     (
-        re.compile(r"Key: ([^\s,.]+)[.,]\s+Data types don't match\. (.+)"),
+        re.compile(r"Key: ([^\s,.]+).*?Data types don't match\. (.+)"),
         "reads the feature {0!r} as another type than the examples have: {1}",
     ),
     (
-        re.compile(r"Key: ([^\s,.]+)[.,].*?(Number of \S+ values != expected\..+)"),
+        re.compile(r"Key: ([^\s,.]+).*?(Number of \S+ values != expected\..+)"),
         "expects another number of values in the feature {0!r}: {1}",
     ),
 )
+
+
+_WHERE_A_GRAPH_WAS_BUILT = ("Graph execution error", "Detected at", "<stack", "File ", "[[")
 
 
 def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) -> None:
@@ -210,7 +213,10 @@ def _explained(message: str) -> str:
     for pattern, text in _UNPARSED:
         if (found := pattern.search(message)) is not None:
             return text.format(*found.groups())
-    return f"fails on the examples: {message.strip().splitlines()[0] if message else 'no message'}"
+    # A failed graph tells first where it was built, and last what went wrong.
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(_WHERE_A_GRAPH_WAS_BUILT)]
+    return f"fails on the examples: {(telling or lines or ['no message'])[0]}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -30,9 +30,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Check:
-    """One threshold on one slice."""
+    """One threshold on one slice, which is made by so many features."""
 
     text: str
+    features: int
     held: bool
 
 
@@ -58,7 +59,8 @@ def reach_verdict(output: str, evaluation: Evaluation, has_baseline: bool) -> Ve
             f"threshold on a slice without rows: {'; '.join(map(_spec_text, missing))}; "
             f"correct the slice in eval_config, or evaluate on examples that have it"
         )
-    checks = list(_checks(output, evaluation.config, _failures(validation)))
+    found = _checks(output, evaluation.config, _failures(validation))
+    checks = sorted(found, key=lambda check: (check.features, check.text))
     failed = [check.text for check in checks if not check.held]
     if validation.validation_ok:
         return Verdict(True, f"{_told([check.text for check in checks])}{alone}")
@@ -89,12 +91,9 @@ def _checks(output: str, config: Any, failures: set[tuple[Any, ...]]) -> Iterato
                 if not _applies(spec, key, is_cross):
                     continue
                 held = (key, metric, bound.SerializeToString()) not in failures
-                yield _Check(
-                    _check_text(
-                        metric, baseline_name, _slice_text(key, is_cross), values, bound, held
-                    ),
-                    held,
-                )
+                where = _slice_text(key, is_cross)
+                text = _check_text(metric, baseline_name, where, values, bound, held)
+                yield _Check(text, len(key), held)
 
 
 def _failures(validation: Any) -> set[tuple[Any, ...]]:

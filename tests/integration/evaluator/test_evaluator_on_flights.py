@@ -258,20 +258,52 @@ def test_a_signature_that_the_model_lacks_is_told(
         _evaluate(config, tmp_path, examples=parquet, model=model)
 
 
+@pytest.mark.parametrize(
+    ("parsed", "message"),
+    [
+        (
+            {"gate": tf.io.FixedLenFeature([1], tf.float32)},
+            r"expects the feature 'gate' \(float\) in every example",
+        ),
+        (
+            {"hour": tf.io.FixedLenFeature([1], tf.float32)},
+            r"reads the feature 'hour' as another type than the examples have: .*int64",
+        ),
+        (
+            {"hour": tf.io.FixedLenFeature([2], tf.int64)},
+            r"expects another number of values in the feature 'hour'",
+        ),
+    ],
+)
 def test_a_feature_that_only_the_models_graph_knows_of_is_told(
-    parquet: Examples, tmp_path: Path
+    parsed: Any, message: str, parquet: Examples, tmp_path: Path
 ) -> None:
     class Other(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         def serve(self, examples: Any) -> Any:
-            parsed = {"gate": tf.io.FixedLenFeature([1], tf.float32)}
-            return {"outputs": tf.io.parse_example(examples, parsed)["gate"]}
+            return {"outputs": next(iter(tf.io.parse_example(examples, parsed).values()))}
 
     other = Other()
     directory = str(tmp_path / "other" / "Format-Serving")
     tf.saved_model.save(other, directory, signatures={"serving_default": other.serve})
     model = Model(uri=str(tmp_path / "other"))
-    with pytest.raises(ModelContractError, match=r"expects the feature 'gate' \(float\)"):
+    with pytest.raises(ModelContractError, match=message):
+        _evaluate(_with_threshold(None), tmp_path, examples=parquet, model=model)
+
+
+def test_a_signature_of_raw_tensors_that_the_examples_lack_is_told(
+    parquet: Examples, tmp_path: Path
+) -> None:
+    class Other(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="gate")])
+        def serve(self, gate: Any) -> Any:
+            return {"outputs": gate}
+
+    other = Other()
+    directory = str(tmp_path / "other" / "Format-Serving")
+    tf.saved_model.save(other, directory, signatures={"serving_default": other.serve})
+    model = Model(uri=str(tmp_path / "other"))
+    with pytest.raises(ModelContractError, match=r"expects the feature\(s\) gate, got examples"):
         _evaluate(_with_threshold(None), tmp_path, examples=parquet, model=model)
 
 
