@@ -28,6 +28,9 @@ class RunnerProfile:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 
+        from prodml.beam.reflection import remember_signatures
+
+        remember_signatures()
         flags = [flag for name, value in self.options.items() for flag in _flags(name, value)]
         if self.name != LOCAL_RUNNER:
             return beam.Pipeline(self.name, PipelineOptions(flags, runner=self.name))

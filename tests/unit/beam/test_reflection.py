@@ -1,0 +1,58 @@
+"""Beam's view of a DoFn is the same whether it is read or remembered."""
+
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.transforms import core
+
+from prodml.beam.reflection import remember_signatures
+
+METHODS = ["setup", "start_bundle", "process", "finish_bundle", "teardown"]
+
+
+class Plain(beam.DoFn):
+    def process(self, element: Any, scale: int = 2, timestamp: Any = beam.DoFn.TimestampParam):
+        yield element * scale
+
+
+class Replaced(beam.DoFn):
+    def __init__(self, process: Any) -> None:
+        self.process = process
+
+
+def wrapped(function: Any) -> Any:
+    return core.CallableWrapperDoFn(function)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "instance",
+    [
+        Plain(),
+        wrapped(lambda x: [x]),
+        wrapped(lambda x, side, other=3: [x]),
+        Replaced(lambda element, a=1: None),
+        Replaced(lambda element, b=2, c=3: None),
+    ],
+)
+def test_remembered_arguments_are_those_that_beam_reads(instance: Any, method: str) -> None:
+    read = core.get_function_arguments
+    read = getattr(read, "_read", read)
+    remember_signatures()
+    for _ in range(2):
+        assert core.get_function_arguments(instance, method) == read(instance, method)
+
+
+def test_what_a_caller_does_to_an_answer_does_not_stick() -> None:
+    remember_signatures()
+    names, _ = core.get_function_arguments(Plain(), "process")
+    names.clear()
+    assert "element" in core.get_function_arguments(Plain(), "process")[0]
+
+
+def test_remembering_twice_is_remembering_once() -> None:
+    remember_signatures()
+    once = core.get_function_arguments
+    remember_signatures()
+    assert core.get_function_arguments is once
