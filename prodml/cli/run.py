@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -27,6 +28,8 @@ def run(
     from prodml.orchestration.results import RunResult
     from prodml.orchestration.run import run_pipeline
 
+    # A scheduler stops a job with SIGTERM: it ends as Ctrl-C does, recorded as cancelled.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     loaded = load_config(config)
     spec = options.load_spec(pipeline, loaded, param)
     settings = loaded.run_settings(use_cache=not no_cache)

@@ -15,21 +15,23 @@ def print_summary(result: RunResult, reader: LineageReader) -> bool:
     """
     ids = [i for node in result.nodes for found in node.outputs.values() for i in found]
     records = {record.id: record for record in reader.artifacts(ids)}
-    print("\nproduced")
-    print_table(
-        ["artifact", "type", "from", "uri"],
-        [
-            (str(i), records[i].type_name, f"{node.node_id}.{key}", records[i].uri)
-            for node in result.nodes
-            if node.state is NodeState.COMPLETE
-            for key, found in node.outputs.items()
-            for i in found
-            if records[i].custom_properties.get("producer_component") == node.node_id
-        ],
-    )
+    produced = [
+        (str(i), records[i].type_name, f"{node.node_id}.{key}", records[i].uri)
+        for node in result.nodes
+        if node.state is NodeState.COMPLETE
+        for key, found in node.outputs.items()
+        for i in found
+        if records[i].custom_properties.get("producer_component") == node.node_id
+    ]
+    print()
+    if produced:
+        print_table(["artifact", "type", "from", "uri"], produced)
+    else:
+        print("nothing new was produced")
     for node in result.nodes:
+        earlier = " (in the earlier run)" if node.state is NodeState.CACHED else ""
         for note in node.notes:
-            print(f"\n{node.node_id}: {note}")
+            print(f"\n{node.node_id}{earlier}: {note}")
     counts = [
         f"{sum(node.state is state for node in result.nodes)} {state}"
         for state in NodeState

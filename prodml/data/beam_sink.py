@@ -40,11 +40,15 @@ class WriteRecordBatches(beam.PTransform):  # type: ignore[misc]  # Beam ships n
         self._payload = payload
 
     def expand(self, batches: Any) -> Any:
+        shards = batches | "Shards" >> beam.ParDo(
+            _WriteShard(self._uri, self._split, self._payload)
+        )
+        # A side input, because a combiner of all shards is five more stages on the local runner.
         return (
-            batches
-            | "Shards" >> beam.ParDo(_WriteShard(self._uri, self._split, self._payload))
-            | "All" >> beam.combiners.ToList()
-            | "Publish" >> beam.Map(_publish, self._uri, self._split, self._payload)
+            batches.pipeline
+            | "Once" >> beam.Create([self._uri], reshuffle=False)
+            | "Publish"
+            >> beam.Map(_publish, beam.pvalue.AsList(shards), self._split, self._payload)
         )
 
 
@@ -83,7 +87,7 @@ def _open(shard: str, split: str, payload: PayloadFormat) -> ExamplesWriter:
 
 
 def _publish(
-    shards: Sequence[tuple[str, int]], uri: str, split: str, payload: PayloadFormat
+    uri: str, shards: Sequence[tuple[str, int]], split: str, payload: PayloadFormat
 ) -> int:
     if not shards:
         return _publish_empty(uri, split, payload)

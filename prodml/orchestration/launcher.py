@@ -13,7 +13,7 @@ from prodml.artifacts import Artifact, PropertyValue
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
 from prodml.dsl.executor import ExecutorContext
-from prodml.errors import CancelledError, NodeError, ProdmlError, storage_error
+from prodml.errors import NodeError, ProdmlError, storage_error
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
@@ -57,6 +57,8 @@ class Launcher:
         self._artifacts: dict[int, Artifact] = {}
         self.ended: dict[str, NodeResult] = {}
         """Results by node id, of every node that has ended."""
+        self.is_cancelled = False
+        """Whether a node was interrupted; Beam makes a RuntimeError of a KeyboardInterrupt."""
 
     def settle(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         """Ends a node whose result is known without running it; else says what it needs."""
@@ -108,7 +110,8 @@ class Launcher:
                     raise
             publication.publish(staging)
             return self._complete(prepared, execution_id, staging, context, started, log)
-        except (KeyboardInterrupt, CancelledError):
+        except KeyboardInterrupt:
+            self.is_cancelled = True
             self._writer.end_execution(execution_id, State.CANCELED, {"message": "cancelled"})
             raise
         except Exception as error:

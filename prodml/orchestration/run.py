@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
-from prodml.errors import RunFailedError
+from prodml.errors import CancelledError, RunFailedError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState
 from prodml.metadata.store import Store
@@ -46,6 +46,7 @@ def run_pipeline(spec: PipelineSpec, settings: RunSettings, observer: Observer) 
 
     Raises:
         RunFailedError: a node failed; carries each node's cause. The result is in its `result`.
+        CancelledError: a KeyboardInterrupt came; nothing is half-published.
         MetadataError: the store refused a read or write.
     """
     started = time.monotonic()
@@ -69,8 +70,12 @@ def run_pipeline(spec: PipelineSpec, settings: RunSettings, observer: Observer) 
     try:
         ended = _run_nodes(spec, run_id, launcher, os.path.join(settings.log_root, run_id))
     except BaseException as error:
-        state = RunState.FAILED if isinstance(error, Exception) else RunState.CANCELED
-        writer.end_run(run_id, state, f"{type(error).__name__}: {error}")
+        if launcher.is_cancelled or isinstance(error, KeyboardInterrupt):
+            writer.end_run(run_id, RunState.CANCELED, "stopped by the user or the system")
+            raise CancelledError(
+                f"run {run_id} was cancelled; what had ended is kept, run it again to go on"
+            ) from error
+        writer.end_run(run_id, RunState.FAILED, f"{type(error).__name__}: {error}")
         raise
     result = RunResult(run_id, spec.name, ended, time.monotonic() - started)
     if result.is_success:

@@ -1,0 +1,60 @@
+"""Ctrl-C and SIGTERM end a run as cancelled, with nothing half-published."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PIPELINE = """
+import os, sys, time
+from prodml import Output, component, pipeline
+from prodml.artifacts import Schema
+
+@component
+def Wait(made: Output[Schema]):
+    open(os.path.join(made.uri, "half"), "w").write("half")
+    open("started", "w").close()
+    time.sleep(60)
+
+@component
+def After(made: Output[Schema]):
+    pass
+
+@pipeline(name="waiting")
+def waiting():
+    After().add_upstream_node(Wait())
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_the_run(tmp_path: Path, sent: signal.Signals) -> None:
+    (tmp_path / "pipeline.py").write_text(PIPELINE)
+    command = [sys.executable, "-m", "prodml", "run", "pipeline.py"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Wait runs" in line:
+                break
+        while not (tmp_path / "started").exists():
+            assert process.poll() is None
+        process.send_signal(sent)
+        said = process.stdout.read()
+    assert process.returncode == 130, said
+    assert "was cancelled; what had ended is kept" in said
+    assert "Traceback" not in said
+    shown = subprocess.run(
+        [sys.executable, "-m", "prodml", "show", "latest", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    detail = json.loads(shown.stdout)
+    assert detail["run"]["state"] == "CANCELED"
+    assert [node["state"] for node in detail["nodes"]] == ["CANCELED"]
+    assert [p for p in (tmp_path / ".prodml" / "artifacts").rglob("*") if p.is_file()] == []
