@@ -14,7 +14,7 @@ from prodml.components.evaluator.configuration import complete, read_eval_config
 from prodml.components.evaluator.contract import Candidate, Offer, check_model, slice_features
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
-from prodml.data.payload import payload_format, row_count, split_files
+from prodml.data.payload import ROW_COUNTS, payload_format, row_count, split_files
 from prodml.data.record_batches import read_record_batches
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
@@ -83,7 +83,9 @@ def _splits(context: ExecutorContext) -> list[Split]:
 
 def _reconcile(context: ExecutorContext, rows: Mapping[str, SplitRows]) -> None:
     for split, counted in rows.items():
-        read = sum(row_count(examples, split) for examples in _examples(context))
+        read = _stored_rows(context, split)
+        if read is None:
+            read = counted.evaluated + counted.unlabelled
         left_out = {"label missing": counted.unlabelled} if counted.unlabelled else None
         context.reconcile(split, read, counted.evaluated, left_out)
         if counted.unlabelled:
@@ -92,6 +94,14 @@ def _reconcile(context: ExecutorContext, rows: Mapping[str, SplitRows]) -> None:
         raise InputDataError(
             f"no row of the split(s) {', '.join(rows)} has a label; nothing can be evaluated"
         )
+
+
+def _stored_rows(context: ExecutorContext, split: str) -> int | None:
+    """Rows of a split as they were counted when written; imported examples need not say."""
+    examples = _examples(context)
+    if any(ROW_COUNTS not in artifact.custom_properties for artifact in examples):
+        return None
+    return sum(row_count(artifact, split) for artifact in examples)
 
 
 def _split_names(context: ExecutorContext) -> Sequence[str]:

@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from prodml.artifacts import Examples
 from prodml.components.trainer.drawn import Drawn
 from prodml.components.trainer.fn_args import DataAccessor
-from prodml.data.payload import PayloadFormat, payload_format, row_count
+from prodml.data.payload import ROW_COUNTS, PayloadFormat, payload_format, row_count
 from prodml.data.record_batches import read_record_batches
 from prodml.data.tf_dataset import record_batch_iterator, tf_dataset
 from prodml.dsl.executor import ExecutorContext
@@ -72,13 +72,17 @@ class ExamplesAccess:
         )
 
     def reconcile(self) -> None:
-        """Records how many rows of each split were drawn at least once."""
+        """Records how many rows were drawn at least once, of examples that say how many they are.
+
+        Examples that were imported need not say.
+        """
+        if any(ROW_COUNTS not in examples.custom_properties for examples in self._examples):
+            return
         for drawn in (self._train, self._eval):
-            for_all = "+".join(drawn.splits)
             rows = sum(row_count(e, split) for e in self._examples for split in drawn.splits)
             used = min(drawn.rows, rows)
             never = {"never drawn by run_fn": rows - used} if used < rows else None
-            self._context.reconcile(for_all, rows, used, never)
+            self._context.reconcile("+".join(drawn.splits), rows, used, never)
 
     def _tf_dataset(
         self, file_pattern: Sequence[str] | str, options: Any, schema: Any = None

@@ -351,6 +351,18 @@ def test_rows_without_a_label_are_left_out_and_told(model: Model, tmp_path: Path
     assert _by_slice(context)[()]["example_count"] == 30
 
 
+def test_imported_examples_need_not_say_how_many_rows_they_have(
+    model: Model, parquet: Examples, tmp_path: Path
+) -> None:
+    imported = Examples(
+        uri=parquet.uri,
+        properties=parquet.properties,
+        custom_properties={"payload_format": "FORMAT_PARQUET"},
+    )
+    context = _evaluate(_with_threshold(None), tmp_path, examples=imported, model=model)
+    assert (context.row_counts[0].read, context.row_counts[0].written) == (EVAL, EVAL)
+
+
 @pytest.mark.parametrize("payload", list(PayloadFormat))
 def test_a_split_without_rows_is_told(payload: PayloadFormat, model: Model, tmp_path: Path) -> None:
     examples = flight_examples(tmp_path / "examples", payload, 10, 0)

@@ -175,6 +175,17 @@ def run_fn(fn_args):
         _train(tmp_path, module_file=module, examples=parquet)
 
 
+def test_imported_examples_need_not_say_how_many_rows_they_have(
+    parquet: Examples, schema: Schema, tmp_path: Path
+) -> None:
+    imported = Examples(
+        uri=parquet.uri,
+        properties=parquet.properties,
+        custom_properties={"payload_format": "FORMAT_PARQUET"},
+    )
+    assert _train(tmp_path, examples=imported, schema=schema).row_counts == []
+
+
 def test_run_fn_may_be_an_import_path(parquet: Examples, schema: Schema, tmp_path: Path) -> None:
     context = _train(
         tmp_path, module_file=None, run_fn="late_flights.run_fn", examples=parquet, schema=schema
