@@ -1,0 +1,150 @@
+"""plan, runs, show, artifacts, lineage and baseline, for people and as JSON; the live display."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PIPELINE = """
+import os
+from prodml import Input, Output, Parameter, component, pipeline
+from prodml.artifacts import Model, ModelBlessing
+
+@component
+def Train(model: Output[Model], number: Parameter[int] = 1):
+    with open(os.path.join(model.uri, "weights"), "w") as file:
+        file.write(str(number))
+
+@component
+def Bless(model: Input[Model], blessing: Output[ModelBlessing]):
+    blessing.custom_properties["blessed"] = 1
+
+@pipeline(name="models")
+def models(number: int = 1):
+    Bless(model=Train(number=number).outputs["model"])
+"""
+
+
+class Desk:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "pipeline.py").write_text(PIPELINE)
+
+    def prodml(self, *arguments: str, code: int = 0) -> str:
+        ran = subprocess.run(
+            [sys.executable, "-m", "prodml", *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return ran.stdout if code == 0 else ran.stderr
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.prodml(*arguments, "--json"))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    desk.prodml("run", "pipeline.py")
+    desk.prodml("run", "pipeline.py", "--param", "number=2")
+    return desk
+
+
+def test_before_the_first_run_the_commands_say_so(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert "no runs in" in desk.prodml("runs")
+    assert desk.json("runs") == []
+    assert "no such artifacts" in desk.prodml("artifacts")
+    assert "run a pipeline first" in desk.prodml("show", "latest", code=2)
+
+
+def test_runs_are_listed_newest_first(desk: Desk) -> None:
+    runs = desk.json("runs")
+    assert [run["parameters"] for run in runs][-2:] == [{"number": 2}, {"number": 1}]
+    assert all(run["state"] == "COMPLETE" for run in runs)
+    assert runs[0]["run_id"] in desk.prodml("runs")
+
+
+def test_show_tells_why_each_node_ran(desk: Desk) -> None:
+    newest = desk.json("runs")[0]["run_id"]
+    detail = desk.json("show", newest)
+    reasons = {node["node_id"]: node["reason"] for node in detail["nodes"]}
+    assert reasons == {"Train": "parameter number: 1 -> 2", "Bless": "new model"}
+    assert "parameter number: 1 -> 2" in desk.prodml("show", "latest")
+
+
+def test_an_unknown_run_or_artifact_says_where_to_look(desk: Desk) -> None:
+    assert "`prodml runs` lists them" in desk.prodml("show", "nothing", code=2)
+    assert "`prodml artifacts` lists them" in desk.prodml("lineage", "999", code=2)
+
+
+def test_artifacts_can_be_listed_by_type(desk: Desk) -> None:
+    models = desk.json("artifacts", "--type", "Model")
+    assert [model["type"] for model in models] == ["Model", "Model"]
+    assert models[0]["id"] > models[1]["id"]
+    assert models[0]["uri"] in desk.prodml("artifacts")
+
+
+def test_lineage_goes_both_ways(desk: Desk) -> None:
+    model = desk.json("artifacts", "--type", "Model")[0]["id"]
+    view = desk.json("lineage", str(model))
+    assert [step["node_id"] for step in view["upstream"]] == ["Train"]
+    assert [step["node_id"] for step in view["downstream"]] == ["Bless"]
+    assert "made by" in desk.prodml("lineage", str(model))
+
+
+def test_plan_says_what_would_run_and_writes_nothing(desk: Desk) -> None:
+    before = len(desk.json("runs"))
+    plan = desk.json("plan", "pipeline.py", "--param", "number=3")
+    assert [(n["node_id"], n["action"]) for n in plan["nodes"]] == [
+        ("Train", "run"),
+        ("Bless", "undecided"),
+    ]
+    assert [n["action"] for n in desk.json("plan", "pipeline.py")["nodes"]] == ["cached", "cached"]
+    assert [n["action"] for n in desk.json("plan", "pipeline.py", "--no-cache")["nodes"]] == [
+        "run",
+        "undecided",
+    ]
+    assert len(desk.json("runs")) == before
+
+
+def test_a_baseline_is_set_only_to_a_model_of_the_pipeline(desk: Desk) -> None:
+    model = str(desk.json("artifacts", "--type", "Model")[0]["id"])
+    why = ["--why", "it is calmer"]
+    said = desk.prodml("baseline", "set", model, "--pipeline", "models", *why)
+    assert said == f"baseline of models is model {model}\n"
+    refused = desk.prodml("baseline", "set", model, "--pipeline", "others", *why, code=2)
+    assert f"pipeline 'others' has no live model {model}" in refused
+    desk.prodml("baseline", "reset", "--pipeline", "models", *why)
+
+
+def test_on_a_terminal_each_node_has_one_line(desk: Desk) -> None:
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prodml", "run", "pipeline.py", "--no-cache"],
+        cwd=desk.directory,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(terminal)
+    said = b""
+    while True:
+        try:
+            block = os.read(main, 4096)
+        except OSError:  # the other end closed
+            break
+        if not block:
+            break
+        said += block
+    assert process.wait() == 0
+    lines = said.decode().splitlines()
+    assert [line for line in lines if "✓" in line and "Train" in line]
+    assert [line for line in lines if "waiting" in line]
