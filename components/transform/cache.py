@@ -69,10 +69,15 @@ class WriteCacheEntry(beam.PTransform):  # type: ignore[misc]
         self._path = path
 
     def expand(self, values: Any) -> Any:
-        return values | beam.combiners.ToList() | beam.Map(_write, self._path)
+        # A side input, because a combiner of all values is five more stages on the local runner.
+        return (
+            values.pipeline
+            | beam.Create([self._path], reshuffle=False)
+            | beam.Map(_write, beam.pvalue.AsList(values))
+        )
 
 
-def _write(values: Sequence[bytes], path: str) -> None:
+def _write(path: str, values: Sequence[bytes]) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(f"{path}-00000-of-00001.gz", "GZIP") as writer:
         for value in values:
