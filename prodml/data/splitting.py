@@ -121,14 +121,18 @@ def _hash_text(column: pa.Array) -> Hashes:
 
 
 def _hash_lists(column: pa.Array) -> Hashes:
-    """Sums the hashes of a row's values, each mixed with its place."""
+    """Sums the hashes of a row's values, each but the first mixed with its place.
+
+    So a single value hashes as it does outside of a list: CSV and tf.Example split alike.
+    """
     result = np.zeros(len(column), dtype=np.uint64)
     rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
     if len(rows) == 0:
         return result
     first = np.searchsorted(rows, rows, side="left")
     places = (np.arange(len(rows)) - first).astype(np.uint64)
-    np.add.at(result, rows, _mixed(_hash_column(column.flatten()), places))
+    hashes = _hash_column(column.flatten())
+    np.add.at(result, rows, np.where(places == 0, hashes, _mixed(hashes, places)))
     return result
 
 

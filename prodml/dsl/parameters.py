@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, TypeAlias, get_args
+from typing import Annotated, Any, Optional, TypeAlias, get_args
 
 JsonValue: TypeAlias = Any
 """None, bool, int, float, str, or a list or str-keyed dict of them."""
@@ -44,18 +44,15 @@ def encode(declared: Any, value: Any) -> JsonValue:
     Raises:
         ValueError: the value is not of the declared type; says where and what was expected.
     """
-    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    value = _without_protos(value)
-    if dataclasses.is_dataclass(declared) or dataclasses.is_dataclass(value):
-        adapter = TypeAdapter(declared)
-    else:
-        try:
-            adapter = TypeAdapter(declared, config=ConfigDict(strict=False))
-        except PydanticUserError:  # a type that brings its own config
-            adapter = TypeAdapter(declared)
+    # Optional, because pydantic takes a configuration for a union but not for a bare dataclass.
+    adapter: TypeAdapter[Any] = TypeAdapter(Optional[declared], config=ConfigDict(extra="forbid"))  # noqa: UP045
+    plain = _plain(value)
     try:
-        checked = adapter.validate_python(value, strict=_is_scalar(value))
+        if plain is None:
+            TypeAdapter(declared).validate_python(None)
+        checked = adapter.validate_python(plain, strict=_is_scalar(plain))
     except ValidationError as error:
         raise ValueError(_explain(error)) from None
     return adapter.dump_python(checked, mode="json", warnings=False)
@@ -74,13 +71,20 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, bool | int | float | str)
 
 
-def _without_protos(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Dataclasses and protocol buffers as dicts, so that what is in them is checked too."""
     if hasattr(value, "DESCRIPTOR") and hasattr(value, "SerializeToString"):
         from google.protobuf import json_format
 
         return json_format.MessageToDict(value, preserving_proto_field_name=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if isinstance(value, Mapping):
-        return {key: _without_protos(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     return value
 
 

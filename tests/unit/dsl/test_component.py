@@ -77,7 +77,7 @@ def test_a_typed_function_becomes_a_component() -> None:
 
     made = Double(examples=EXAMPLES)
     assert made.id == "Double"
-    assert made.parameters == {"n": 2}
+    assert made.parameters == {"times": 2}
     assert made.outputs["schema"].type is Schema
     assert Double.__doc__ == "Doubles."
 

@@ -1,0 +1,114 @@
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prodml.artifacts import Examples
+from prodml.data.columns import to_example_shape
+from prodml.data.payload import PayloadFormat, row_count, split_files
+from prodml.data.record_batches import read_record_batches, serialize_examples
+from prodml.data.writers import ExamplesWriter
+from prodml.errors import InputDataError
+
+text = st.text(st.characters(blacklist_categories=["Cs"]), max_size=5)
+rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "i": st.none() | st.integers(-(2**63), 2**63 - 1),
+            "f": st.none() | st.floats(width=32, allow_nan=False),
+            "s": st.none() | text,
+            "l": st.none() | st.lists(text, min_size=1, max_size=3),
+        }
+    ),
+    min_size=1,
+    max_size=20,
+)
+TYPES = pa.schema(
+    [("i", pa.int64()), ("f", pa.float64()), ("s", pa.string()), ("l", pa.list_(pa.string()))]
+)
+
+
+def in_lists(row: dict[str, Any]) -> dict[str, Any]:
+    def inner(value: Any) -> Any:
+        return value.encode() if isinstance(value, str) else value
+
+    return {
+        name: None if value is None else [inner(v) for v in (value if name == "l" else [value])]
+        for name, value in row.items()
+    }
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("payload", list(PayloadFormat))
+@given(table=rows, cut=st.integers(0, 20))
+def test_what_is_written_is_read_back_in_the_shape_of_tf_example(
+    tmp_path: Path, payload: PayloadFormat, table: list[dict[str, Any]], cut: int
+) -> None:
+    examples = Examples(uri=str(tmp_path))
+    batch = pa.RecordBatch.from_pylist(table, schema=TYPES)
+    with ExamplesWriter(examples, ["all"], payload) as writer:
+        writer.write("all", batch.slice(0, cut))
+        writer.write("all", batch.slice(cut))
+    assert row_count(examples, "all") == len(table)
+    read = [
+        {name: row.get(name) for name in TYPES.names}
+        for found in read_record_batches(split_files(examples, "all"), payload, batch_size=7)
+        for row in found.to_pylist()
+    ]
+    assert read == [in_lists(row) for row in table]
+
+
+def test_serialized_examples_are_what_tensorflow_parses() -> None:
+    import tensorflow as tf
+
+    batch = to_example_shape(pa.RecordBatch.from_pydict({"a": [1, None], "s": ["x", "y"]}))
+    first, second = (
+        tf.train.Example.FromString(record) for record in serialize_examples(batch).to_pylist()
+    )
+    assert first.features.feature["a"].int64_list.value == [1]
+    assert not second.features.feature["a"].int64_list.value
+    assert second.features.feature["s"].bytes_list.value == [b"y"]
+
+
+def test_a_type_without_a_place_in_tf_example_is_named() -> None:
+    batch = pa.RecordBatch.from_pydict({"when": pa.array([0], pa.timestamp("s"))})
+    with pytest.raises(InputDataError, match=r"column 'when' has type timestamp\[s\]"):
+        to_example_shape(batch)
+
+
+@pytest.mark.parametrize("payload", list(PayloadFormat))
+def test_only_the_columns_asked_for_are_read(tmp_path: Path, payload: PayloadFormat) -> None:
+    examples = Examples(uri=str(tmp_path))
+    with ExamplesWriter(examples, ["all"], payload) as writer:
+        writer.write("all", pa.RecordBatch.from_pydict({"a": [1], "b": [2]}))
+    files = split_files(examples, "all")
+    (batch,) = read_record_batches(files, payload, columns=["b", "no"])
+    assert batch.to_pydict() == {"b": [[2]]}
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (PayloadFormat.PARQUET, "is not a whole Parquet file"),
+        (PayloadFormat.TF_EXAMPLE, "is damaged after record"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, payload: PayloadFormat, message: str) -> None:
+    examples = Examples(uri=str(tmp_path))
+    with ExamplesWriter(examples, ["all"], payload) as writer:
+        writer.write("all", pa.RecordBatch.from_pydict({"a": list(range(5000))}))
+    (file,) = split_files(examples, "all")
+    content = Path(file).read_bytes()
+    Path(file).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputDataError, match=message):
+        list(read_record_batches([file], payload))
+
+
+def test_a_split_without_files_names_the_splits_there_are(tmp_path: Path) -> None:
+    examples = Examples(uri=str(tmp_path))
+    examples.split_names = ["train"]
+    with pytest.raises(InputDataError, match=r"no files in .*Split-eval; .*\['train'\]"):
+        split_files(examples, "eval")

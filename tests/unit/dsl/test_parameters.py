@@ -1,0 +1,74 @@
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from prodml.dsl.parameters import FilePath, ModulePath, Watched, decode, encode, watched
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Inner:
+    steps: int = 1
+    colour: Colour = Colour.RED
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner | None = None
+    many: list[Inner] = field(default_factory=list)
+    any: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        (int, 3),
+        (float, 0.5),
+        (str, "x"),
+        (list[str], ["a"]),
+        (dict[str, int], {"a": 1}),
+        (int | None, None),
+        (Outer, Outer(Inner(2), [Inner(3)], {"k": [1, None]})),
+        (Outer | None, Outer()),
+    ],
+)
+def test_a_value_survives_the_way_through_json(declared: Any, value: Any) -> None:
+    assert decode(declared, encode(declared, value)) == value
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "message"),
+    [
+        (int, "3", "valid integer; got '3'"),
+        (int, True, "valid integer; got True"),
+        (int, None, "got None"),
+        (str, 3, "valid string; got 3"),
+        (Outer, Outer(Inner(steps="many")), r"inner\.steps: .*got 'many'"),  # type: ignore[arg-type]
+        (Outer, {"inner": {"step": 3}}, "step: Unexpected keyword argument"),
+        (Outer, {"many": ["a"]}, "many"),
+        (Inner, {"colour": "blue"}, "'red'"),
+    ],
+)
+def test_a_value_of_another_type_is_told_where(declared: Any, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        encode(declared, value)
+
+
+def test_a_protocol_buffer_is_taken_for_its_dataclass_mirror() -> None:
+    from google.protobuf.api_pb2 import Method
+
+    assert encode(dict[str, Any], Method(name="m", request_type_url="u")) == {
+        "name": "m",
+        "request_type_url": "u",
+    }
+
+
+def test_paths_are_watched_also_when_optional() -> None:
+    assert watched(FilePath) is Watched.FILE
+    assert watched(ModulePath | None) is Watched.MODULE
+    assert watched(str) is None
