@@ -49,10 +49,11 @@ def execute(context: ExecutorContext) -> None:
     with (
         blaming_user_code(parameters["module_file"]),
         context.beam.pipeline() as pipeline,
+        # Without use_deep_copy_optimization, which does not work with Beam 2.72 (Transform 1.16
+        # copies graph nodes with arguments that have changed since).
         tft_beam.Context(
             temp_dir=os.path.join(context.tmp_dir, "tft"),
             passthrough_keys={SPLIT_COLUMN},
-            use_deep_copy_optimization=True,
             force_tf_compat_v1=parameters["force_tf_compat_v1"],
         ),
     ):
