@@ -70,7 +70,8 @@ class Workplace:
 
     def versions(self) -> list[int]:
         serving = self.directory / ".prodml" / "serving" / "flights"
-        return sorted(int(path.name) for path in serving.iterdir())
+        # What a model server sees: it takes names that are numbers.
+        return sorted(int(path.name) for path in serving.iterdir() if path.name.isdigit())
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +111,11 @@ def test_rows_add_up_in_every_node(work: Workplace) -> None:
 
 def test_tools_made_for_tfx_read_what_the_run_left(work: Workplace) -> None:
     import tensorflow_data_validation as tfdv
-    import tensorflow_model_analysis as tfma
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    # TFMA by its parts: without notebook widgets the package itself stops half-way.
+    from prodml.components.evaluator.tfma import model_eval_lib as tfma
 
     statistics = Path(work.output("StatisticsGen", "statistics")["uri"])
     loaded = tfdv.load_stats_binary(str(statistics / "Split-train" / "FeatureStats.pb"))
@@ -167,17 +170,9 @@ def test_the_second_run_is_all_cached_and_pushes_nothing_new(work: Workplace) ->
     ran = work.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr
     states = work.states()
-    assert {state for id, state in states.items() if id not in RUN_AGAIN} == {"CACHED"}
+    assert states.pop("latest_blessed_model") == "COMPLETE"
+    assert set(states.values()) == {"CACHED"}
     assert work.versions() == before
-
-
-RUN_AGAIN = {"latest_blessed_model", "Evaluator", "Pusher"}
-"""The first run's model is the second run's baseline: the gate has a new question to answer."""
-
-
-def test_a_third_run_is_cached_in_every_node(work: Workplace) -> None:
-    work.run()
-    assert set(work.states().values()) - {"COMPLETE"} == {"CACHED"}
 
 
 def test_a_new_month_retrains_and_is_compared_with_the_baseline(work: Workplace) -> None:
