@@ -27,7 +27,8 @@ feature { name: "carrier" type: BYTES presence { min_fraction: 1 } shape { dim {
 
 def flight_rows(first: int, count: int) -> pa.RecordBatch:
     """Some flights of 2013: when and where from, how far, who flew, and whether late."""
-    return _flights().slice(first * 40, count * 40).take(pa.array(range(0, count * 40, 40), pa.int64()))
+    every_40th = pa.array(range(0, count * 40, 40), pa.int64())
+    return _flights().slice(first * 40, count * 40).take(every_40th)
 
 
 def flight_examples(

@@ -21,6 +21,7 @@ from prodml.artifacts import (
     TransformGraph,
 )
 from prodml.components.transform.datasets import Datasets, plan_datasets
+from prodml.components.transform.deep_copies import allow_deep_copies
 from prodml.components.transform.preprocessing import blaming_user_code, load_preprocessing_fn
 from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
 from prodml.components.transform.transforms import Analysis, Results, build
@@ -46,14 +47,14 @@ def execute(context: ExecutorContext) -> None:
         cache_path=_cache_path(context),
     )
     results = _results(context, datasets)
+    allow_deep_copies()
     with (
         blaming_user_code(parameters["module_file"]),
         context.beam.pipeline() as pipeline,
-        # Without use_deep_copy_optimization, which does not work with Beam 2.72 (Transform 1.16
-        # copies graph nodes with arguments that have changed since).
         tft_beam.Context(
             temp_dir=os.path.join(context.tmp_dir, "tft"),
             passthrough_keys={SPLIT_COLUMN},
+            use_deep_copy_optimization=True,
             force_tf_compat_v1=parameters["force_tf_compat_v1"],
         ),
     ):

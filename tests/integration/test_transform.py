@@ -166,7 +166,7 @@ def test_without_materialize_there_is_a_graph_but_no_examples(tmp_path: Path) ->
     assert [(c.split, c.read, c.written) for c in context.row_counts] == [("train", 200, 200)]
 
 
-TWO_PHASES = """
+THREE_PHASES = """
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -174,7 +174,10 @@ def preprocessing_fn(inputs):
     scaled = tft.scale_to_z_score(tf.cast(inputs["distance"], tf.float32))
     # Its boundaries are known only when the mean is: a second pass over the data.
     bucket = tft.bucketize(scaled, 5)
+    # And a third one.
+    named = tft.compute_and_apply_vocabulary(tf.strings.as_string(bucket), vocab_filename="named")
     return {
+        "named": named,
         "bucket": bucket,
         "scalar": tf.squeeze(scaled, 1),
         "wide": tf.tile(scaled, [1, 3]),
@@ -187,13 +190,14 @@ def preprocessing_fn(inputs):
 def test_analyzers_may_stand_on_one_another_and_outputs_have_any_shape(
     tmp_path: Path, is_compat_v1: bool
 ) -> None:
-    module = tmp_path / "two_phases.py"
-    module.write_text(TWO_PHASES)
+    module = tmp_path / "three_phases.py"
+    module.write_text(THREE_PHASES)
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 300)})
     context = transform(tmp_path, raw, module_file=str(module), force_tf_compat_v1=is_compat_v1)
     rows = rows_of(context.output("transformed_examples", Examples), "train", PayloadFormat.PARQUET)
     columns = {name: rows.column(n).to_pylist() for n, name in enumerate(rows.schema.names)}
     assert {bucket for [bucket] in columns["bucket"]} == {0, 1, 2, 3, 4}
+    assert {index for [index] in columns["named"]} == {0, 1, 2, 3, 4}
     assert columns["wide"] == [scalar * 3 for scalar in columns["scalar"]]
     air_time = flights(0, 300).column(flights(0, 300).schema.get_field_index("air_time"))
     assert sum(not values for values in columns["sparse"]) == air_time.null_count
