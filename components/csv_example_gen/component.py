@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from prodml.artifacts import Examples
-from prodml.components.example_gen.config import Input, Output, RangeConfig
-from prodml.dsl import signature
-from prodml.dsl.component import Component
-from prodml.dsl.signature import Parameter
+from prodml.components.example_gen.component import FileBasedExampleGen
 
 
-class CsvExampleGen(Component):
-    """Reads CSV files and splits their rows.
-
-    Args:
-        input_base: directory that holds the files.
-        input_config: which files; by default all that stand directly in it.
-        output_config: how to split; by default two thirds `train` and one third `eval`, by a
-            stable hash of each row's content.
-        range_config: which spans; by default the latest one.
-        payload_format: how examples are stored, FORMAT_PARQUET or FORMAT_TF_EXAMPLE.
-    """
+class CsvExampleGen(FileBasedExampleGen):
+    """Reads CSV files (RFC 4180) and splits their rows; arguments as in FileBasedExampleGen."""
 
     execution_type = "tfx.components.example_gen.csv_example_gen.component.CsvExampleGen"
-
-    input_base: Parameter[str]
-    input_config: Parameter[Input | None] = None
-    output_config: Parameter[Output | None] = None
-    range_config: Parameter[RangeConfig | None] = None
-    payload_format: Parameter[Literal["FORMAT_PARQUET", "FORMAT_TF_EXAMPLE"]] = "FORMAT_PARQUET"
-    examples: signature.Output[Examples]

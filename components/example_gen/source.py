@@ -21,19 +21,21 @@ def resolve(parameters: Mapping[str, Any]) -> DriverResult:
     The fingerprint is over names and contents; the time of a file does not count.
 
     Raises:
-        InputDataError: no file matches, or a span is missing.
+        InputDataError: no file matches, no span is in the range, or splits differ in span.
     """
     base = parameters["input_base"]
     config = parameters["input_config"] or Input()
     files = {split.name: _files(base, split, parameters["range_config"]) for split in config.splits}
+    _require_same_spans(files)
     every = [file for found in files.values() for file in found]
+    latest = max((file.span, file.version) for file in every)
     return DriverResult(
         fingerprint=_fingerprint(base, files),
         description=_describe(every),
         resolved={
             "files": {name: [file.path for file in found] for name, found in files.items()},
-            "span": max(file.span for file in every),
-            "version": max(file.version for file in every),
+            "span": latest[0],
+            "version": latest[1],
         },
     )
 
@@ -47,6 +49,23 @@ def _files(base: str, split: InputSplit, wanted: RangeConfig | None) -> list[Spa
             f"{base}: no span of split {split.name!r} is in the range asked for; there are {spans}"
         )
     return [file for file in found if file.span in kept]
+
+
+def _require_same_spans(files: Mapping[str, Sequence[SpanFile]]) -> None:
+    """A split that is a span behind would be trained or judged on other days than the rest."""
+    spans = {name: sorted({(f.span, f.version) for f in found}) for name, found in files.items()}
+    first = next(iter(spans))
+    for name in spans:
+        if spans[name] != spans[first]:
+            raise InputDataError(
+                f"input splits differ in their spans: {first!r} has {_in_words(spans[first])}, "
+                f"{name!r} has {_in_words(spans[name])}; complete the newest span, or set "
+                f"range_config to one that all have"
+            )
+
+
+def _in_words(spans: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"span {span} version {version}" for span, version in spans)
 
 
 def _wanted_spans(spans: Sequence[int], wanted: RangeConfig | None) -> set[int]:
@@ -66,7 +85,8 @@ def _fingerprint(base: str, files: Mapping[str, Sequence[SpanFile]]) -> str:
     whole = hashlib.blake2b(digest_size=20)
     for name, found in files.items():
         for file in found:
-            whole.update(f"{name}\0{os.path.relpath(file.path, base)}\0".encode())
+            size = os.path.getsize(file.path)
+            whole.update(f"{name}\0{os.path.relpath(file.path, base)}\0{size}\0".encode())
             with open(file.path, "rb") as opened:
                 while block := opened.read(_BLOCK):
                     whole.update(block)
