@@ -67,7 +67,7 @@ def flights(
     statistics = statistics_gen.outputs["statistics"]
     schema_gen = SchemaGen(statistics=statistics)
     schema = schema_gen.outputs["schema"]
-    ExampleValidator(statistics=statistics, schema=schema)
+    ExampleValidator(statistics=statistics, schema=schema, fail_on="ERROR")
     transform = Transform(examples=examples, schema=schema, module_file=MODULE_FILE)
     trainer = Trainer(
         module_file=MODULE_FILE,

@@ -6,4 +6,7 @@ from prodml.components.example_gen.component import FileBasedExampleGen
 
 
 class ParquetExampleGen(FileBasedExampleGen):
-    """Reads Parquet files and splits their rows; arguments as in FileBasedExampleGen."""
+    """Reads Parquet files and splits their rows.
+
+    Arguments are as in FileBasedExampleGen.
+    """

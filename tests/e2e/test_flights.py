@@ -118,8 +118,11 @@ def test_tools_made_for_tfx_read_what_the_run_left(work: Workplace) -> None:
     from prodml.components.evaluator.tfma import model_eval_lib as tfma
 
     statistics = Path(work.output("StatisticsGen", "statistics")["uri"])
-    loaded = tfdv.load_stats_binary(str(statistics / "Split-train" / "FeatureStats.pb"))
-    assert loaded.datasets[0].num_examples > 1000
+    train = statistics / "Split-train"
+    binary = tfdv.load_stats_binary(str(train / "FeatureStats.pb"))
+    (sharded,) = train.glob("*.tfrecords")
+    assert tfdv.load_statistics(str(sharded)) == binary
+    assert binary.datasets[0].num_examples > 1000
     schema = tfdv.load_schema_text(work.output("SchemaGen", "schema")["uri"] + "/schema.pbtxt")
     assert "is_late" in {feature.name for feature in schema.feature}
     result = tfma.load_eval_result(work.output("Evaluator", "evaluation")["uri"])
