@@ -49,14 +49,24 @@ def _to_lists(name: str, column: pa.Array) -> pa.Array:
         inner = value_type(column.type.value_type)
         if inner is None:
             raise _refused(name, column.type)
+        if column.flatten().null_count:
+            # tfx_bsl would write 0 or "" for it.
+            raise InputDataError(
+                f"column {name!r} has a list with a missing value in it, which a tf.Example "
+                f"cannot hold; remove the value, or put one in its place"
+            )
         return column.cast(pa.large_list(inner))
     inner = value_type(column.type)
     if inner is None:
         raise _refused(name, column.type)
-    if pa.types.is_integer(inner) or pa.types.is_floating(inner):
-        values = pc.drop_null(column).cast(inner, safe=False)
+    values = pc.drop_null(column)
+    if pa.types.is_floating(inner):
+        values = values.cast(inner, safe=False)
     else:
-        values = pc.drop_null(column).cast(inner)
+        try:
+            values = values.cast(inner)
+        except pa.ArrowInvalid as error:
+            raise InputDataError(f"column {name!r}: {error}; convert it to strings") from error
     if column.null_count == 0:
         offsets = pa.array(np.arange(len(column) + 1, dtype=np.int64))
         return pa.LargeListArray.from_arrays(offsets, values)

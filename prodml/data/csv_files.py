@@ -1,7 +1,9 @@
 """CSV files (RFC 4180) as Arrow record batches, with types inferred over all of their rows.
 
-An empty cell, quoted or not, is a missing value. A column is int64 where every value reads as
-one, else float, else string, as TFX infers them. Two passes: types first, then typed rows.
+An empty cell, quoted or not, is a missing value, and a blank line is no row. A column is int64
+where every value reads as one, else float, else string, as TFX infers them: blanks around a number
+do not count, and hexadecimal numbers and integers beyond 64 bits are text. Two passes: types first,
+then typed rows.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import csv
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +22,9 @@ from prodml.errors import InputDataError
 
 _BLOCK = 16 << 20
 """Bytes a block; a row must fit into one."""
+
+_HEXADECIMAL = "0[xX]"
+_LONG_INTEGER = "^[ \\t]*-?[0-9]{19,}[ \\t]*$"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ def inspect(files: Sequence[str]) -> CsvTable:
             or the files' headers differ; names the file and the row or columns.
     """
     header = _same_header(files)
+    for file in files:
+        _require_closed_quotes(file)
     types: dict[str, pa.DataType | None] = dict.fromkeys(header)
     for file in files:
         rows = 0
@@ -94,15 +101,38 @@ def _widened(known: pa.DataType | None, column: pa.Array) -> pa.DataType | None:
     """The narrowest type that holds what was known and what is in a column of text."""
     if known == pa.string() or column.null_count == len(column):
         return known
-    for narrow in (pa.int64(), pa.float64()):
-        if known == pa.float64() and narrow == pa.int64():
-            continue
+    if known != pa.float64() and _reads_as(column, pa.int64()):
+        # Arrow reads 0x1F as 31; it is somebody's identifier.
+        return pa.string() if _has(column, _HEXADECIMAL) else pa.int64()
+    if not _reads_as(column, pa.float64()):
+        return pa.string()
+    long = column.filter(pc.match_substring_regex(column, _LONG_INTEGER))
+    # As floats, long identifiers would run into one another.
+    too_long = any(not -(2**63) <= int(value) < 2**63 for value in long.to_pylist())
+    return pa.string() if too_long else pa.float64()
+
+
+def _reads_as(column: pa.Array, kind: pa.DataType) -> bool:
+    # With blanks trimmed, as the typed reader trims them; most columns have none.
+    for prepare in (_unchanged, _trimmed):
         try:
-            pc.cast(column, narrow)
+            pc.cast(prepare(column), kind)
         except pa.ArrowInvalid:
             continue
-        return narrow
-    return pa.string()
+        return True
+    return False
+
+
+def _unchanged(column: pa.Array) -> pa.Array:
+    return column
+
+
+def _trimmed(column: pa.Array) -> pa.Array:
+    return pc.ascii_trim(column, " \t")
+
+
+def _has(column: pa.Array, expression: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(column, expression)).as_py())
 
 
 def _same_header(files: Sequence[str]) -> list[str]:
@@ -123,7 +153,7 @@ def _same_header(files: Sequence[str]) -> list[str]:
 def _header(file: str) -> list[str]:
     try:
         with open(file, encoding="utf-8-sig", newline="") as opened:
-            header = next(csv.reader(opened, strict=True), None)
+            header: list[str] | None = next((row for row in _rows(opened) if row), None)
     except UnicodeDecodeError:
         raise _not_utf8(file) from None
     except csv.Error as error:
@@ -145,9 +175,9 @@ def _located(file: str, expected: int, error: pa.ArrowInvalid) -> InputDataError
     """The error with the row it is about; Arrow's own message names rows of a block."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as opened:
-            rows: Any = csv.reader(opened, strict=True)
-            for number, row in enumerate(rows):
-                if row and len(row) != expected:
+            rows = _rows(opened)
+            for number, row in enumerate(row for row in rows if row):
+                if len(row) != expected:
                     return InputDataError(
                         f"{file}, row {number} (line {rows.line_num}): expected {expected} cells "
                         f"as in the header, got {len(row)}; quote cells that hold commas"
@@ -157,6 +187,33 @@ def _located(file: str, expected: int, error: pa.ArrowInvalid) -> InputDataError
     except csv.Error as problem:
         return InputDataError(f"{file}, line {rows.line_num}: {problem}")
     return InputDataError(f"{file} cannot be read as CSV: {error}")
+
+
+def _require_closed_quotes(file: str) -> None:
+    """Arrow takes a quote that is never closed as a cell that holds the rest of the file."""
+    with open(file, "rb") as opened:
+        quotes = sum(block.count(b'"') for block in iter(lambda: opened.read(_BLOCK), b""))
+    if quotes % 2 == 0:
+        return
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as opened_text:
+            rows = _rows(opened_text)
+            ended = 0
+            for _ in rows:
+                ended = rows.line_num
+    except UnicodeDecodeError:
+        raise _not_utf8(file) from None
+    except csv.Error as error:
+        raise InputDataError(
+            f"{file}, in the row that begins on line {ended + 1}: {error}; close the quote, and "
+            f"double the quotes within a cell"
+        ) from None
+
+
+def _rows(opened: IO[str]) -> Any:
+    """Python's own reader, for headers and for the place of an error; it has `line_num`."""
+    csv.field_size_limit(_BLOCK)
+    return csv.reader(opened, strict=True)
 
 
 def _not_utf8(file: str) -> InputDataError:

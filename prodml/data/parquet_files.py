@@ -42,9 +42,26 @@ def read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of files that were inspected together, columns in the schema's order."""
     for file in files:
         try:
-            yield from pq.ParquetFile(file).iter_batches(BATCH_SIZE, columns=schema.names)
+            for batch in pq.ParquetFile(file).iter_batches(BATCH_SIZE, columns=schema.names):
+                yield _checked(file, _plain(batch, schema))
         except (pa.ArrowInvalid, OSError) as error:
             raise InputDataError(f"{file} is damaged: {error}; write the file again") from error
+
+
+def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The schema's columns, with values in place of what pandas or Arrow wrote as categories."""
+    columns = [batch.column(name) for name in schema.names]
+    columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in columns]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _checked(file: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch; what a tf.Example cannot hold is refused here, not by a later component."""
+    try:
+        to_example_shape(batch)
+    except InputDataError as error:
+        raise InputDataError(f"{file}: {error}") from error
+    return batch
 
 
 def _schema(file: str) -> pa.Schema:
@@ -54,4 +71,13 @@ def _schema(file: str) -> pa.Schema:
         raise InputDataError(f"{file} is not a whole Parquet file: {error}") from error
     if source.metadata.num_rows == 0:
         raise InputDataError(f"{file} has no rows; remove it or add rows")
-    return source.schema_arrow.remove_metadata()
+    return pa.schema(
+        [
+            (field.name, field.type.value_type if _is_category(field) else field.type)
+            for field in source.schema_arrow
+        ]
+    )
+
+
+def _is_category(field: pa.Field) -> bool:
+    return bool(pa.types.is_dictionary(field.type))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -95,14 +97,27 @@ class _TFRecordFile:
     def __init__(self, path: str) -> None:
         import tensorflow as tf
 
+        self._path = path
+        self._full = tf.errors.ResourceExhaustedError
         self._writer = tf.io.TFRecordWriter(path, "GZIP")
 
     def write(self, batch: pa.RecordBatch) -> None:
-        for record in serialize_examples(to_example_shape(batch)).to_pylist():
-            self._writer.write(record)
+        records = serialize_examples(to_example_shape(batch)).to_pylist()
+        with self._os_error_where_full():
+            for record in records:
+                self._writer.write(record)
 
     def close(self) -> None:
-        self._writer.close()
+        with self._os_error_where_full():
+            self._writer.close()
+
+    @contextlib.contextmanager
+    def _os_error_where_full(self) -> Iterator[None]:
+        """TensorFlow has its own name for a full disk; the engine knows the system's."""
+        try:
+            yield
+        except self._full as error:
+            raise OSError(errno.ENOSPC, error.message, self._path) from error
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema, path: str) -> pa.RecordBatch:

@@ -203,6 +203,27 @@ def test_a_range_of_spans_is_read(
     assert spans_read(tmp_path, range_config)[0] == rows
 
 
+def test_the_version_is_that_of_the_latest_span(tmp_path: Path) -> None:
+    for span, version in [(1, 9), (2, 1)]:
+        write(tmp_path / "data" / f"span-{span:02}" / f"v{version}" / "a.csv", f"n\n{span}\n")
+    both = RangeConfig(rolling_range=RollingRange(num_spans=2))
+    context = ingested(tmp_path, input_config=SPANS, output_config=WHOLE, range_config=both)
+    properties = context.output("examples", Examples).properties
+    assert (properties["span"], properties["version"]) == (2, 1)
+
+
+def test_input_splits_of_different_spans_are_refused(tmp_path: Path) -> None:
+    for name in ("train-1", "train-2", "eval-1"):
+        write(tmp_path / "data" / name / "a.csv", "n\n1\n")
+    config = Input(
+        splits=[Input.Split("train", "train-{SPAN}/*"), Input.Split("eval", "eval-{SPAN}/*")]
+    )
+    with pytest.raises(
+        InputDataError, match="'train' has span 2 version 0, 'eval' has span 1 version 0"
+    ):
+        ingested(tmp_path, input_config=config)
+
+
 def parameters(base: Path) -> dict[str, Any]:
     return {"input_base": str(base), "input_config": None, "range_config": None}
 

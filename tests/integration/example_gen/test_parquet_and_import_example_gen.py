@@ -66,6 +66,17 @@ def test_plain_and_gzipped_records_with_different_features_are_imported(tmp_path
     assert all(len(row["i"]) == 2 for row in rows)
 
 
+def test_categories_are_read_as_the_values_they_stand_for(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, values in (("a", ["x", None] * 30), ("b", ["y", "x"] * 30)):
+        table = pa.table({"n": list(range(60)), "c": pa.array(values).dictionary_encode()})
+        pq.write_table(table, tmp_path / "in" / f"{name}.parquet")
+    context = execute(ParquetExampleGen(input_base=str(tmp_path / "in")), {}, tmp_path)
+    rows = rows_of(context, "train") + rows_of(context, "eval")
+    found = [value for row in rows for value in row["c"] or [None]]
+    assert {value: found.count(value) for value in set(found)} == {b"x": 60, b"y": 30, None: 30}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -90,6 +101,10 @@ def test_what_is_not_tfrecord_is_named(tmp_path: Path, content: bytes, message: 
         (
             [pa.table({"a": pa.array([0], pa.timestamp("s"))})],
             r"column 'a' has type timestamp\[ms\]",
+        ),
+        (
+            [pa.table({"a": [[1, None]]})],
+            r"0\.parquet: column 'a' has a list with a missing value",
         ),
     ],
 )

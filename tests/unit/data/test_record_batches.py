@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from prodml.data.columns import to_example_shape
 from prodml.data.payload import PayloadFormat, row_count, split_files
 from prodml.data.record_batches import read_record_batches, serialize_examples
 from prodml.data.writers import ExamplesWriter
-from prodml.errors import InputDataError
+from prodml.errors import InputDataError, storage_error
 
 text = st.text(st.characters(blacklist_categories=["Cs"]), max_size=5)
 rows = st.lists(
@@ -77,6 +78,40 @@ def test_a_type_without_a_place_in_tf_example_is_named() -> None:
     batch = pa.RecordBatch.from_pydict({"when": pa.array([0], pa.timestamp("s"))})
     with pytest.raises(InputDataError, match=r"column 'when' has type timestamp\[s\]"):
         to_example_shape(batch)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([[1, None]], pa.list_(pa.int64())), "column 'a' has a list with a missing value"),
+        (pa.array([2**63], pa.uint64()), "column 'a': Integer value 9223372036854775808 not in"),
+    ],
+)
+def test_a_value_that_would_become_another_one_is_refused(column: pa.Array, message: str) -> None:
+    with pytest.raises(InputDataError, match=message):
+        to_example_shape(pa.RecordBatch.from_arrays([column], ["a"]))
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (PayloadFormat.PARQUET, "data-00000-of-00001.parquet"),
+        (PayloadFormat.TF_EXAMPLE, "data_tfrecord-00000-of-00001.gz"),
+    ],
+)
+def test_a_full_disk_is_the_systems_error(
+    tmp_path: Path, payload: PayloadFormat, name: str
+) -> None:
+    (tmp_path / "Split-all").mkdir()
+    (tmp_path / "Split-all" / name).symlink_to("/dev/full")
+    numbers = pa.array(np.random.default_rng(1).random(200_000))
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        ExamplesWriter(Examples(uri=str(tmp_path)), ["all"], payload) as writer,
+    ):
+        writer.write("all", pa.RecordBatch.from_arrays([numbers], ["x"]))
+    refused = storage_error(caught.value)
+    assert refused is not None and "the disk is full" in str(refused)
 
 
 @pytest.mark.parametrize("payload", list(PayloadFormat))

@@ -1,0 +1,87 @@
+"""Types, quotes and blanks of CSV files."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tfx_bsl.coders.csv_decoder import ColumnType, _InferValueType
+
+from prodml.data import csv_files
+from prodml.errors import InputDataError
+
+KINDS = {"int64": ColumnType.INT, "double": ColumnType.FLOAT, "string": ColumnType.STRING}
+
+
+def read(directory: Path, *texts: str) -> tuple[dict[str, str], dict[str, list[Any]]]:
+    files = []
+    for number, text in enumerate(texts):
+        path = directory / f"{number}.csv"
+        path.write_text(text, encoding="utf-8", newline="")
+        files.append(str(path))
+    table = csv_files.inspect(files)
+    rows = pa.Table.from_batches(list(csv_files.read(table)))
+    return {name: str(kind) for name, kind in table.columns.items()}, rows.to_pydict()
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "values"),
+    [
+        (["1", "007", "-3"], "int64", [1, 7, -3]),
+        (["1", "2.5", "1e3"], "double", [1.0, 2.5, 1000.0]),
+        ([" 1", "2 "], "int64", [1, 2]),
+        ([" 1.5", "2 "], "double", [1.5, 2.0]),
+        (["  ", "1"], "string", ["  ", "1"]),
+        (["0x1F", "12"], "string", ["0x1F", "12"]),
+        (["9223372036854775807"], "int64", [2**63 - 1]),
+        (["9223372036854775808", "1"], "string", ["9223372036854775808", "1"]),
+        (["2.5", "9223372036854775808"], "string", ["2.5", "9223372036854775808"]),
+        (["true", "false"], "string", ["true", "false"]),
+        (["2013-01-01"], "string", ["2013-01-01"]),
+    ],
+)
+def test_types_are_those_of_tfx(
+    tmp_path: Path, cells: list[str], kind: str, values: list[Any]
+) -> None:
+    assert KINDS[kind] == max(map(_InferValueType, cells))
+    lines = "".join(f"{cell}\n" for cell in cells)
+    assert read(tmp_path, "a\n" + lines) == ({"a": kind}, {"a": values})
+    first, *others = (f"a\n{cell}\n" for cell in cells)
+    assert read(tmp_path, first, *others) == ({"a": kind}, {"a": values})
+
+
+numbers = st.one_of(
+    st.integers(-(2**65), 2**65).map(str),
+    st.floats().map(str),
+    st.sampled_from(["x", " 4", "5 ", "0x1", "1e5", ".5"]),
+)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(numbers, min_size=1, max_size=5))
+def test_any_cells_get_the_type_that_tfx_gives_them(tmp_path: Path, cells: list[str]) -> None:
+    kinds, _ = read(tmp_path, "a\n" + "".join(f"{cell}\n" for cell in cells))
+    assert KINDS[kinds["a"]] == max(map(_InferValueType, cells))
+
+
+def test_a_quoted_empty_cell_is_missing_and_a_blank_line_is_no_row(tmp_path: Path) -> None:
+    assert read(tmp_path, '\na,b\n1,x\n\n"",""\n') == (
+        {"a": "int64", "b": "string"},
+        {"a": [1, None], "b": ["x", None]},
+    )
+
+
+def test_a_quote_that_is_never_closed_is_told_with_its_row(tmp_path: Path) -> None:
+    with pytest.raises(InputDataError, match=r"0\.csv, in the row that begins on line 3: .*close"):
+        read(tmp_path, 'a,b\n1,x\n2,"y\n3,z\n4,w\n')
+
+
+def test_a_quote_within_a_bare_cell_is_kept(tmp_path: Path) -> None:
+    assert read(tmp_path, 'a\n5" disk\n')[1] == {"a": ['5" disk']}
+
+
+def test_a_ragged_row_is_found_behind_a_large_cell(tmp_path: Path) -> None:
+    with pytest.raises(InputDataError, match=r"row 2 \(line 3\): expected 2 cells .*got 3"):
+        read(tmp_path, f"a,b\n1,{'x' * 200_000}\n2,3,4\n")
