@@ -43,8 +43,10 @@ def tf_dataset(
 
     Args:
         files: data files, read in this order.
-        options: tfx_bsl's. Shuffling is by its buffer, reshuffled in each epoch, and determined
-            by the seed. The thread and sloppy_ordering options mean nothing here.
+        options: tfx_bsl's. All rows are shuffled, anew in each epoch, as the seed decides: row
+            numbers are small, and rows often come ordered by time, where a buffer of 10,000
+            would keep each batch within a few days. So shuffle_buffer_size, and the thread and
+            sloppy_ordering options, mean nothing here.
         schema: of the examples.
 
     Raises:
@@ -58,12 +60,7 @@ def tf_dataset(
         )
     batch, representations = _columns(files, payload, schema)
     tensors = _tensors(batch, representations)
-    rows = tf.data.Dataset.range(batch.num_rows)
-    if options.shuffle:
-        size = min(options.shuffle_buffer_size, batch.num_rows)
-        rows = rows.shuffle(size, seed=options.shuffle_seed)
-    drops_last = options.drop_final_batch or options.num_epochs is None
-    indices = rows.repeat(options.num_epochs).batch(options.batch_size, drops_last)
+    indices = _batches_of_rows(batch.num_rows, options)
 
     def gather(index: Any) -> Any:
         features = {name: _gathered(tensor, index) for name, tensor in tensors.items()}
@@ -85,16 +82,21 @@ def record_batch_iterator(
         options: tfx_bsl's, with the same meaning as for `tf_dataset`.
     """
     batch, _ = _columns(files, payload, schema)
-    rows = tf.data.Dataset.range(batch.num_rows)
-    if options.shuffle:
-        size = min(options.shuffle_buffer_size, batch.num_rows)
-        rows = rows.shuffle(size, seed=options.shuffle_seed)
-    drops_last = options.drop_final_batch or options.num_epochs is None
-    indices = rows.repeat(options.num_epochs).batch(options.batch_size, drops_last)
     table = pa.Table.from_batches([batch])
-    for index in indices.as_numpy_iterator():
+    for index in _batches_of_rows(batch.num_rows, options).as_numpy_iterator():
         (taken,) = table.take(pa.array(index)).combine_chunks().to_batches()
         yield taken
+
+
+def _batches_of_rows(
+    count: int, options: TensorFlowDatasetOptions | RecordBatchesOptions
+) -> tf.data.Dataset:
+    """The row numbers of each batch."""
+    rows = tf.data.Dataset.range(count)
+    if options.shuffle:
+        rows = rows.shuffle(count, seed=options.shuffle_seed)
+    drops_last = options.drop_final_batch or options.num_epochs is None
+    return rows.repeat(options.num_epochs).batch(options.batch_size, drops_last)
 
 
 def _columns(
@@ -113,7 +115,7 @@ def _columns(
         _with_columns(batch, arrow)
         for batch in read_record_batches(files, payload, columns=arrow.names)
     ]
-    if not batches:
+    if not any(batch.num_rows for batch in batches):
         raise InputDataError(f"no rows in {', '.join(files)}")
     (whole,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
     return whole, representations

@@ -127,6 +127,25 @@ def test_an_epoch_is_a_permutation_that_the_seed_decides(
     assert sorted(twice[ROWS:]) == list(range(ROWS))
 
 
+def test_all_rows_are_shuffled_however_small_the_buffer(
+    written: tuple[list[str], PayloadFormat],
+) -> None:
+    options = TensorFlowDatasetOptions(
+        batch_size=8, num_epochs=1, shuffle_buffer_size=1, shuffle_seed=1
+    )
+    (first, *_) = tf_dataset(*written, options, SCHEMA)
+    assert max(first["id"].numpy().ravel()) > ROWS // 2
+
+
+def test_files_without_rows_are_named(tmp_path: Path) -> None:
+    examples = Examples(uri=str(tmp_path))
+    with ExamplesWriter(examples, ["all"], PayloadFormat.PARQUET) as writer:
+        writer.write("all", pa.RecordBatch.from_pydict({"id": pa.array([], pa.int64())}))
+    files = split_files(examples, "all")
+    with pytest.raises(InputDataError, match="no rows in .*data-00000"):
+        tf_dataset(files, PayloadFormat.PARQUET, TensorFlowDatasetOptions(batch_size=8), SCHEMA)
+
+
 def test_columns_of_a_row_stay_together_when_shuffled(
     written: tuple[list[str], PayloadFormat],
 ) -> None:
