@@ -40,4 +40,5 @@ demo: setup  ## Three months of flights: from raw data to a pushed model that an
 
 .PHONY: bench
 bench: setup  ## Measure against TFX 1.16 on this machine; takes long.
+	tests/benchmarks/setup_peer.sh
 	$(RUN)/python tests/benchmarks/run.py
