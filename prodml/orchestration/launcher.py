@@ -110,11 +110,13 @@ class Launcher:
                     raise
             publication.publish(staging)
             return self._complete(prepared, execution_id, staging, context, started, log)
-        except KeyboardInterrupt:
-            self.is_cancelled = True
-            self._writer.end_execution(execution_id, State.CANCELED, {"message": "cancelled"})
-            raise
-        except Exception as error:
+        except BaseException as error:
+            if _was_interrupted(error):
+                self.is_cancelled = True
+                self._writer.end_execution(execution_id, State.CANCELED, {"message": "cancelled"})
+                raise KeyboardInterrupt from error
+            if not isinstance(error, Exception):
+                raise
             message = _message(error, log)
             seconds = time.monotonic() - started
             self._writer.end_execution(
@@ -324,6 +326,15 @@ def _parameter_properties(node: NodeSpec) -> dict[str, PropertyValue]:
         for p in node.parameters
         if p.value is not None
     }
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C or SIGTERM is behind an error: Beam and user code wrap what they catch."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _message(error: Exception, log: str) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 PIPELINE = """
-import os, sys, time
+import os, time
+import apache_beam as beam
+from prodml.beam.profiles import RunnerProfile
 from prodml import Output, component, pipeline
 from prodml.artifacts import Schema
 
@@ -20,25 +22,36 @@ def Wait(made: Output[Schema]):
     time.sleep(60)
 
 @component
+def WaitInBeam(made: Output[Schema]):
+    def wait(_):
+        open("started", "w").close()
+        time.sleep(60)
+    open(os.path.join(made.uri, "half"), "w").write("half")
+    with RunnerProfile().pipeline() as pipeline:
+        pipeline | beam.Impulse() | beam.Map(wait)
+
+@component
 def After(made: Output[Schema]):
     pass
 
 @pipeline(name="waiting")
-def waiting():
-    After().add_upstream_node(Wait())
+def waiting(in_beam: bool = False):
+    After().add_upstream_node(WaitInBeam() if in_beam else Wait())
 """
 
 
+@pytest.mark.parametrize("in_beam", ["false", "true"])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_cancels_the_run(tmp_path: Path, sent: signal.Signals) -> None:
+def test_a_signal_cancels_the_run(tmp_path: Path, sent: signal.Signals, in_beam: str) -> None:
     (tmp_path / "pipeline.py").write_text(PIPELINE)
     command = [sys.executable, "-m", "prodml", "run", "pipeline.py"]
+    command += ["--param", f"in_beam={in_beam}"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if "Wait runs" in line:
+            if "Wait" in line and "runs" in line:
                 break
         while not (tmp_path / "started").exists():
             assert process.poll() is None
