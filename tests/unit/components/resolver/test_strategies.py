@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from prodml import Channel, pipeline
+from prodml.artifacts import Artifact, Model, ModelBlessing
+from prodml.compiler.compile import compile_pipeline
+from prodml.components.resolver.component import Resolver
+from prodml.components.resolver.strategies import (
+    LatestArtifactStrategy,
+    LatestBlessedModelStrategy,
+)
+from prodml.dsl.resolution import ResolverStrategy
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.store import Store
+from prodml.metadata.writing import LineageWriter
+from prodml.orchestration.inputs import find_in_store
+
+
+class Shelf:
+    """A real store with models and blessings of several pipelines."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.store = Store(str(directory / "metadata.db"))
+        self.writer = LineageWriter(self.store)
+
+    def add(self, artifact: Artifact, owner: str = "ours") -> int:
+        uri = self.directory / f"{len(list(self.directory.iterdir()))}"
+        uri.mkdir()
+        artifact.final_uri = str(uri)
+        execution = self.writer.begin_execution(owner, "run", "node", "Type", {}, {})
+        outputs = {"out": [(str(uri), artifact)]}
+        return self.writer.complete_execution(execution, {}, outputs)["out"][0]
+
+    def add_model(self, is_blessed: bool, owner: str = "ours") -> int:
+        model = self.add(Model(), owner)
+        properties = {"blessed": int(is_blessed), "current_model_id": model}
+        self.add(ModelBlessing(custom_properties=dict(properties)), owner)
+        return model
+
+    def found(self, strategy: type[ResolverStrategy], **config: int) -> list[int]:
+        def body() -> None:
+            Resolver(
+                strategy_class=strategy,
+                config=config,
+                model=Channel(type=Model),
+                model_blessing=Channel(type=ModelBlessing),
+            )
+
+        spec = compile_pipeline(pipeline(name="ours")(body).build())
+        found = find_in_store(LineageReader(self.store), "ours", spec.nodes[0])
+        return [artifact.id for artifact in found["model"]]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def test_nothing_is_found_in_an_empty_store(shelf: Shelf) -> None:
+    assert shelf.found(LatestBlessedModelStrategy) == []
+    assert shelf.found(LatestArtifactStrategy) == []
+
+
+def test_the_latest_blessed_model_is_not_the_latest_model(shelf: Shelf) -> None:
+    shelf.add_model(is_blessed=True)
+    blessed = shelf.add_model(is_blessed=True)
+    shelf.add_model(is_blessed=False)
+    assert shelf.found(LatestBlessedModelStrategy) == [blessed]
+
+
+def test_a_model_of_another_pipeline_is_never_the_baseline(shelf: Shelf) -> None:
+    shelf.add_model(is_blessed=True, owner="theirs")
+    assert shelf.found(LatestBlessedModelStrategy) == []
+
+
+def test_a_blessed_model_that_was_deleted_is_passed_over(shelf: Shelf) -> None:
+    kept = shelf.add_model(is_blessed=True)
+    gone = shelf.add_model(is_blessed=True)
+    (record,) = LineageReader(shelf.store).artifacts([gone])
+    Path(record.uri).rmdir()
+    assert shelf.found(LatestBlessedModelStrategy) == [kept]
+
+
+def test_a_baseline_set_by_hand_wins_until_it_is_reset(shelf: Shelf) -> None:
+    old = shelf.add_model(is_blessed=True)
+    new = shelf.add_model(is_blessed=True)
+    shelf.writer.record_baseline("ours", "set", old, "ada", "it is calmer")
+    assert shelf.found(LatestBlessedModelStrategy) == [old]
+    shelf.writer.record_baseline("ours", "reset", 0, "ada", "enough")
+    assert shelf.found(LatestBlessedModelStrategy) == [new]
+
+
+def test_several_of_the_latest_artifacts_can_be_asked_for(shelf: Shelf) -> None:
+    ids = [shelf.add(Model()) for _ in range(3)]
+    assert shelf.found(LatestArtifactStrategy, desired_num_of_artifacts=2) == [ids[2], ids[1]]
