@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -28,6 +29,9 @@ class Input:
     )
 
     Split = InputSplit
+
+    def __post_init__(self) -> None:
+        _require_names([split.name for split in self.splits])
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,14 @@ class SplitConfig:
     def __post_init__(self) -> None:
         if self.partition_feature_name and self.time_feature_name:
             raise ValueError("set partition_feature_name or time_feature_name, not both")
-        if not self.splits:
-            raise ValueError("splits must name at least one split")
-        names = [split.name for split in self.splits]
-        if len(set(names)) < len(names):
-            raise ValueError(f"split names must differ, got {names}")
+        _require_names([split.name for split in self.splits])
+
+
+def _require_names(splits: Sequence[str]) -> None:
+    if not splits:
+        raise ValueError("splits must name at least one split")
+    if len(set(splits)) < len(splits):
+        raise ValueError(f"split names must differ, got {list(splits)}")
 
 
 @dataclass(frozen=True)

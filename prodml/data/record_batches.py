@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,8 +73,18 @@ def _read_tf_examples(
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
     decoder = ExamplesToRecordBatchDecoder()
+    done = 0
     for records in _read_records(file, batch_size):
-        batch = decoder.DecodeBatch(records)
+        try:
+            batch = decoder.DecodeBatch(records)
+        except RuntimeError as error:
+            number = done + _first_undecodable(decoder, records)
+            reason = str(error).partition(": ")[2]
+            raise InputDataError(
+                f"{file}, record {number}: {reason.rstrip('.')}; write each record as a "
+                f"tf.Example, and a feature always with one type"
+            ) from error
+        done += len(records)
         if columns is not None:
             names = [name for name in columns if name in batch.schema.names]
             batch = pa.RecordBatch.from_arrays([batch.column(name) for name in names], names)
@@ -86,13 +97,27 @@ def _read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:
 
     with open(file, "rb") as opened:
         compression = "GZIP" if opened.read(2) == b"\x1f\x8b" else ""
-    dataset = tf.data.TFRecordDataset([file], compression, buffer_size=1 << 20).batch(batch_size)
-    done = 0
+    dataset = tf.data.TFRecordDataset([file], compression, buffer_size=1 << 20)
     try:
-        for records in dataset.as_numpy_iterator():
+        for records in dataset.batch(batch_size).as_numpy_iterator():
             yield records.tolist()
-            done += len(records)
     except tf.errors.DataLossError as error:
+        # Around the reason, TensorFlow names its own parts: {{node}} reason [Op:...] name: ...
+        reason = error.message.rpartition("}} ")[2].partition(" [Op:")[0]
+        whole = sum(1 for _ in dataset.ignore_errors().as_numpy_iterator())
         raise InputDataError(
-            f"{file} is damaged after record {done}: {error.message}; write the file again"
+            f"{file} is damaged after record {whole}: {reason}; write the file again"
         ) from error
+
+
+def _first_undecodable(decoder: Any, records: Sequence[bytes]) -> int:
+    """The place, counted from 1, of the first record that does not go with those before it."""
+    good, bad = 0, len(records)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            decoder.DecodeBatch(records[:middle])
+            good = middle
+        except RuntimeError:
+            bad = middle
+    return bad

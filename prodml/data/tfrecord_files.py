@@ -15,7 +15,7 @@ def inspect(files: Sequence[str]) -> pa.Schema:
     """All features of all files, by name: a tf.Example names only the features that it has.
 
     Raises:
-        InputDataError: a file is damaged or has no records, or a feature's type differs.
+        InputDataError: a file is damaged or has no records, there is no feature, or its type differs.
     """
     types: dict[str, tuple[pa.DataType, str]] = {}
     for file in files:
@@ -31,6 +31,8 @@ def inspect(files: Sequence[str]) -> pa.Schema:
                     )
         if not rows:
             raise InputDataError(f"{file} has no records; remove it or add some")
+    if not types:
+        raise InputDataError(f"no record of {', '.join(files)} has a feature; write some")
     return pa.schema([(name, types[name][0]) for name in sorted(types)])
 
 

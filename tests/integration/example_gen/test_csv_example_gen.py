@@ -212,6 +212,14 @@ def test_the_version_is_that_of_the_latest_span(tmp_path: Path) -> None:
     assert (properties["span"], properties["version"]) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"), [([], "at least one split"), (["a", "a"], "must differ")]
+)
+def test_input_splits_need_names_of_their_own(names: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Input(splits=[Input.Split(name, "*") for name in names])
+
+
 def test_input_splits_of_different_spans_are_refused(tmp_path: Path) -> None:
     for name in ("train-1", "train-2", "eval-1"):
         write(tmp_path / "data" / name / "a.csv", "n\n1\n")

@@ -1,4 +1,5 @@
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,23 @@ def rows_of(context: ExecutorContext, split: str) -> list[dict[str, Any]]:
     examples = context.output("examples", Examples)
     batches = read_record_batches(split_files(examples, split), payload_format(examples))
     return [row for batch in batches for row in batch.to_pylist()]
+
+
+def example(value: float) -> bytes:
+    made = tf.train.Example()
+    if isinstance(value, int):
+        made.features.feature["x"].int64_list.value.append(value)
+    else:
+        made.features.feature["x"].float_list.value.append(value)
+    return bytes(made.SerializeToString())
+
+
+def records(*contents: bytes) -> bytes:
+    with tempfile.NamedTemporaryFile() as file:
+        with tf.io.TFRecordWriter(file.name) as writer:
+            for content in contents:
+                writer.write(content)
+        return Path(file.name).read_bytes()
 
 
 def test_the_same_rows_fall_into_the_same_splits_from_each_source(tmp_path: Path) -> None:
@@ -81,7 +99,11 @@ def test_categories_are_read_as_the_values_they_stand_for(tmp_path: Path) -> Non
     ("content", "message"),
     [
         (b"", "has no records"),
-        (b"not records at all, but long enough", "is damaged after record 0"),
+        (b"not records at all, but long enough", r"a is damaged after record 0: corrupted record"),
+        (records(example(1), example(2))[:-3], r"a is damaged after record 1: truncated record"),
+        (records(example(1), b"\xff no"), r"a, record 2: Unable to parse example; write each"),
+        (records(example(1), example(2), example(0.5)), "a, record 3: Feature had wrong type"),
+        (records(b"", b""), "no record of .*a has a feature"),
     ],
 )
 def test_what_is_not_tfrecord_is_named(tmp_path: Path, content: bytes, message: str) -> None:
