@@ -15,7 +15,8 @@ def inspect(files: Sequence[str]) -> pa.Schema:
     """All features of all files, by name: a tf.Example names only the features that it has.
 
     Raises:
-        InputDataError: a file is damaged or has no records, there is no feature, or its type differs.
+        InputDataError: a file is damaged or has no records, there is no feature, or its type
+            differs.
     """
     types: dict[str, tuple[pa.DataType, str]] = {}
     for file in files:
