@@ -2,9 +2,19 @@
 
 from prodml.dsl.channel import Channel
 from prodml.dsl.component import Component, component
+from prodml.dsl.conditions import Cond
 from prodml.dsl.pipeline import pipeline
 from prodml.dsl.signature import Input, Output, Parameter
 
 __version__ = "0.1.0"
 
-__all__ = ["Channel", "Component", "Input", "Output", "Parameter", "component", "pipeline"]
+__all__ = [
+    "Channel",
+    "Component",
+    "Cond",
+    "Input",
+    "Output",
+    "Parameter",
+    "component",
+    "pipeline",
+]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from prodml.compiler.spec import (
     ChannelSpec,
+    ConditionSpec,
     InputSpec,
     NodeKind,
     NodeSpec,
@@ -50,6 +51,19 @@ nodes = st.builds(
     ).map(tuple),
     outputs=st.lists(st.builds(OutputSpec, name=names, type=names), max_size=3).map(tuple),
     parameters=st.lists(parameters, max_size=3).map(tuple),
+    conditions=st.lists(
+        st.builds(
+            ConditionSpec,
+            producer=names,
+            output=names,
+            index=st.integers(0, 3),
+            place=st.sampled_from(["property", "custom_property", "uri"]),
+            name=names,
+            comparison=st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+            value=st.integers(-9, 9) | names,
+        ),
+        max_size=2,
+    ).map(tuple),
     upstream=st.lists(names, max_size=3).map(tuple),
     is_cached=st.booleans(),
     location=st.text(max_size=20),

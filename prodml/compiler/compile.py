@@ -7,6 +7,7 @@ import os
 from prodml.compiler import graph
 from prodml.compiler.spec import (
     ChannelSpec,
+    ConditionSpec,
     InputSpec,
     NodeKind,
     NodeSpec,
@@ -16,6 +17,7 @@ from prodml.compiler.spec import (
 )
 from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.component import Component
+from prodml.dsl.conditions import Predicate
 from prodml.dsl.locations import SourceLocation
 from prodml.dsl.parameters import watched
 from prodml.dsl.pipeline import Pipeline
@@ -63,6 +65,7 @@ def _node(component: Component, root: str) -> NodeSpec:
             ParameterSpec(name, component.parameters[name], watched(declared.type))
             for name, declared in sorted(signature.parameters.items())
         ),
+        conditions=tuple(map(_condition, component.conditions)),
         upstream=graph.upstream_ids(component),
         is_cached=component.is_cached,
         location=_relative(component.location, root),
@@ -73,6 +76,18 @@ def _channel(channel: Channel) -> ChannelSpec:
     if isinstance(channel, OutputChannel):
         return ChannelSpec(channel.type.type_name, channel.producer.id, channel.output_key)
     return ChannelSpec(channel.type.type_name, None, channel.output_key)
+
+
+def _condition(predicate: Predicate) -> ConditionSpec:
+    return ConditionSpec(
+        producer=predicate.channel.producer.id,
+        output=str(predicate.channel.output_key),
+        index=predicate.index,
+        place=predicate.place,
+        name=predicate.name,
+        comparison=predicate.comparison,
+        value=predicate.value,
+    )
 
 
 def _relative(location: SourceLocation, root: str) -> str:

@@ -55,7 +55,8 @@ def producers_are_inside(pipeline: Pipeline) -> None:
                         f"{pipeline.name!r}",
                         str(component.location),
                     )
-        for upstream in component.upstream:
+        judged = [predicate.channel.producer for predicate in component.conditions]
+        for upstream in [*component.upstream, *judged]:
             if id(upstream) not in inside:
                 raise DefinitionError(
                     f"{component.id!r} runs after {upstream.id!r} ({upstream.location}), which "
@@ -112,7 +113,8 @@ def upstream_ids(component: Component) -> tuple[str, ...]:
         for channel in channels
         if isinstance(channel, OutputChannel)
     }
-    return tuple(sorted(producers | {c.id for c in component.upstream}))
+    judged = {predicate.channel.producer.id for predicate in component.conditions}
+    return tuple(sorted(producers | judged | {c.id for c in component.upstream}))
 
 
 def topological_order(upstream: Mapping[str, Sequence[str]]) -> list[str]:

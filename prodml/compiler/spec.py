@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from prodml.artifacts import PropertyValue
 from prodml.errors import RequestError
 
 SPEC_VERSION = 1
@@ -62,12 +63,34 @@ class ParameterSpec:
 
 
 @dataclass(frozen=True)
+class ConditionSpec:
+    """A comparison that must hold for a node to run.
+
+    Attributes:
+        producer, output, index: the artifact that is looked at.
+        place: "property", "custom_property" or "uri".
+        name: the property's name; empty for "uri".
+        comparison: ==, !=, <, <=, > or >=.
+        value: what it is compared with.
+    """
+
+    producer: str
+    output: str
+    index: int
+    place: str
+    name: str
+    comparison: str
+    value: PropertyValue
+
+
+@dataclass(frozen=True)
 class NodeSpec:
     """A component inside a pipeline.
 
     Attributes:
         component: `module:Class` or `path/to/file.py:Class`; its executor is found from it.
         execution_type: name of the ML Metadata execution type.
+        conditions: all of them must hold for the node to run.
         upstream: ids of all nodes that must end before this one, sorted.
         is_cached: whether the cache may be asked.
         location: `file:line` of the author's code.
@@ -80,6 +103,7 @@ class NodeSpec:
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
     parameters: tuple[ParameterSpec, ...]
+    conditions: tuple[ConditionSpec, ...]
     upstream: tuple[str, ...]
     is_cached: bool
     location: str
@@ -151,6 +175,7 @@ def _node(document: dict[str, Any]) -> NodeSpec:
             ),
             "outputs": tuple(OutputSpec(**o) for o in document["outputs"]),
             "parameters": tuple(ParameterSpec(**p) for p in document["parameters"]),
+            "conditions": tuple(ConditionSpec(**c) for c in document["conditions"]),
             "upstream": tuple(document["upstream"]),
         }
     )

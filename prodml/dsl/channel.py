@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prodml.artifacts import Artifact
+from prodml.dsl.conditions import FutureArtifacts
 
 if TYPE_CHECKING:
     from prodml.dsl.component import Component
@@ -42,6 +43,10 @@ class OutputChannel(Channel):
     def __init__(self, type: type[Artifact], producer: Component, output_key: str) -> None:
         super().__init__(type=type, output_key=output_key)
         self.producer = producer
+
+    def future(self) -> FutureArtifacts:
+        """The artifacts to come, for a condition."""
+        return FutureArtifacts(self)
 
     def __repr__(self) -> str:
         return f"{self.producer.id}.outputs[{self.output_key!r}] ({self.type.type_name})"

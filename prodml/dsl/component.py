@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from prodml.dsl import building
 from prodml.dsl.channel import Channel, OutputChannel
+from prodml.dsl.conditions import open_conditions
 from prodml.dsl.locations import author_location
 from prodml.dsl.parameters import JsonValue, encode
 from prodml.dsl.signature import REQUIRED, Signature, read_signature
@@ -78,6 +79,7 @@ class Component:
         self.id = type(self).__name__
         self.is_cached = True
         self.upstream: list[Component] = []
+        self.conditions = open_conditions()
         self.inputs: dict[str, tuple[Channel, ...]] = {}
         self.parameters: dict[str, JsonValue] = {}
         self._bind(arguments)

@@ -19,6 +19,7 @@ from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import cache, executors, inputs, memory, publication
 from prodml.orchestration.capture import captured
+from prodml.orchestration.conditions import unmet_condition
 from prodml.orchestration.prepare import Prepared, Preparer
 from prodml.orchestration.results import NodeResult, NodeState, Observer
 
@@ -63,11 +64,14 @@ class Launcher:
     def settle(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         """Ends a node whose result is known without running it; else says what it needs."""
         started = time.monotonic()
-        failed = sorted(id for id, result in upstream.items() if not result.state.is_success)
+        missing = sorted(id for id, result in upstream.items() if not result.state.is_success)
         try:
-            if failed:
-                cause = f"{', '.join(failed)} did not succeed"
+            if missing:
+                cause = f"{', '.join(missing)} did not succeed or was skipped"
                 return self._told(NodeResult(node.id, NodeState.SKIPPED, message=cause))
+            unmet = unmet_condition(node, self._produced(upstream))
+            if unmet is not None:
+                return self._told(NodeResult(node.id, NodeState.SKIPPED, message=unmet))
             if node.kind is not NodeKind.EXECUTOR:
                 return self._told(self._found(node, started))
             prepared = self._preparer.prepare(node, self._produced(upstream))

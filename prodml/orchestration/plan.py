@@ -10,6 +10,7 @@ from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeKind, PipelineSpec
 from prodml.errors import NodeError
 from prodml.metadata.reading import LineageReader
+from prodml.orchestration.conditions import unmet_condition
 from prodml.orchestration.prepare import Preparer
 
 
@@ -20,6 +21,7 @@ class Action(StrEnum):
     RUN = "run"
     FIND = "find"
     UNDECIDED = "undecided"
+    SKIP = "skip"
     FAIL = "fail"
 
 
@@ -52,11 +54,13 @@ def make_plan(spec: PipelineSpec, reader: LineageReader, use_cache: bool) -> Pla
     for node in spec.nodes:
         waiting = [id for id in node.upstream if id not in produced]
         if waiting:
-            failing = [id for id in waiting if plans[id].action is Action.FAIL]
-            reason = f"{failing[0]} would fail" if failing else f"waits for {', '.join(waiting)}"
-            plans[node.id] = NodePlan(node.id, Action.UNDECIDED, reason)
+            plans[node.id] = _behind(node.id, waiting, plans)
             continue
         try:
+            unmet = unmet_condition(node, produced)
+            if unmet is not None:
+                plans[node.id] = NodePlan(node.id, Action.SKIP, unmet)
+                continue
             if node.kind is not NodeKind.EXECUTOR:
                 produced[node.id] = found = preparer.find(node)
                 uris = [a.uri for artifacts in found.values() for a in artifacts]
@@ -73,3 +77,12 @@ def make_plan(spec: PipelineSpec, reader: LineageReader, use_cache: bool) -> Pla
         else:
             plans[node.id] = NodePlan(node.id, Action.RUN, prepared.reason)
     return Plan(spec.name, tuple(plans.values()))
+
+
+def _behind(node_id: str, waiting: Sequence[str], plans: Mapping[str, NodePlan]) -> NodePlan:
+    """The plan of a node whose upstream would not have ended well, or not yet."""
+    for action, reason in ((Action.FAIL, "would fail"), (Action.SKIP, "would be skipped")):
+        blocking = [id for id in waiting if plans[id].action is action]
+        if blocking:
+            return NodePlan(node_id, Action.SKIP, f"{blocking[0]} {reason}")
+    return NodePlan(node_id, Action.UNDECIDED, f"waits for {', '.join(waiting)}")

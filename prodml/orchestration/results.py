@@ -63,7 +63,8 @@ class RunResult:
 
     @property
     def is_success(self) -> bool:
-        return all(node.state.is_success for node in self.nodes)
+        """Nothing failed; a node whose condition did not hold is no failure."""
+        return not self.failures
 
 
 class Observer(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prodml import Channel, Component, Input, Output, Parameter, pipeline
+from prodml import Channel, Component, Cond, Input, Output, Parameter, pipeline
 from prodml.artifacts import Examples, ExampleStatistics, Model, ModelBlessing, Schema
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import from_json, to_json
@@ -78,8 +78,15 @@ def resolver() -> None:
     ).with_id("latest_blessed_model")
 
 
+def condition() -> None:
+    examples = Make().outputs["examples"]
+    with Cond(examples.future()[0].property("span") >= 2):
+        Count(examples=examples)
+
+
 FEATURES = [
     chain,
+    condition,
     several_channels_in_one_input,
     optional_input,
     parameters,

@@ -22,7 +22,7 @@ from prodml.orchestration.run import RunSettings, run_pipeline
 PIPELINE = """
 import os
 from helper_of_pipeline import text
-from prodml import Channel, Input, Output, Parameter, component, pipeline
+from prodml import Channel, Cond, Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Artifact
 from prodml.components.importer.component import Importer
 from prodml.components.resolver.component import Resolver
@@ -56,6 +56,26 @@ def texts(number: int = 1, fails: bool = False, cached: bool = True):
     left = Copy(source=make.outputs["made"], fails=fails).with_id("left")
     Copy(source=left.outputs["copy"]).with_id("after_left")
     Copy(source=make.outputs["made"]).with_id("right")
+
+@component
+def Judge(verdict: Output[Text], good: Parameter[bool] = True):
+    verdict.custom_properties["good"] = int(good)
+    write(verdict, str(good))
+
+@pipeline(name="judged")
+def judged(good: bool = True):
+    verdict = Judge(good=good).outputs["verdict"]
+    with Cond(verdict.future()[0].custom_property("good") == 1):
+        kept = Copy(source=verdict).with_id("kept")
+        with Cond(verdict.future()[0].uri != "nowhere"):
+            Copy(source=kept.outputs["copy"]).with_id("after_kept")
+    Copy(source=verdict).with_id("always")
+
+@pipeline(name="misjudged")
+def misjudged():
+    verdict = Judge().outputs["verdict"]
+    with Cond(verdict.future()[0].property("goodness") > 1):
+        Copy(source=verdict)
 
 @pipeline(name="searching")
 def searching():
@@ -138,9 +158,7 @@ def test_a_fully_cached_run_never_imports_beam(work: Workplace) -> None:
         sys.executable, "-X", "importtime", "-m", "prodml", "run",
         str(work.root / "pipeline_file.py"),
     ]  # fmt: skip
-    (work.root / "pipeline_file.py").write_text(
-        PIPELINE.partition('@pipeline(name="searching")')[0]
-    )
+    (work.root / "pipeline_file.py").write_text(PIPELINE.partition("@component\ndef Judge")[0])
     work.run()
     environment = {
         **os.environ,
@@ -206,7 +224,7 @@ def test_independent_branches_go_on_and_the_run_names_each_failure(work: Workpla
         "Make": "complete", "left": "failed", "after_left": "skipped", "right": "complete",
     }  # fmt: skip
     assert "pipeline_file.py" in node(result, "left").message
-    assert node(result, "after_left").message == "left did not succeed"
+    assert node(result, "after_left").message == "left did not succeed or was skipped"
     assert work.reader.run(result.run_id).state is RunState.FAILED
 
 
@@ -246,3 +264,30 @@ def test_what_a_node_prints_goes_to_its_log(work: Workplace, capfd: Any) -> None
     result = work.run()
     assert "noise of Make" in Path(node(result, "Make").log).read_text()
     assert "noise" not in capfd.readouterr().out
+
+
+def test_nodes_whose_condition_holds_run(work: Workplace) -> None:
+    result = work.run("judged")
+    assert set(states(result).values()) == {"complete"}
+
+
+def test_nodes_whose_condition_does_not_hold_are_skipped_and_the_run_succeeds(
+    work: Workplace,
+) -> None:
+    result = work.run("judged", good=False)
+    assert states(result) == {
+        "Judge": "complete", "kept": "skipped", "after_kept": "skipped", "always": "complete",
+    }  # fmt: skip
+    assert node(result, "kept").message == (
+        "condition not met: Judge.verdict[0] custom_property good == 1, it is 0"
+    )
+    assert work.reader.run(result.run_id).state is RunState.COMPLETE
+    made = make_plan(work.spec("judged", good=False), work.reader, use_cache=True)
+    assert {n.node_id: str(n.action) for n in made.nodes} == {
+        "Judge": "cached", "kept": "skip", "after_kept": "skip", "always": "cached",
+    }  # fmt: skip
+
+
+def test_a_condition_on_a_property_that_is_not_there_fails_its_node(work: Workplace) -> None:
+    with pytest.raises(RunFailedError, match="the artifact has no property 'goodness'"):
+        work.run("misjudged")

@@ -21,6 +21,7 @@ NODE = NodeSpec(
     inputs=(),
     outputs=(),
     parameters=(),
+    conditions=(),
     upstream=(),
     is_cached=True,
     location="pipeline.py:1",
