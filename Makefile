@@ -11,7 +11,7 @@ setup: .venv/.complete  ## Make .venv from uv.lock; brings uv where it is missin
 
 .venv/.complete: pyproject.toml uv.lock
 	@command -v uv >/dev/null || python3 -m pip install --quiet uv
-	uv sync --locked --all-extras --quiet
+	$$(command -v uv || echo python3 -m uv) sync --locked --all-extras --quiet
 	@touch $@
 
 .PHONY: test
