@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
 from prodml.artifacts import Examples, HyperParameters, Model, ModelRun, Schema, TransformGraph
 from prodml.dsl.component import Component
 from prodml.dsl.parameters import ModulePath
+from prodml.dsl.references import file_of_function
 from prodml.dsl.signature import Input, Output, Parameter
 
 
@@ -84,17 +84,7 @@ class Trainer(Component):
             self._refuse("needs one of module_file and run_fn, and not both")
         if run_fn is not None:
             # The file is what the fingerprint watches: a change in the function must be seen.
-            self.parameters["module_file"] = self._file_of(run_fn)
-
-    def _file_of(self, run_fn: str) -> str:
-        module, _, function = run_fn.rpartition(".")
-        try:
-            found = importlib.util.find_spec(module) if module and function else None
-        except ImportError:
-            found = None
-        if found is None or found.origin is None or not found.has_location:
-            self._refuse(
-                f"run_fn {run_fn!r}: no module {module!r} can be imported; "
-                f"write package.module.function"
-            )
-        return found.origin
+            try:
+                self.parameters["module_file"] = file_of_function(run_fn)
+            except ValueError as error:
+                self._refuse(f"run_fn {error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +15,7 @@ from prodml.artifacts import (
 )
 from prodml.dsl.component import Component
 from prodml.dsl.parameters import ModulePath
+from prodml.dsl.references import file_of_function
 from prodml.dsl.signature import Input, Output, Parameter
 
 
@@ -91,17 +91,7 @@ class Transform(Component):
             self._refuse("needs one of module_file and preprocessing_fn, and not both")
         if function is not None:
             # The file is what the fingerprint watches: a change in the function must be seen.
-            self.parameters["module_file"] = self._file_of(function)
-
-    def _file_of(self, path: str) -> str:
-        module, _, function = path.rpartition(".")
-        try:
-            found = importlib.util.find_spec(module) if module and function else None
-        except ImportError:
-            found = None
-        if found is None or found.origin is None or not found.has_location:
-            self._refuse(
-                f"preprocessing_fn {path!r}: no module {module!r} can be imported; "
-                f"write package.module.function"
-            )
-        return found.origin
+            try:
+                self.parameters["module_file"] = file_of_function(function)
+            except ValueError as error:
+                self._refuse(f"preprocessing_fn {error}")

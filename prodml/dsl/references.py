@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import sys
 from pathlib import Path
@@ -59,6 +60,24 @@ def source_file(name: str) -> str:
     if spec is None or spec.origin is None:
         raise UserCodeError(f"{name}: there is no module {where!r}")
     return spec.origin
+
+
+def file_of_function(dotted: str) -> str:
+    """The file that holds `package.module.function`, found without importing it.
+
+    Raises:
+        ValueError: there is no such module; says how to write it.
+    """
+    module, _, function = dotted.rpartition(".")
+    try:
+        found = importlib.util.find_spec(module) if module and function else None
+    except ImportError:
+        found = None
+    if found is None or found.origin is None or not found.has_location:
+        raise ValueError(
+            f"{dotted!r}: no module {module!r} can be imported; write package.module.function"
+        )
+    return found.origin
 
 
 def _module(name: str) -> tuple[ModuleType, str]:
