@@ -16,6 +16,7 @@ ProdmlError
 │   ├── RowCountError         rows in and rows out do not add up
 │   └── StorageError          the filesystem refused: full, read-only, gone
 ├── MetadataError             ML Metadata refused or lost an answer         (exit code 1)
+├── ServingError              a model server refused or could not answer    (exit code 1)
 ├── NotPushedError            --require-push, and nothing was pushed        (exit code 3)
 └── CancelledError            the user or the system stopped the run        (exit code 130)
 
@@ -116,6 +117,19 @@ class RunFailedError(ProdmlError):
 
 class MetadataError(ProdmlError):
     """ML Metadata refused a call."""
+
+
+class ServingError(ProdmlError):
+    """A model server refused a request, or could not answer it.
+
+    Args:
+        code: the canonical name of the status, such as NOT_FOUND; gRPC's and TensorFlow's alike.
+        message: what the client is told.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class NotPushedError(ProdmlError):

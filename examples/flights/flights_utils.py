@@ -103,7 +103,11 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
     def __init__(self, model: keras.Model, transform: tft.TFTransformOutput) -> None:
         super().__init__()
-        self.model = model
+        # Its variables and its call are kept, not the Keras 3 model: that would be saved with
+        # copies of the variables, which a model server restores instead of those it serves.
+        self.served_variables = [variable.value for variable in model.variables]
+        self._model = model.__call__
+        self._features = tuple(model.input)
         self.transform_layer = transform.transform_features_layer()
         self._labelled = {
             name: spec
@@ -142,7 +146,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
     def _predict(self, columns: Tensors) -> Tensors:
         features = self._transform(columns)
-        return {"probabilities": self.model({n: features[n] for n in self.model.input})}
+        return {"probabilities": self._model({n: features[n] for n in self._features})}
 
     def _transform(self, columns: Tensors) -> Tensors:
         # By `call`: a layer that was called itself is saved a second time, as a Keras 2 model.
