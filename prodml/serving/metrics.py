@@ -1,0 +1,284 @@
+"""What a model server counts, under TF Serving's metric names and in its text format."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Metric
+
+Labels = tuple[str, ...]
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
+"""Where the metrics are served unless the monitoring configuration says otherwise."""
+
+_MAX_LABEL_SETS = 1_000
+_OTHERS = "<others>"
+
+
+class ServerMetrics:
+    """The counts and latencies of one server, for Prometheus.
+
+    Names, labels, types and bucket boundaries are those of TF Serving 2.16
+    (`util/prometheus_exporter.cc`, `servables/tensorflow/util.cc`), so its dashboards work. All
+    methods may be called from any thread and take about a microsecond.
+
+    Args:
+        thread_pool_name: the batching parameters' name of the batch threads.
+    """
+
+    def __init__(self, thread_pool_name: str = "") -> None:
+        self._thread_pool_name = thread_pool_name
+        lock = threading.Lock()
+        # In the order of TF Serving's exporter: by name.
+        self._load_attempts = _Counter(
+            lock, "/tensorflow/cc/saved_model/load_attempt_count", ("model_path", "status")
+        )
+        self._load_latency = _Counter(
+            lock, "/tensorflow/cc/saved_model/load_latency", ("model_path",)
+        )
+        self._padding = _Histogram(
+            lock,
+            "/tensorflow/serving/batching/padding_size_v2",
+            ("model_name", "execution_batch_size", "op_name"),
+            [-2 / 3, *_exponential(2 / 3, 2, 16)],
+        )
+        self._processed = _Counter(
+            lock,
+            "/tensorflow/serving/batching/processed_batch_size_v2",
+            ("model_name", "op_name", "batch_size"),
+        )
+        self._queuing = _Histogram(
+            lock,
+            "/tensorflow/serving/batching_session/queuing_latency",
+            ("thread_pool_name",),
+            _exponential(100, 1.2, 52),
+        )
+        self._wrapped_runs = _Counter(
+            lock, "/tensorflow/serving/batching_session/wrapped_run_count", ()
+        )
+        self._warm_up = _Histogram(
+            lock,
+            "/tensorflow/serving/model_warmup_latency",
+            ("model_path", "status"),
+            _exponential(10, 1.8, 33),
+        )
+        self._requests = _Counter(
+            lock, "/tensorflow/serving/request_count", ("model_name", "status")
+        )
+        self._examples_total = _Counter(
+            lock, "/tensorflow/serving/request_example_count_total", ("model",)
+        )
+        self._examples = _Histogram(
+            lock,
+            "/tensorflow/serving/request_example_counts",
+            ("model",),
+            _exponential(1, 2, 15),
+        )
+        self._latency = _Histogram(
+            lock,
+            "/tensorflow/serving/request_latency",
+            ("model_name", "API", "entrypoint", "status"),
+            _exponential(10, 1.8, 33),
+        )
+        self._logged = _Counter(
+            lock, "/tensorflow/serving/request_log_count", ("model_name", "status_code")
+        )
+        self._runtime = _Histogram(
+            lock,
+            "/tensorflow/serving/runtime_latency",
+            ("model_name", "API", "runtime"),
+            _exponential(10, 1.8, 33),
+        )
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
+        """Counts a request that was answered.
+
+        Args:
+            model: the name that the client gave.
+            api: `predict`, `classify`, `regress` or `multi_inference`.
+            entrypoint: `GRPC` or `REST`.
+            status: the canonical name of the status, `OK` or an error's.
+            seconds: from the request to its answer.
+        """
+        if entrypoint == "GRPC":
+            api = _GRPC_APIS.get(api, api)
+        self._requests.add((model, status), 1)
+        self._latency.observe((model, api, entrypoint, status), _microseconds(seconds))
+
+    def runtime(self, model: str, api: str, seconds: float) -> None:
+        """Counts the time that TensorFlow took for a request; arguments as for `request`."""
+        labels = (model, _GRPC_APIS.get(api, api), "TF1")
+        self._runtime.observe(labels, _microseconds(seconds))
+
+    def examples(self, model: str, count: int) -> None:
+        """Counts the examples of a Classify, Regress or MultiInference request."""
+        self._examples.observe((model,), count)
+        self._examples_total.add((model,), count)
+
+    def loaded(self, path: str, status: str, seconds: float) -> None:
+        """Counts an attempt to load a version.
+
+        Args:
+            path: the version's directory.
+            status: `OK` or `success`; anything else is a failure.
+            seconds: how long it took; counted only for successes, as TensorFlow does.
+        """
+        if status in ("OK", "success"):
+            self._load_attempts.add((path, "success"), 1)
+            self._load_latency.add((path,), _microseconds(seconds))
+        else:
+            self._load_attempts.add((path, "fail"), 1)
+
+    def warmed_up(self, model: str, status: str, seconds: float) -> None:
+        """Counts the warm-up of a version.
+
+        Args:
+            model: the version's directory, which TF Serving puts under the label `model_path`.
+            status: `OK`, or the error.
+            seconds: how long it took.
+        """
+        self._warm_up.observe((model, status), _microseconds(seconds))
+
+    def batch(
+        self, model: str, size: int, padded_size: int, queued_seconds: Sequence[float]
+    ) -> None:
+        """Counts a batch that was given to TensorFlow.
+
+        Args:
+            model: its name.
+            size: rows that were asked for.
+            padded_size: rows that were computed.
+            queued_seconds: how long each request of the batch waited.
+        """
+        self._wrapped_runs.add((), 1)
+        self._processed.add((model, _BATCH_OP, str(padded_size)), 1)
+        self._padding.observe((model, str(padded_size), _BATCH_OP), padded_size - size)
+        for seconds in queued_seconds:
+            self._queuing.observe((self._thread_pool_name,), _microseconds(seconds))
+
+    def request_logged(self, model: str, status: str) -> None:
+        """Counts a request that was chosen for the request log; `OK` says that it is in a file."""
+        self._logged.add((model, status), 1)
+
+    def exposition(self) -> bytes:
+        """Everything, in the text format of Prometheus as TF Serving's exporter prints it."""
+        # prometheus_client would append _total to the names of counters, and print help.
+        lines = []
+        for metric in self.registry.collect():
+            lines.append(f"# TYPE {metric.name} {metric.type}\n")
+            for sample in metric.samples:
+                labels = ",".join(
+                    f'{name}="{_escaped(value)}"' for name, value in sample.labels.items()
+                )
+                lines.append(f"{sample.name}{{{labels}}} {sample.value}\n")
+        return "".join(lines).encode()
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics by name, for a registry of prometheus_client."""
+        for table in vars(self).copy().values():
+            if isinstance(table, _Counter | _Histogram):
+                yield table.metric()
+
+
+_GRPC_APIS = {
+    "predict": "Predict",
+    "classify": "Classify",
+    "regress": "Regress",
+    "multi_inference": "MultiInference",
+}
+_BATCH_OP = "batching_session"
+
+
+class _Counter:
+    """Sums of whole numbers by label values."""
+
+    def __init__(self, lock: threading.Lock, path: str, labels: Labels) -> None:
+        self._lock = lock
+        self._name = path.replace("/", ":")
+        self._labels = labels
+        self._sums: dict[Labels, int] = {}
+
+    def add(self, values: Labels, amount: int) -> None:
+        sums = self._sums
+        with self._lock:
+            if values not in sums:
+                values = _bounded(values, len(sums))
+            sums[values] = sums.get(values, 0) + amount
+
+    def metric(self) -> Metric:
+        with self._lock:
+            sums = sorted(self._sums.items())
+        metric = Metric(self._name, "", "counter")
+        for values, value in sums:
+            metric.add_sample(
+                self._name,
+                dict(zip(self._labels, values, strict=True)),
+                value,  # an int, which prints whole
+            )
+        return metric
+
+
+class _Histogram:
+    """Distributions by label values."""
+
+    def __init__(
+        self, lock: threading.Lock, path: str, labels: Labels, limits: Sequence[float]
+    ) -> None:
+        self._lock = lock
+        self._name = path.replace("/", ":")
+        self._labels = labels
+        self._limits = list(limits)
+        # Six digits, as TF Serving prints them: a limit's text is part of a series' identity.
+        self._limit_names = [*(f"{limit:g}" for limit in limits), "+Inf"]
+        # By label values: the sum, then the count of each bucket.
+        self._cells: dict[Labels, list[int]] = {}
+
+    def observe(self, values: Labels, value: int) -> None:
+        # A value at a limit counts above it, as in TensorFlow's histograms.
+        bucket = bisect_right(self._limits, value) + 1
+        cells = self._cells
+        with self._lock:
+            cell = cells.get(values)
+            if cell is None:
+                values = _bounded(values, len(cells))
+                cell = cells.setdefault(values, [0] * (len(self._limits) + 2))
+            cell[0] += value
+            cell[bucket] += 1
+
+    def metric(self) -> Metric:
+        with self._lock:
+            cells = sorted((values, list(cell)) for values, cell in self._cells.items())
+        metric = Metric(self._name, "", "histogram")
+        for values, (total, *counts) in cells:
+            labels = dict(zip(self._labels, values, strict=True))
+            cumulative = list(accumulate(counts))
+            for limit, count in zip(self._limit_names, cumulative, strict=True):
+                metric.add_sample(f"{self._name}_bucket", {**labels, "le": limit}, count)
+            metric.add_sample(f"{self._name}_sum", labels, total)
+            metric.add_sample(f"{self._name}_count", labels, cumulative[-1])
+        return metric
+
+
+def _bounded(values: Labels, known: int) -> Labels:
+    # A client chooses the model's name; without a bound, wrong names would fill the memory.
+    return values if known < _MAX_LABEL_SETS or not values else (_OTHERS, *values[1:])
+
+
+def _exponential(scale: float, growth: float, count: int) -> list[float]:
+    limits = [scale]
+    while len(limits) < count:
+        limits.append(limits[-1] * growth)
+    return limits
+
+
+def _microseconds(seconds: float) -> int:
+    return max(0, int(seconds * 1e6))
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,76 @@
+"""TFRecord frames around serialized messages, without TensorFlow's runtime.
+
+A record is its length (uint64), the masked CRC-32C of that, the bytes, and their masked CRC-32C
+(`tensorflow/core/lib/io/record_reader.cc`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import crcmod.predefined  # type: ignore[import-untyped]
+
+_crc32c = crcmod.predefined.mkPredefinedCrcFun("crc-32c")
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
+
+
+class DamagedRecordError(Exception):
+    """A record is cut off or altered; those before it are whole.
+
+    Args:
+        offset: where the record starts, in bytes.
+        message: what TensorFlow says of it.
+    """
+
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+def framed(record: bytes) -> bytes:
+    """The record as it stands in a file."""
+    length = struct.pack("<Q", len(record))
+    return b"".join(
+        (length, _FOOTER.pack(_masked_crc(length)), record, _FOOTER.pack(_masked_crc(record)))
+    )
+
+
+def read_records(path: str) -> Iterator[bytes]:
+    """The records of a file, in order.
+
+    Raises:
+        DamagedRecordError: at the first record that is not whole.
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        offset = 0
+        while (record := _read_record(file, offset)) is not None:
+            yield record
+            offset += _HEADER.size + len(record) + _FOOTER.size
+
+
+def _read_record(file: BinaryIO, offset: int) -> bytes | None:
+    header = file.read(_HEADER.size)
+    if not header:
+        return None
+    if len(header) < _HEADER.size:
+        raise DamagedRecordError(offset, f"truncated record at {offset}")
+    length, checksum = _HEADER.unpack(header)
+    # The length's own checksum comes first: an altered length could ask for all the memory.
+    if _masked_crc(header[:8]) != checksum:
+        raise DamagedRecordError(offset, f"corrupted record at {offset}")
+    rest = file.read(length + _FOOTER.size)
+    if len(rest) < length + _FOOTER.size:
+        raise DamagedRecordError(offset, f"truncated record at {offset}")
+    record = rest[:length]
+    if _masked_crc(record) != _FOOTER.unpack(rest[length:])[0]:
+        raise DamagedRecordError(offset, f"corrupted record at {offset}")
+    return record
+
+
+def _masked_crc(data: bytes) -> int:
+    crc: int = _crc32c(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
