@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
-from prodml.cli import artifacts, baseline, compile, lineage, plan, run, runs, show
+from prodml.cli import artifacts, baseline, compile, lineage, plan, run, runs, serve, show
 from prodml.errors import ProdmlError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app.command("runs")(runs.runs)
 app.command("show")(show.show)
 app.command("artifacts")(artifacts.artifacts)
 app.command("lineage")(lineage.lineage)
+app.command("serve", cls=serve.ServeCommand)(serve.serve)
 app.add_typer(baseline.app, name="baseline")
 
 
@@ -47,12 +49,16 @@ def main() -> None:
         app()
     except ProdmlError as error:
         if show_traceback:
-            raise
+            traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
         sys.exit(130)
+    except Exception:
+        # Before the quiet shutdown below, which would drop it.
+        traceback.print_exc()
+        sys.exit(1)
     finally:
         _quiet_shutdown()
 

@@ -1,0 +1,117 @@
+"""Makes a version ready to answer: loads it, and warms it with recorded requests."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prodml.errors import ServingError
+from prodml.serving.inference import InferenceOptions, warm
+from prodml.serving.metrics import ServerMetrics
+from prodml.serving.saved_model import SavedModel, SessionOptions
+from prodml.serving.servable import Servable
+from prodml.serving.signatures import Signature
+from prodml.serving.versions import LoadedVersion
+from prodml.serving.warm_up import read_warm_up_requests
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How versions are loaded.
+
+    Attributes:
+        tags: of the graph in a SavedModel.
+        session: how SavedModels run.
+        prefer_tflite: whether a `model.tflite` beside the SavedModel is served instead of it.
+        tflite_interpreters: calls of a TFLite model that run at once.
+        warm_up_rounds: how often the recorded requests are run; 0 for never.
+        drop_file_cache: whether the system may forget the files once they are loaded.
+    """
+
+    tags: Sequence[str] = ("serve",)
+    session: SessionOptions = SessionOptions()
+    prefer_tflite: bool = False
+    tflite_interpreters: int = 1
+    warm_up_rounds: int = 1
+    drop_file_cache: bool = True
+
+
+def load_version(
+    model: str, number: int, path: str, options: ModelOptions, metrics: ServerMetrics
+) -> LoadedVersion:
+    """A version that is loaded and has answered its recorded requests. Blocks.
+
+    Args:
+        model: name of the model.
+        number: the version.
+        path: its directory.
+        options: how to load it.
+        metrics: where the time it takes is counted.
+
+    Raises:
+        ServingError: it cannot be loaded, or fails on a recorded request.
+    """
+    with _counted(lambda status, seconds: metrics.loaded(path, status, seconds)):
+        servable = _servable(path, options)
+    signatures = {
+        key: Signature.of(key, signature, max_elements=InferenceOptions.max_elements)
+        for key, signature in servable.signatures.items()
+    }
+    version = LoadedVersion(model, number, servable, signatures)
+    try:
+        if options.warm_up_rounds:
+            with _counted(lambda status, seconds: metrics.warmed_up(model, status, seconds)):
+                _warm_up(version, path, options.warm_up_rounds)
+    except ServingError:
+        servable.close()
+        raise
+    if options.drop_file_cache:
+        _drop_file_cache(path)
+    return version
+
+
+def _servable(path: str, options: ModelOptions) -> Servable:
+    if options.prefer_tflite and os.path.isfile(os.path.join(path, "model.tflite")):
+        from prodml.serving.tflite_model import load_tflite_model
+
+        return load_tflite_model(path, interpreters=options.tflite_interpreters)
+    return SavedModel(path, options.tags, options.session)
+
+
+def _warm_up(version: LoadedVersion, path: str, rounds: int) -> None:
+    records = read_warm_up_requests(path)
+    for record in records * rounds:
+        warm(version, record)
+    if records:
+        log.info("Warmed %s version %d with %d requests", version.model, version.number, len(records))
+
+
+@contextlib.contextmanager
+def _counted(count: Callable[[str, float], None]) -> Iterator[None]:
+    """Counts the status and the seconds of what is done inside, and lets only ServingErrors out:
+    a model may fail in any way."""
+    started, status = time.perf_counter(), "OK"
+    try:
+        yield
+    except ServingError as error:
+        status = error.code
+        raise
+    except Exception as error:
+        status = "INTERNAL"
+        log.debug("unexpected failure", exc_info=True)
+        raise ServingError(status, f"{type(error).__name__}: {error}") from error
+    finally:
+        count(status, time.perf_counter() - started)
+
+
+def _drop_file_cache(path: str) -> None:
+    for directory, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError), open(os.path.join(directory, name), "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

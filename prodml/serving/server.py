@@ -1,0 +1,343 @@
+"""The embedded model server: front ends, models and their lives, in one process.
+
+gRPC and REST share one event loop; what computes or loads runs in threads. A client cannot tell
+it from `tensorflow_model_server`, but for what docs/serving.md lists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import logging
+import os
+import signal
+from collections.abc import Awaitable
+
+import grpc
+import tensorflow as tf
+from aiohttp import web
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from prodml.errors import ConfigError, ServingError
+from prodml.serving.batching import BatchingRunner
+from prodml.serving.batching_parameters import BatchingOptions, read_batching_options
+from prodml.serving.execution import DirectRunner, Runner
+from prodml.serving.grpc_services import (
+    MODEL_SERVICE,
+    PREDICTION_SERVICE,
+    ModelService,
+    PredictionService,
+    describe_model_service,
+)
+from prodml.serving.inference import Inference, InferenceOptions
+from prodml.serving.loading import ModelOptions, load_version
+from prodml.serving.metrics import ServerMetrics
+from prodml.serving.models import LoadingOptions, Models
+from prodml.serving.monitoring_config import read_metrics_path
+from prodml.serving.options import ServerOptions, channel_arguments
+from prodml.serving.request_log import RequestLog
+from prodml.serving.rest import rest_application
+from prodml.serving.saved_model import SessionOptions
+from prodml.serving.text_protos import ModelServerConfig, SslConfig, read_text_proto
+
+_BYTES_PER_ELEMENT = 4
+_SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
+
+log = logging.getLogger(__name__)
+
+
+def serve(options: ServerOptions) -> None:
+    """Serves models until SIGTERM or SIGINT, then finishes the requests that have begun.
+
+    Args:
+        options: what to serve, and where.
+
+    Raises:
+        ConfigError: an option or a file that it names is wrong, or a port is in use.
+    """
+    options.check()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # TensorFlow calls loading by sessions deprecated; TF Serving has no other way.
+    tf.get_logger().setLevel(logging.ERROR)
+    asyncio.run(_serve(options))
+
+
+async def _serve(options: ServerOptions) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = ModelServer(options)
+    starting = asyncio.create_task(server.start())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        await starting
+        await stopping
+    else:
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+    log.info("Stopping: no new requests; those that have begun are finished")
+    await server.stop()
+
+
+class ModelServer:
+    """A server that was not started yet. Must be made, started and stopped on one event loop.
+
+    Args:
+        options: what to serve, and where.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        batching = _batching(options)
+        self._metrics = ServerMetrics()
+        self._runner: Runner = (
+            BatchingRunner(batching, self._metrics)
+            if batching
+            else DirectRunner(
+                max(options.grpc_max_threads, options.rest_api_num_threads),
+                options.max_waiting_requests,
+            )
+        )
+        self._request_log = RequestLog(self._metrics)
+        load = functools.partial(
+            load_version, options=_model_options(options), metrics=self._metrics
+        )
+        self._models = Models(load, _loading_options(options))
+        self._inference = Inference(
+            self._models,
+            self._runner,
+            self._metrics,
+            self._request_log,
+            InferenceOptions(
+                max_elements=options.max_request_bytes // _BYTES_PER_ELEMENT,
+                check_method_name=options.enable_signature_method_name_check,
+                answer_as_content=options.enable_serialization_as_tensor_content,
+            ),
+        )
+        self._health = HealthServicer()
+        self._grpc: grpc.aio.Server | None = None
+        self._rest: web.AppRunner | None = None
+        self._watching: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Loads the models, then listens.
+
+        Raises:
+            ConfigError: a file is wrong or a port is in use.
+        """
+        options = self._options
+        config = _model_config(options)
+        try:
+            await self._configure(config)
+        except ServingError as error:
+            where = options.model_config_file or "--model_base_path"
+            raise ConfigError(f"{where}: {error}") from error
+        self._grpc = self._grpc_server()
+        await self._grpc.start()
+        if options.rest_api_port:
+            await self._start_rest()
+        self._models.start_polling()
+        self._watching = [asyncio.create_task(self._watch_health())]
+        if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
+            self._watching.append(asyncio.create_task(self._watch_config(config)))
+        # TensorFlow's objects stay: the collector need not look at them again and again.
+        gc.collect()
+        gc.freeze()
+        log.info("Ready: %s", self._addresses())
+
+    async def stop(self) -> None:
+        """Refuses new requests, finishes those that have begun, and unloads the models."""
+        for task in self._watching:
+            task.cancel()
+        await self._health.enter_graceful_shutdown()
+        stopping: list[Awaitable[None]] = []
+        if self._grpc is not None:
+            stopping.append(self._grpc.stop(self._options.drain_seconds))
+        if self._rest is not None:
+            stopping.append(self._rest.cleanup())
+        await asyncio.gather(*stopping)
+        await self._models.close()
+        await asyncio.to_thread(self._runner.close)
+        await asyncio.to_thread(self._request_log.close)
+
+    async def _configure(self, config: ModelServerConfig) -> None:
+        await self._models.configure(config)
+        self._request_log.configure(
+            {
+                model.name: model.logging_config
+                for model in config.model_config_list.config
+                if model.HasField("logging_config")
+            }
+        )
+
+    def _grpc_server(self) -> grpc.aio.Server:
+        options = self._options
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", options.max_request_bytes),
+                ("grpc.max_send_message_length", -1),
+                # Otherwise two servers share a port, and each answers some of the requests.
+                ("grpc.so_reuseport", 0),
+                *channel_arguments(options.grpc_channel_arguments),
+            ]
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(self._inference, self._metrics), server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(self._inference, self._configure), server
+        )
+        names = [*_SERVICES, reflection.SERVICE_NAME]
+        if options.enable_grpc_healthcheck_service:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            names.append(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        describe_model_service()
+        reflection.enable_server_reflection(names, server)
+        address = f"{options.host}:{options.port}"
+        try:
+            if options.ssl_config_file:
+                server.add_secure_port(address, _credentials(options.ssl_config_file))
+            else:
+                server.add_insecure_port(address)
+            if options.grpc_socket_path:
+                server.add_insecure_port(f"unix:{os.path.abspath(options.grpc_socket_path)}")
+        except RuntimeError as error:
+            raise ConfigError(
+                f"cannot listen for gRPC on {address}: the port is in use or not allowed; "
+                f"choose another --port"
+            ) from error
+        return server
+
+    async def _start_rest(self) -> None:
+        options = self._options
+        monitoring = options.monitoring_config_file
+        application = rest_application(
+            self._inference,
+            timeout_seconds=options.rest_api_timeout_in_ms / 1000,
+            metrics=self._metrics,
+            metrics_path=read_metrics_path(monitoring) if monitoring else None,
+            enable_cors=options.rest_api_enable_cors_support,
+            max_body_bytes=options.max_request_bytes,
+        )
+        self._rest = web.AppRunner(
+            application, access_log=None, shutdown_timeout=options.drain_seconds
+        )
+        await self._rest.setup()
+        try:
+            await web.TCPSite(self._rest, options.host, options.rest_api_port).start()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen for REST on {options.host}:{options.rest_api_port}: "
+                f"{error.strerror}; choose another --rest_api_port"
+            ) from error
+
+    def _addresses(self) -> str:
+        options = self._options
+        parts = [f"gRPC on {options.host}:{options.port}"]
+        if options.grpc_socket_path:
+            parts.append(f"gRPC on unix:{options.grpc_socket_path}")
+        if options.rest_api_port:
+            parts.append(f"REST on http://{options.host}:{options.rest_api_port}")
+        return ", ".join(parts)
+
+    async def _watch_health(self) -> None:
+        """Tells the health service that all models answer, or that one does not."""
+        serving = health_pb2.HealthCheckResponse.ServingStatus
+        while True:
+            names = self._models.names()
+            is_serving = all(self._models.available(name) for name in names)
+            status = serving.SERVING if is_serving else serving.NOT_SERVING
+            for service in ("", *_SERVICES):
+                await self._health.set(service, status)
+            await self._models.wait_for_change()
+
+    async def _watch_config(self, applied: ModelServerConfig) -> None:
+        """Follows --model_config_file: a wrong one is reported, and changes nothing."""
+        path, reported = self._options.model_config_file, ""
+        while True:
+            await asyncio.sleep(self._options.model_config_file_poll_wait_seconds)
+            try:
+                config = await asyncio.to_thread(read_text_proto, path, ModelServerConfig)
+                if config != applied:
+                    await self._configure(config)
+                    applied, reported = config, ""
+                    log.info("Serving the models of %s as it is now", path)
+            except (ConfigError, ServingError) as error:
+                if str(error) != reported:
+                    log.error("%s is not followed: %s", path, error)
+                reported = str(error)
+
+
+def _batching(options: ServerOptions) -> BatchingOptions | None:
+    if not options.enable_batching:
+        return None
+    if options.batching_parameters_file:
+        return read_batching_options(options.batching_parameters_file)
+    return BatchingOptions()
+
+
+def _model_options(options: ServerOptions) -> ModelOptions:
+    both = options.tensorflow_session_parallelism
+    return ModelOptions(
+        tags=options.saved_model_tags.split(","),
+        session=SessionOptions(
+            intra_op_threads=options.tensorflow_intra_op_parallelism or both,
+            inter_op_threads=options.tensorflow_inter_op_parallelism or both,
+            gpu_memory_fraction=options.per_process_gpu_memory_fraction,
+        ),
+        prefer_tflite=options.prefer_tflite_model,
+        tflite_interpreters=options.num_tflite_pools * options.num_tflite_interpreters_per_pool,
+        warm_up_rounds=max(1, options.num_request_iterations_for_warmup)
+        if options.enable_model_warmup
+        else 0,
+        drop_file_cache=options.flush_filesystem_caches,
+    )
+
+
+def _loading_options(options: ServerOptions) -> LoadingOptions:
+    return LoadingOptions(
+        threads=max(options.num_load_threads, options.num_unload_threads),
+        max_retries=options.max_num_load_retries,
+        retry_seconds=options.load_retry_interval_micros / 1e6,
+        poll_seconds=options.file_system_poll_wait_seconds,
+        allow_new_labels=options.allow_version_labels_for_unavailable_models,
+        allow_any_labels=options.force_allow_any_version_labels_for_unavailable_models,
+    )
+
+
+def _model_config(options: ServerOptions) -> ModelServerConfig:
+    if options.model_config_file:
+        return read_text_proto(options.model_config_file, ModelServerConfig)
+    config = ModelServerConfig()
+    model = config.model_config_list.config.add(
+        name=options.model_name,
+        base_path=os.path.abspath(options.model_base_path),
+        model_platform="tensorflow",
+    )
+    if options.request_log_prefix:
+        logging_config = model.logging_config
+        logging_config.log_collector_config.filename_prefix = options.request_log_prefix
+        logging_config.sampling_config.sampling_rate = options.request_log_sampling_rate
+    return config
+
+
+def _credentials(path: str) -> grpc.ServerCredentials:
+    """Server credentials from a text file with an SSLConfig: PEM texts, not paths."""
+    config = read_text_proto(path, SslConfig)
+    if not config.server_key or not config.server_cert:
+        raise ConfigError(f"{path}: server_key and server_cert must be given, as PEM texts")
+    return grpc.ssl_server_credentials(
+        [(config.server_key.encode(), config.server_cert.encode())],
+        root_certificates=config.custom_ca.encode() or None,
+        require_client_auth=config.client_verify,
+    )

@@ -1,0 +1,238 @@
+"""A model's signatures, checked against requests as TF Serving checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import input_pb2, predict_pb2
+
+from prodml.errors import ServingError
+from prodml.serving.tensors import Array, string_array, to_array
+
+DEFAULT_SIGNATURE = "serving_default"
+PREDICT_METHOD = "tensorflow/serving/predict"
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
+CLASSIFY_CLASSES, CLASSIFY_SCORES = "classes", "scores"
+_EXAMPLES_INPUT = "inputs"
+_REGRESS_OUTPUT = "outputs"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one request asks of the graph.
+
+    Attributes:
+        feeds: values by tensor name.
+        fetches: the tensors to compute.
+        aliases: the signature's names of the fetches, in the same order.
+        rows: examples in the request, where it carries examples.
+    """
+
+    feeds: Mapping[str, Array]
+    fetches: tuple[str, ...]
+    aliases: tuple[str, ...]
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature, with its tensors' names at hand.
+
+    Attributes:
+        key: its name in the SavedModel.
+        method_name: `tensorflow/serving/predict`, `.../classify` or `.../regress`.
+        inputs: tensor name by alias.
+        outputs: tensor name by alias, in alphabetical order.
+        defaults: values of inputs that a request may leave out, by alias.
+    """
+
+    key: str
+    method_name: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    defaults: Mapping[str, Array]
+
+    @classmethod
+    def of(
+        cls, key: str, signature: meta_graph_pb2.SignatureDef, *, max_elements: int
+    ) -> Signature:
+        return cls(
+            key,
+            signature.method_name,
+            {alias: info.name for alias, info in sorted(signature.inputs.items())},
+            {alias: info.name for alias, info in sorted(signature.outputs.items())},
+            {
+                alias: to_array(value, alias, max_elements=max_elements)
+                for alias, value in signature.defaults.items()
+            },
+        )
+
+
+def check_predict_method(signature: Signature) -> None:
+    """What `--enable_signature_method_name_check` asks for.
+
+    Raises:
+        ServingError: the signature's method is not one that Predict may run.
+    """
+    allowed = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if signature.method_name not in allowed:
+        raise ServingError(
+            "INTERNAL",
+            f"Expected prediction signature method_name to be one of {{{', '.join(allowed)}}}. "
+            f"Was: {signature.method_name}",
+        )
+
+
+def predict_call(
+    signature: Signature, request: predict_pb2.PredictRequest, *, max_elements: int
+) -> Call:
+    """The call that a Predict request asks for.
+
+    Raises:
+        ServingError: its inputs or its output filter do not fit the signature.
+    """
+    given, inputs = request.inputs, signature.inputs
+    if given.keys() != inputs.keys():
+        _check_inputs(given.keys(), signature)
+    feeds = {
+        tensor: to_array(given[alias], alias, max_elements=max_elements)
+        if alias in given
+        else signature.defaults[alias]
+        for alias, tensor in inputs.items()
+    }
+    aliases = tuple(request.output_filter) or tuple(signature.outputs)
+    if request.output_filter:
+        _check_outputs(aliases, signature)
+    return Call(feeds, tuple(signature.outputs[alias] for alias in aliases), aliases)
+
+
+def examples_call(
+    tensor: str, outputs: Mapping[str, str], request_input: input_pb2.Input
+) -> Call:
+    """The call that a request with tf.Examples asks for.
+
+    Args:
+        tensor: name of the tensor that takes serialized tf.Examples.
+        outputs: tensor name by alias.
+        request_input: the examples, with or without a context that all of them share.
+
+    Raises:
+        ServingError: there are no examples.
+    """
+    kind = request_input.WhichOneof("kind")
+    if kind == "example_list":
+        serialized = [e.SerializeToString() for e in request_input.example_list.examples]
+    elif kind == "example_list_with_context":
+        with_context = request_input.example_list_with_context
+        context = with_context.context.SerializeToString()
+        # Serialized messages one behind the other are the merged message.
+        serialized = [context + e.SerializeToString() for e in with_context.examples]
+    else:
+        serialized = []
+    if not serialized:
+        raise ServingError("INVALID_ARGUMENT", "Input is empty.")
+    return Call(
+        {tensor: string_array(serialized)},
+        tuple(outputs.values()),
+        tuple(outputs),
+        len(serialized),
+    )
+
+
+def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
+    """Name of the input tensor, and tensor names of `classes` and `scores`, of what there is.
+
+    Raises:
+        ServingError: it is no classification signature.
+    """
+    _check_method(signature, "classification", CLASSIFY_METHOD)
+    if len(signature.inputs) != 1:
+        raise ServingError("INVALID_ARGUMENT", "Expected one input Tensor.")
+    if len(signature.outputs) not in (1, 2):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Expected one or two output Tensors, found {len(signature.outputs)}",
+        )
+    outputs = {
+        alias: signature.outputs[alias]
+        for alias in (CLASSIFY_CLASSES, CLASSIFY_SCORES)
+        if alias in signature.outputs
+    }
+    if not outputs:
+        raise ServingError(
+            "FAILED_PRECONDITION",
+            f'Expected classification signature outputs to contain at least one of '
+            f'"{CLASSIFY_CLASSES}" or "{CLASSIFY_SCORES}". Signature was: {signature}',
+        )
+    return _examples_tensor(signature, "classification"), outputs
+
+
+def regression_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
+    """Name of the input tensor, and of the output tensor by its alias.
+
+    Raises:
+        ServingError: it is no regression signature.
+    """
+    _check_method(signature, "regression", REGRESS_METHOD)
+    for name, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+        if len(tensors) != 1:
+            raise ServingError("INVALID_ARGUMENT", f"Expected one {name} Tensor.")
+    tensor = _examples_tensor(signature, "regression")
+    if _REGRESS_OUTPUT not in signature.outputs:
+        raise ServingError(
+            "FAILED_PRECONDITION", f"No regression outputs found in SignatureDef: {signature}"
+        )
+    return tensor, {_REGRESS_OUTPUT: signature.outputs[_REGRESS_OUTPUT]}
+
+
+def _check_method(signature: Signature, kind: str, expected: str) -> None:
+    if signature.method_name != expected:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Expected {kind} signature method_name to be {expected}. "
+            f"Was: {signature.method_name}",
+        )
+
+
+def _examples_tensor(signature: Signature, kind: str) -> str:
+    if _EXAMPLES_INPUT not in signature.inputs:
+        raise ServingError(
+            "FAILED_PRECONDITION", f"No {kind} inputs found in SignatureDef: {signature}"
+        )
+    return signature.inputs[_EXAMPLES_INPUT]
+
+
+def _check_inputs(given: Collection[str], signature: Signature) -> None:
+    extra = sorted(set(given) - signature.inputs.keys())
+    missing = sorted(signature.inputs.keys() - set(given))
+    if not extra and all(alias in signature.defaults for alias in missing):
+        return
+    if len(given) == len(signature.inputs):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"input tensor alias not found in signature: {extra[0]}. Inputs expected to be in the "
+            f"set {{{','.join(signature.inputs)}}}.",
+        )
+    raise ServingError(
+        "INVALID_ARGUMENT",
+        f"input size does not match signature: {len(given)}!={len(signature.inputs)} "
+        f"len({{{','.join(sorted(given))}}}) != len({{{','.join(signature.inputs)}}}). "
+        f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}.",
+    )
+
+
+def _check_outputs(aliases: Sequence[str], signature: Signature) -> None:
+    seen = set()
+    for alias in aliases:
+        if alias not in signature.outputs:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in "
+                f"the set {{{','.join(signature.outputs)}}}.",
+            )
+        if alias in seen:
+            raise ServingError("INVALID_ARGUMENT", f"duplicate output tensor alias: {alias}")
+        seen.add(alias)

@@ -1,0 +1,115 @@
+"""Versions of a model: which ones stand on disk, which should be served, and one that is."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tensorflow_serving.config import file_system_storage_path_source_pb2 as source_pb2
+
+from prodml.errors import ServingError
+from prodml.serving.servable import Servable
+from prodml.serving.signatures import Signature
+
+VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+
+
+class VersionState(enum.Enum):
+    """Where a version stands; the names and numbers are those of GetModelStatus."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass(eq=False)
+class LoadedVersion:
+    """A version that answers requests. Used on the event loop alone, `servable` aside.
+
+    Attributes:
+        model: name of the model.
+        number: the version.
+        servable: the loaded model.
+        signatures: its signatures by key.
+    """
+
+    model: str
+    number: int
+    servable: Servable
+    signatures: Mapping[str, Signature]
+    _calls: int = 0
+    _when_idle: Callable[[], None] | None = field(default=None, repr=False)
+
+    def acquire(self) -> None:
+        """Keeps the version loaded until `release`."""
+        self._calls += 1
+
+    def release(self) -> None:
+        self._calls -= 1
+        self._tell_if_idle()
+
+    def when_idle(self, tell: Callable[[], None]) -> None:
+        """Calls `tell` once, as soon as no call is running; no call may follow."""
+        self._when_idle = tell
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if self._calls == 0 and self._when_idle is not None:
+            tell, self._when_idle = self._when_idle, None
+            tell()
+
+
+@dataclass(eq=False)
+class Version:
+    """A version that the server knows, from when it was first aspired.
+
+    Attributes:
+        number: the version.
+        path: its directory.
+        state: where it stands.
+        error: why it ended, where it failed.
+        loaded: what answers requests, while it is available.
+    """
+
+    number: int
+    path: str
+    state: VersionState = VersionState.START
+    error: ServingError | None = None
+    loaded: LoadedVersion | None = None
+
+
+def versions_on_disk(base_path: str) -> dict[int, str]:
+    """The directories of all versions by number.
+
+    Names that are not whole numbers are passed over: so a version that is still being copied
+    under another name is not seen.
+
+    Raises:
+        OSError: the base path is absent or cannot be read.
+    """
+    found: dict[int, str] = {}
+    with os.scandir(base_path) as entries:
+        for entry in entries:
+            if entry.name.isascii() and entry.name.isdigit() and entry.is_dir():
+                found.setdefault(int(entry.name), entry.path)
+    return found
+
+
+def aspired_versions(on_disk: Mapping[int, str], policy: VersionPolicy) -> dict[int, str]:
+    """The versions that should be served; the latest one where the policy says nothing.
+
+    Args:
+        on_disk: directory by version.
+        policy: `latest` (how many), `all`, or `specific` (which).
+    """
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return dict(on_disk)
+    if kind == "specific":
+        return {n: on_disk[n] for n in sorted(set(policy.specific.versions)) if n in on_disk}
+    count = policy.latest.num_versions or 1
+    return {n: on_disk[n] for n in sorted(on_disk)[-count:]}
