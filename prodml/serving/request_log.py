@@ -1,0 +1,296 @@
+"""Samples of requests and their answers, written to files beside the serving."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tensorflow_serving.apis import logging_pb2, prediction_log_pb2
+from tensorflow_serving.config import logging_config_pb2
+
+from prodml.errors import ServingError
+from prodml.serving.metrics import ServerMetrics
+from prodml.serving.request_log_writer import RequestLogWriter
+from prodml.serving.tfrecords import framed
+
+logger = logging.getLogger(__name__)
+
+MAX_QUEUED_RECORDS = 4_096
+MAX_QUEUED_BYTES = 64 << 20
+_WARN_EVERY_SECONDS = 60.0
+# A failing disk is not asked again for every record.
+_RETRY_AFTER_SECONDS = 1.0
+
+
+class RequestLog:
+    """Writes a sample of each model's requests and answers; no request waits for it or fails by it.
+
+    A record is a PredictionLog with its `log_metadata`. The records of a prefix stand in the order
+    of their requests in TFRecord files that appear whole (RequestLogWriter). What could not be
+    written is counted by status, DROPPED where the queue was full, and warned of at most once a
+    minute.
+
+    Args:
+        metrics: where every sampled request is counted, by what became of it.
+        max_file_bytes: a file that has reached this size is closed, and another begun.
+        max_file_seconds: so is one of this age.
+        max_queued_records: records that may wait for the disk.
+        max_queued_bytes: and their size together.
+    """
+
+    def __init__(
+        self,
+        metrics: ServerMetrics,
+        *,
+        max_file_bytes: int = 64 << 20,
+        max_file_seconds: float = 60.0,
+        max_queued_records: int = MAX_QUEUED_RECORDS,
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
+    ) -> None:
+        self._metrics = metrics
+        self._max_queued_records = max_queued_records
+        self._max_queued_bytes = max_queued_bytes
+        self._max_file_bytes = max_file_bytes
+        self._max_file_seconds = max_file_seconds
+        self._targets: Mapping[str, _Target] = {}
+        self._changed = threading.Condition(threading.Lock())
+        self._queue: deque[_Record] = deque()
+        self._queued_bytes = 0
+        self._is_reconfigured = False
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+        self._writers: dict[str, _Writing] = {}
+        self._warned_at = float("-inf")
+        self._failed_since_warning = 0
+
+    def configure(self, configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> None:
+        """Sets what is logged from now on.
+
+        Args:
+            configs: by model; a model without one is not logged.
+
+        Raises:
+            ServingError: a type of log or an empty prefix that nothing can be written to; all
+                stays as it was.
+        """
+        targets = {
+            model: _target(model, config)
+            for model, config in configs.items()
+            if config.sampling_config.sampling_rate > 0
+        }
+        self._targets = targets
+        with self._changed:
+            self._is_reconfigured = True
+            self._changed.notify()
+        if targets and self._thread is None:
+            # A daemon: a disk that hangs must not keep the server from ending.
+            self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
+            self._thread.start()
+
+    def offer(self, model: str, log: Callable[[], prediction_log_pb2.PredictionLog]) -> None:
+        """Takes a request for the log, if the sampling chooses it. Never blocks or raises.
+
+        Args:
+            model: its name.
+            log: makes the record; called only for a request that is chosen.
+        """
+        target = self._targets.get(model)
+        if target is None or not (target.rate >= 1 or random.random() < target.rate):
+            return
+        if len(self._queue) >= self._max_queued_records:
+            self._failed(model, "DROPPED", "the queue is full")
+            return
+        try:
+            # At once: its size is what bounds the memory, and the caller may reuse its messages.
+            record = framed(_completed(log(), model, target).SerializeToString())
+        except Exception as error:
+            self._failed(model, "INTERNAL", f"no record: {error}")
+            return
+        with self._changed:
+            taken = (
+                not self._is_closed
+                and len(self._queue) < self._max_queued_records
+                and self._queued_bytes + len(record) <= self._max_queued_bytes
+            )
+            if taken:
+                self._queue.append(_Record(model, target.prefix, record))
+                self._queued_bytes += len(record)
+                self._changed.notify()
+        if not taken:
+            self._failed(model, "DROPPED", "the queue is full")
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Writes what is queued and ends; what a hanging disk does not take in time is dropped."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        if self._thread is None:
+            return
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            with self._changed:
+                left = list(self._queue)
+                self._queue.clear()
+            for record in left:
+                self._metrics.request_logged(record.model, "DROPPED")
+            logger.warning(
+                "Request log: gave up on the disk, with %d records in the queue", len(left)
+            )
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not (self._queue or self._is_reconfigured or self._is_closed):
+                    self._changed.wait(self._seconds_to_rotation())
+                records = list(self._queue)
+                self._queue.clear()
+                self._queued_bytes = 0
+                self._is_reconfigured = False
+                is_last = self._is_closed
+            # At once, and not with the first record: a leftover should be found at the start.
+            for target in self._targets.values():
+                self._writing(target.prefix)
+            for record in records:
+                self._write(record)
+            for writing in self._writers.values():
+                self._guarded(writing, writing.writer.close if is_last else writing.writer.rotate)
+            if is_last:
+                return
+
+    def _seconds_to_rotation(self) -> float | None:
+        ages = [writing.writer.seconds_to_rotation() for writing in self._writers.values()]
+        return min((age for age in ages if age is not None), default=None)
+
+    def _writing(self, prefix: str) -> _Writing:
+        writing = self._writers.get(prefix)
+        if writing is None:
+            writer = RequestLogWriter(prefix, self._max_file_bytes, self._max_file_seconds)
+            writing = self._writers[prefix] = _Writing(writer)
+            self._guarded(writing, writer.recover)
+        return writing
+
+    def _write(self, record: _Record) -> None:
+        writing = self._writing(record.prefix)
+        status = writing.failing_status
+        if status is None or time.monotonic() >= writing.retry_at:
+            write = functools.partial(writing.writer.write, record.model, record.framed)
+            status = writing.failing_status = self._guarded(writing, write)
+            writing.retry_at = time.monotonic() + _RETRY_AFTER_SECONDS
+        if status is None:
+            self._metrics.request_logged(record.model, "OK")
+            self._guarded(writing, writing.writer.rotate)
+        else:
+            self._failed(record.model, status, f"{record.prefix}: {status}")
+
+    def _guarded(self, writing: _Writing, action: Callable[[], None]) -> str | None:
+        """The status of the failure, or None. Counts records that were lost after their writing."""
+        status = None
+        try:
+            action()
+        except OSError as error:
+            status = _STATUSES.get(error.errno or 0, "INTERNAL")
+            self._warn(f"{writing.writer.prefix}: {error}")
+        for model, count in writing.writer.take_lost().items():
+            for _ in range(count):
+                self._failed(model, "DATA_LOSS", f"{writing.writer.prefix}: a file was removed")
+        return status
+
+    def _failed(self, model: str, status: str, reason: str) -> None:
+        self._metrics.request_logged(model, status)
+        self._failed_since_warning += 1
+        self._warn(reason)
+
+    def _warn(self, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._warned_at < _WARN_EVERY_SECONDS:
+            return
+        self._warned_at = now
+        logger.warning(
+            "Request log: %s; %d records lost since the last warning, requests go on",
+            reason,
+            self._failed_since_warning,
+        )
+        self._failed_since_warning = 0
+
+
+@dataclass(frozen=True)
+class _Target:
+    prefix: str
+    rate: float
+    sampling: logging_config_pb2.SamplingConfig
+
+
+@dataclass(frozen=True)
+class _Record:
+    model: str
+    prefix: str
+    framed: bytes
+
+
+@dataclass
+class _Writing:
+    writer: RequestLogWriter
+    failing_status: str | None = None
+    retry_at: float = 0.0
+
+
+_STATUSES = {
+    errno.ENOSPC: "RESOURCE_EXHAUSTED",
+    errno.EDQUOT: "RESOURCE_EXHAUSTED",
+    errno.EMFILE: "RESOURCE_EXHAUSTED",
+    errno.EFBIG: "RESOURCE_EXHAUSTED",
+    errno.ENOENT: "NOT_FOUND",
+    errno.ENOTDIR: "NOT_FOUND",
+    errno.EACCES: "PERMISSION_DENIED",
+    errno.EPERM: "PERMISSION_DENIED",
+    errno.EROFS: "PERMISSION_DENIED",
+}
+
+
+def _target(model: str, config: logging_config_pb2.LoggingConfig) -> _Target:
+    collector = config.log_collector_config
+    if collector.type not in ("", "tfrecord"):
+        raise ServingError(
+            "NOT_FOUND", f"Cannot find LogCollector::Factory for type: {collector.type}"
+        )
+    if not collector.filename_prefix:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"The logging_config of model {model} names no filename_prefix to write to",
+        )
+    return _Target(
+        collector.filename_prefix, config.sampling_config.sampling_rate, config.sampling_config
+    )
+
+
+def _completed(
+    record: prediction_log_pb2.PredictionLog, model: str, target: _Target
+) -> prediction_log_pb2.PredictionLog:
+    metadata: logging_pb2.LogMetadata = record.log_metadata
+    if not metadata.HasField("model_spec"):
+        metadata.model_spec.name = model
+        spec = _answered_spec(record)
+        if spec is not None:
+            metadata.model_spec.MergeFrom(spec)
+    metadata.sampling_config.CopyFrom(target.sampling)
+    metadata.timestamp_secs = int(time.time())
+    return record
+
+
+def _answered_spec(record: prediction_log_pb2.PredictionLog) -> object | None:
+    """What the answer says of the model: with the version that a label or its absence stood for."""
+    kind = record.WhichOneof("log_type")
+    if kind == "multi_inference_log":
+        results = record.multi_inference_log.response.results
+        return results[0].model_spec if results else None
+    if kind in ("predict_log", "classify_log", "regress_log", "session_run_log"):
+        spec: object = getattr(record, kind).response.model_spec
+        return spec
+    return None
