@@ -218,9 +218,7 @@ def _run_together(
 
 def _joined(feeds: Sequence[Mapping[str, Array]], padded: int) -> dict[str, Array]:
     """The inputs one below the other; the first row again where the batch must be larger."""
-    return {
-        name: _stacked([one[name] for one in feeds], padded) for name in feeds[0]
-    }
+    return {name: _stacked([one[name] for one in feeds], padded) for name in feeds[0]}
 
 
 def _stacked(values: list[Array], padded: int) -> Array:
@@ -243,9 +241,7 @@ def _widened(value: Array, shape: tuple[int, ...]) -> Array:
 
 def _rows(feeds: Mapping[str, Array]) -> int:
     if not feeds:
-        raise ServingError(
-            "INVALID_ARGUMENT", "Batching Run() must have at least one input tensor"
-        )
+        raise ServingError("INVALID_ARGUMENT", "Batching Run() must have at least one input tensor")
     rows = -1
     for value in feeds.values():
         if value.ndim == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 
@@ -84,15 +85,13 @@ def _problem(options: BatchingOptions) -> str | None:
             f"{options.max_execution_batch_size} and {options.max_batch_size}"
         )
     sizes = options.allowed_batch_sizes
-    if any(later <= earlier for earlier, later in zip(sizes, sizes[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(sizes)):
         return f"allowed_batch_sizes entries must be monotonically increasing; were {list(sizes)}"
     if sizes and sizes[0] < 1:
         return f"allowed_batch_sizes must be at least 1; were {list(sizes)}"
     if sizes and sizes[-1] != options.run_size:
         name = (
-            "max_execution_batch_size"
-            if options.enable_large_batch_splitting
-            else "max_batch_size"
+            "max_execution_batch_size" if options.enable_large_batch_splitting else "max_batch_size"
         )
         return (
             f"Last entry in allowed_batch_sizes must match {name}; last entry was {sizes[-1]}; "

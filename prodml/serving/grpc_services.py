@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -30,9 +29,9 @@ from prodml.serving.metrics import ServerMetrics
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
 
-Context = grpc.aio.ServicerContext
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
+Context: TypeAlias = Any
+"""A `grpc.aio.ServicerContext`."""
+Response = TypeVar("Response")
 Configure = Callable[[model_server_config_pb2.ModelServerConfig], Awaitable[None]]
 
 log = logging.getLogger(__name__)
@@ -101,8 +100,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
 
     async def _answer(
         self,
-        method: Callable[[Request], Awaitable[Response]],
-        request: Request,
+        method: Callable[[Any], Awaitable[Response]],
+        request: Any,
         empty: type[Response],
         context: Context,
         api: str,
@@ -197,4 +196,3 @@ async def answered(
 
 
 _GRPC_CODES = {code.name: code for code in grpc.StatusCode}
-

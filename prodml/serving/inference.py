@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -223,16 +223,14 @@ class Inference:
         if number is not None:
             versions = [version for version in versions if version.number == number]
             if not versions:
-                raise ServingError(
-                    "NOT_FOUND", f"Could not find version {number} of model {name}"
-                )
+                raise ServingError("NOT_FOUND", f"Could not find version {number} of model {name}")
         if not versions:
             raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
         return get_model_status_pb2.GetModelStatusResponse(
             model_version_status=[_status(version) for version in versions]
         )
 
-    def _find(self, request: Message) -> LoadedVersion:
+    def _find(self, request: Any) -> LoadedVersion:
         if not request.HasField("model_spec"):
             raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
         return self._models.find(request.model_spec)
@@ -258,7 +256,7 @@ def warm(version: LoadedVersion, log: prediction_log_pb2.PredictionLog) -> None:
         version.servable.run(call.feeds, call.fetches)
 
 
-def _warm_calls(version: LoadedVersion, kind: str, request: Message) -> list[Call]:
+def _warm_calls(version: LoadedVersion, kind: str, request: Any) -> list[Call]:
     if kind == "predict_log":
         signature = _example_signature(version, request.model_spec)
         limit = InferenceOptions.max_elements

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prodml.errors import ServingError
 from prodml.serving.inference import InferenceOptions, warm
@@ -35,7 +35,7 @@ class ModelOptions:
     """
 
     tags: Sequence[str] = ("serve",)
-    session: SessionOptions = SessionOptions()
+    session: SessionOptions = field(default_factory=SessionOptions)
     prefer_tflite: bool = False
     tflite_interpreters: int = 1
     warm_up_rounds: int = 1
@@ -89,7 +89,9 @@ def _warm_up(version: LoadedVersion, path: str, rounds: int) -> None:
     for record in records * rounds:
         warm(version, record)
     if records:
-        log.info("Warmed %s version %d with %d requests", version.model, version.number, len(records))
+        log.info(
+            "Warmed %s version %d with %d requests", version.model, version.number, len(records)
+        )
 
 
 @contextlib.contextmanager

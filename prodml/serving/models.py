@@ -17,6 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ServingError
 from prodml.serving.model_labels import checked_labels
+from prodml.serving.server_config import checked_configs
 from prodml.serving.versions import (
     LoadedVersion,
     Version,
@@ -25,7 +26,6 @@ from prodml.serving.versions import (
     versions_on_disk,
 )
 
-ModelConfig = model_server_config_pb2.ModelConfig
 Load = Callable[[str, int, str], LoadedVersion]
 """Loads and warms a version, of a model's name, number and directory. Blocks; raises
 ServingError."""
@@ -56,7 +56,7 @@ class LoadingOptions:
 
 @dataclass(eq=False)
 class _Model:
-    config: ModelConfig
+    config: model_server_config_pb2.ModelConfig
     versions: dict[int, Version] = field(default_factory=dict)
     aspired: frozenset[int] = frozenset()
     loads: dict[int, asyncio.Task[None]] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Models:
             )
             new = {name for name in configs if name not in self.names()}
             for name in self._models.keys() - configs.keys():
-                self._models[name].config = ModelConfig()
+                self._models[name].config = model_server_config_pb2.ModelConfig()
             for name, model_config in configs.items():
                 self._models.setdefault(name, _Model(model_config)).config = model_config
             if self._options.poll_seconds >= 0:
@@ -308,7 +308,10 @@ class Models:
             log.info("Unloaded version %d of %s", version.number, loaded.model)
             self._telling = loop.create_task(self._tell())
 
-        loaded.when_idle(lambda: self._pool.submit(close))
+        loaded.when_idle(lambda: self._submit(close))
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        self._pool.submit(work)
 
     def _discard(self, loading: asyncio.Future[LoadedVersion]) -> None:
         """Closes what was loaded for nobody."""
@@ -334,51 +337,6 @@ class Models:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-
-def checked_configs(
-    config: model_server_config_pb2.ModelServerConfig,
-) -> dict[str, ModelConfig]:
-    """The models of a config by name.
-
-    Raises:
-        ServingError: a model stands there twice, has no absolute base path, or is of a platform
-            that is not TensorFlow.
-    """
-    if config.WhichOneof("config") == "custom_model_config":
-        raise ServingError("INVALID_ARGUMENT", "custom model config is not supported")
-    configs: dict[str, ModelConfig] = {}
-    for model in config.model_config_list.config:
-        if model.name in configs:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"Illegal to list model {model.name} multiple times in config list"
-            )
-        if not model.name:
-            raise ServingError("INVALID_ARGUMENT", "a model in the config list has no name")
-        if not model.base_path.startswith("/"):
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Expected model {model.name} to have an absolute path or URI; got "
-                f"base_path()={model.base_path}",
-            )
-        _check_platform(model)
-        configs[model.name] = model
-    return configs
-
-
-def _check_platform(model: ModelConfig) -> None:
-    by_type = model.model_type == model_server_config_pb2.TENSORFLOW
-    if not model.model_platform and not by_type:
-        raise ServingError(
-            "INVALID_ARGUMENT",
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-            "ModelServerConfig::model_platform.",
-        )
-    if model.model_platform not in ("", "tensorflow"):
-        raise ServingError(
-            "INVALID_ARGUMENT",
-            f"Model {model.name} requests unsupported platform {model.model_platform}",
-        )
 
 
 def _not_found(request: str) -> ServingError:

@@ -91,8 +91,7 @@ def _check_classification(tensor: Array, name: str, kind: int, rows: int) -> Non
     if type_number(tensor) != kind:
         raise ServingError(
             "INVALID_ARGUMENT",
-            f"Expected {name} Tensor of {types_pb2.DataType.Name(kind)}. "
-            f"Got: {_type_name(tensor)}",
+            f"Expected {name} Tensor of {types_pb2.DataType.Name(kind)}. Got: {_type_name(tensor)}",
         )
     if tensor.shape[0] != rows:
         raise ServingError(

@@ -59,7 +59,7 @@ class SavedModel:
         self,
         version_dir: str,
         tags: Sequence[str] = (tf.saved_model.SERVING,),
-        options: SessionOptions = SessionOptions(),  # noqa: B008  it is frozen
+        options: SessionOptions = SessionOptions(),
     ) -> None:
         _check_presence(version_dir)
         self._inter_op_threads = options.inter_op_threads

@@ -109,9 +109,7 @@ def predict_call(
     return Call(feeds, tuple(signature.outputs[alias] for alias in aliases), aliases)
 
 
-def examples_call(
-    tensor: str, outputs: Mapping[str, str], request_input: input_pb2.Input
-) -> Call:
+def examples_call(tensor: str, outputs: Mapping[str, str], request_input: input_pb2.Input) -> Call:
     """The call that a request with tf.Examples asks for.
 
     Args:
@@ -164,7 +162,7 @@ def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
     if not outputs:
         raise ServingError(
             "FAILED_PRECONDITION",
-            f'Expected classification signature outputs to contain at least one of '
+            f"Expected classification signature outputs to contain at least one of "
             f'"{CLASSIFY_CLASSES}" or "{CLASSIFY_SCORES}". Signature was: {signature}',
         )
     return _examples_tensor(signature, "classification"), outputs
@@ -192,8 +190,7 @@ def _check_method(signature: Signature, kind: str, expected: str) -> None:
     if signature.method_name != expected:
         raise ServingError(
             "INVALID_ARGUMENT",
-            f"Expected {kind} signature method_name to be {expected}. "
-            f"Was: {signature.method_name}",
+            f"Expected {kind} signature method_name to be {expected}. Was: {signature.method_name}",
         )
 
 

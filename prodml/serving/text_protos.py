@@ -7,10 +7,9 @@ are described here, with the field names and numbers of TF Serving
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ConfigError
@@ -45,7 +44,7 @@ _SSL = {
 }
 
 
-def _message_class(name: str, fields: dict[str, tuple[int, str]]) -> type[Message]:
+def _message_class(name: str, fields: dict[str, tuple[int, str]]) -> Any:
     file = descriptor_pb2.FileDescriptorProto(
         name=f"prodml/serving/{name}.proto",
         package=_PACKAGE,
@@ -63,23 +62,22 @@ def _message_class(name: str, fields: dict[str, tuple[int, str]]) -> type[Messag
         else:
             field.type = _Field.TYPE_MESSAGE
             field.type_name = f".google.protobuf.{scalar}"
-    pool = descriptor_pool.Default()
+    pool = descriptor_pool.Default()  # type: ignore[no-untyped-call]
     pool.Add(file)
-    made: type[Message] = message_factory.GetMessageClass(
-        pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
-    )
-    return made
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 
 BatchingParameters = _message_class("BatchingParameters", _BATCHING)
 SslConfig = _message_class("SSLConfig", _SSL)
 ModelServerConfig = model_server_config_pb2.ModelServerConfig
 
-MessageType = TypeVar("MessageType", bound=Message)
 
-
-def read_text_proto(path: str, kind: type[MessageType]) -> MessageType:
+def read_text_proto(path: str, kind: Any) -> Any:
     """The message in a text file.
+
+    Args:
+        path: the file.
+        kind: the message's class.
 
     Raises:
         ConfigError: the file cannot be read or is not such a message; names file, line and field.

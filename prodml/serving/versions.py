@@ -6,14 +6,11 @@ import enum
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-from tensorflow_serving.config import file_system_storage_path_source_pb2 as source_pb2
+from typing import Any
 
 from prodml.errors import ServingError
 from prodml.serving.servable import Servable
 from prodml.serving.signatures import Signature
-
-VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 
 
 class VersionState(enum.Enum):
@@ -99,12 +96,12 @@ def versions_on_disk(base_path: str) -> dict[int, str]:
     return found
 
 
-def aspired_versions(on_disk: Mapping[int, str], policy: VersionPolicy) -> dict[int, str]:
+def aspired_versions(on_disk: Mapping[int, str], policy: Any) -> dict[int, str]:
     """The versions that should be served; the latest one where the policy says nothing.
 
     Args:
         on_disk: directory by version.
-        policy: `latest` (how many), `all`, or `specific` (which).
+        policy: a ServableVersionPolicy: `latest` (how many), `all`, or `specific` (which).
     """
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":

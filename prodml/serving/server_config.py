@@ -1,0 +1,53 @@
+"""The models that a server's config lists, checked."""
+
+from __future__ import annotations
+
+from tensorflow_serving.config import model_server_config_pb2
+
+from prodml.errors import ServingError
+
+
+def checked_configs(
+    config: model_server_config_pb2.ModelServerConfig,
+) -> dict[str, model_server_config_pb2.ModelConfig]:
+    """The models of a config by name.
+
+    Raises:
+        ServingError: a model stands there twice, has no absolute base path, or is of a platform
+            that is not TensorFlow.
+    """
+    if config.WhichOneof("config") == "custom_model_config":
+        raise ServingError("INVALID_ARGUMENT", "custom model config is not supported")
+    configs: dict[str, model_server_config_pb2.ModelConfig] = {}
+    for model in config.model_config_list.config:
+        if model.name in configs:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"Illegal to list model {model.name} multiple times in config list",
+            )
+        if not model.name:
+            raise ServingError("INVALID_ARGUMENT", "a model in the config list has no name")
+        if not model.base_path.startswith("/"):
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"Expected model {model.name} to have an absolute path or URI; got "
+                f"base_path()={model.base_path}",
+            )
+        _check_platform(model)
+        configs[model.name] = model
+    return configs
+
+
+def _check_platform(model: model_server_config_pb2.ModelConfig) -> None:
+    by_type = model.model_type == model_server_config_pb2.TENSORFLOW
+    if not model.model_platform and not by_type:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            "ModelServerConfig::model_platform.",
+        )
+    if model.model_platform not in ("", "tensorflow"):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Model {model.name} requests unsupported platform {model.model_platform}",
+        )
