@@ -41,6 +41,12 @@ def _bits(dtype: Any) -> _Field:
     )
 
 
+def _narrow(dtype: Any) -> _Field:
+    """Narrow integers stand in a wider field; TensorFlow, too, cuts what they do not hold."""
+    kind = np.dtype(dtype)
+    return _Field(kind, "int_val", lambda values: np.array(values, np.int32).astype(kind))
+
+
 def _complex(dtype: Any, part: Any, name: str) -> _Field:
     """Complex numbers stand as real and imaginary part by turns."""
     return _Field(
@@ -56,10 +62,10 @@ _FIELDS: dict[int, _Field] = {
     types_pb2.DT_DOUBLE: _Field(np.dtype(np.float64), "double_val"),
     types_pb2.DT_INT64: _Field(np.dtype(np.int64), "int64_val"),
     types_pb2.DT_INT32: _Field(np.dtype(np.int32), "int_val"),
-    types_pb2.DT_INT16: _Field(np.dtype(np.int16), "int_val"),
-    types_pb2.DT_INT8: _Field(np.dtype(np.int8), "int_val"),
-    types_pb2.DT_UINT8: _Field(np.dtype(np.uint8), "int_val"),
-    types_pb2.DT_UINT16: _Field(np.dtype(np.uint16), "int_val"),
+    types_pb2.DT_INT16: _narrow(np.int16),
+    types_pb2.DT_INT8: _narrow(np.int8),
+    types_pb2.DT_UINT8: _narrow(np.uint8),
+    types_pb2.DT_UINT16: _narrow(np.uint16),
     types_pb2.DT_UINT32: _Field(np.dtype(np.uint32), "uint32_val"),
     types_pb2.DT_UINT64: _Field(np.dtype(np.uint64), "uint64_val"),
     types_pb2.DT_BOOL: _Field(np.dtype(np.bool_), "bool_val"),
@@ -156,8 +162,7 @@ def _values(proto: tensor_pb2.TensorProto, field: _Field, alias: str) -> Array:
         return string_array(values)
     try:
         return field.decode(values) if field.decode else np.array(values, field.dtype)
-    except (OverflowError, ValueError):
-        # An integer that its narrower type does not hold, or half of a complex number.
+    except ValueError:  # half of a complex number
         raise _unparsable(alias) from None
 
 

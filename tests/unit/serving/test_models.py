@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from prodml.errors import ServingError
+from prodml.serving.models import LoadingOptions, Models
+from prodml.serving.versions import LoadedVersion, VersionState, versions_on_disk
+
+NO_WAITING = LoadingOptions(poll_seconds=0.01, max_retries=0, retry_seconds=0)
+
+
+class Closable:
+    """Stands for a loaded model: a directory with a file `broken` cannot be loaded."""
+
+    signatures: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def run(self, feeds: Any, fetches: Any) -> list[Any]:
+        return []
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def load(model: str, number: int, path: str) -> LoadedVersion:
+    if (Path(path) / "broken").exists():
+        raise ServingError("DATA_LOSS", f"version {number} is broken")
+    return LoadedVersion(model, number, Closable(), {})
+
+
+def config(base: Path, policy: str = "", labels: str = "") -> Any:
+    text = (
+        f'model_config_list {{ config {{ name: "m" base_path: "{base}" '
+        f'model_platform: "tensorflow" {policy} {labels} }} }}'
+    )
+    return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+
+
+def spec(**choice: Any) -> model_pb2.ModelSpec:
+    made = model_pb2.ModelSpec(name="m", version_label=choice.get("label", ""))
+    if "label" not in choice:
+        made.ClearField("version_label")
+    if "version" in choice:
+        made.version.value = choice["version"]
+    return made
+
+
+def add(base: Path, *numbers: int, broken: bool = False) -> None:
+    for number in numbers:
+        (base / str(number)).mkdir(parents=True)
+        if broken:
+            (base / str(number) / "broken").touch()
+
+
+def states(models: Models) -> dict[int, str]:
+    return {version.number: version.state.name for version in models.versions("m")}
+
+
+def with_models(
+    scenario: Callable[[Models], Awaitable[None]], options: LoadingOptions = NO_WAITING
+) -> None:
+    async def run() -> None:
+        models = Models(load, options)
+        await scenario(models)
+        await asyncio.wait_for(models.close(), 10)
+
+    asyncio.run(run())
+
+
+async def until(models: Models, condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await models.wait_for_change()
+
+
+@pytest.mark.parametrize(
+    ("policy", "served"),
+    [
+        ("", {3}),
+        ("model_version_policy { latest { num_versions: 2 } }", {2, 3}),
+        ("model_version_policy { all {} }", {1, 2, 3}),
+        ("model_version_policy { specific { versions: 1 versions: 9 } }", {1}),
+    ],
+)
+def test_the_policy_says_which_versions_are_served(tmp_path, policy, served):
+    add(tmp_path, 1, 2, 3)
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(tmp_path, policy))
+        await until(models, lambda: models.available("m").keys() == served)
+        assert models.find(spec()).number == max(served)
+
+    with_models(scenario)
+
+
+def test_a_new_version_is_loaded_before_the_old_one_goes(tmp_path):
+    add(tmp_path, 1)
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(tmp_path))
+        models.start_polling()
+        old = models.find(spec())
+        old.acquire()
+        add(tmp_path, 2)
+        await until(models, lambda: models.find(spec()).number == 2)
+        assert states(models)[1] == "UNLOADING"
+        assert not old.servable.is_closed, "a call is still running"
+        old.release()
+        await until(models, lambda: states(models)[1] == "END")
+        assert old.servable.is_closed
+
+    with_models(scenario)
+
+
+def test_a_version_that_fails_to_load_is_reported_and_replaces_nothing(tmp_path):
+    add(tmp_path, 1)
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(tmp_path))
+        models.start_polling()
+        add(tmp_path, 2, broken=True)
+        await until(models, lambda: states(models).get(2) == "END")
+        assert models.find(spec()).number == 1
+        (failed, _) = models.versions("m")
+        assert failed.error is not None
+        assert str(failed.error) == "version 2 is broken"
+        add(tmp_path, 3)
+        await until(models, lambda: models.find(spec()).number == 3)
+
+    with_models(scenario)
+
+
+def test_a_failed_load_is_tried_again_as_often_as_told(tmp_path):
+    attempts = []
+
+    def failing(model: str, number: int, path: str) -> LoadedVersion:
+        attempts.append(number)
+        if len(attempts) < 3:
+            raise ServingError("UNAVAILABLE", "not yet")
+        return load(model, number, path)
+
+    add(tmp_path, 1)
+
+    async def run() -> None:
+        models = Models(failing, LoadingOptions(max_retries=5, retry_seconds=0))
+        await models.configure(config(tmp_path))
+        await until(models, lambda: bool(models.available("m")))
+        await models.close()
+
+    asyncio.run(run())
+    assert attempts == [1, 1, 1]
+
+
+def test_when_all_versions_are_taken_away_nothing_is_served(tmp_path):
+    add(tmp_path, 1)
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(tmp_path))
+        models.start_polling()
+        (tmp_path / "1").rmdir()
+        await until(models, lambda: states(models)[1] == "END")
+        with pytest.raises(ServingError, match=r"Servable not found for request: Latest\(m\)"):
+            models.find(spec())
+        add(tmp_path, 1)
+        await until(models, lambda: bool(models.available("m")))
+
+    with_models(scenario)
+
+
+def test_a_base_path_that_cannot_be_read_takes_nothing_away(tmp_path):
+    base = tmp_path / "base"
+    add(base, 1)
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(base))
+        base.rename(tmp_path / "gone")
+        await models.configure(config(base))
+        assert models.find(spec()).number == 1
+
+    with_models(scenario)
+
+
+def test_labels_name_versions_and_move(tmp_path):
+    add(tmp_path, 1, 2)
+    policy = "model_version_policy { all {} }"
+    stable = 'version_labels {{ key: "stable" value: {} }}'
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(tmp_path, policy))
+        await until(models, lambda: len(models.available("m")) == 2)
+        await models.configure(config(tmp_path, policy, stable.format(1)))
+        assert models.find(spec(label="stable")).number == 1
+        await models.configure(config(tmp_path, policy, stable.format(2)))
+        assert models.find(spec(label="stable")).number == 2
+        with pytest.raises(ServingError, match="Unrecognized servable version label: canary"):
+            models.find(spec(label="canary"))
+        with pytest.raises(ServingError, match="not currently available for inference"):
+            await models.configure(config(tmp_path, policy, stable.format(9)))
+        assert models.find(spec(label="stable")).number == 2, "a refused config changes nothing"
+
+    with_models(scenario)
+
+
+@pytest.mark.parametrize(
+    ("options", "allows_new", "allows_moved"),
+    [
+        (LoadingOptions(), False, False),
+        (LoadingOptions(allow_new_labels=True), True, False),
+        (LoadingOptions(allow_any_labels=True), True, True),
+    ],
+)
+def test_labels_for_versions_that_are_not_there(tmp_path, options, allows_new, allows_moved):
+    add(tmp_path, 1)
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(tmp_path))
+        for allowed, label, number in (
+            (allows_new, "new", 7),
+            (True, "set", 1),
+            (allows_moved, "set", 7),
+        ):
+            labels = f'version_labels {{ key: "{label}" value: {number} }}'
+            refused = False
+            try:
+                await models.configure(config(tmp_path, labels=labels))
+            except ServingError:
+                refused = True
+            assert refused is not allowed
+
+    with_models(scenario, options)
+
+
+def test_a_model_that_is_no_longer_configured_is_unloaded(tmp_path):
+    add(tmp_path, 1)
+
+    async def scenario(models: Models) -> None:
+        await models.configure(config(tmp_path))
+        await models.configure(model_server_config_pb2.ModelServerConfig())
+        await until(models, lambda: states(models)[1] == "END")
+        assert models.names() == []
+
+    with_models(scenario)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('config { name: "m" base_path: "rel" model_platform: "tensorflow" }', "absolute path"),
+        ('config { name: "m" base_path: "/x" }', "nor ModelServerConfig::model_platform"),
+        ('config { name: "m" base_path: "/x" model_platform: "caffe" }', "unsupported platform"),
+        ('config { base_path: "/x" model_platform: "tensorflow" }', "no name"),
+        (
+            'config { name: "m" base_path: "/x" model_platform: "tensorflow" }'
+            'config { name: "m" base_path: "/y" model_platform: "tensorflow" }',
+            "multiple times",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(text, message):
+    wrong = text_format.Parse(
+        f"model_config_list {{ {text} }}", model_server_config_pb2.ModelServerConfig()
+    )
+
+    async def scenario(models: Models) -> None:
+        with pytest.raises(ServingError, match=message) as caught:
+            await models.configure(wrong)
+        assert caught.value.code == "INVALID_ARGUMENT"
+
+    with_models(scenario)
+
+
+def test_only_directories_with_numbers_for_names_are_versions(tmp_path):
+    for name in ("7", "0008", ".staging-9", "9.tmp", "v10", "-1"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "11").touch()
+    assert versions_on_disk(str(tmp_path)) == {
+        7: str(tmp_path / "7"),
+        8: str(tmp_path / "0008"),
+    }
+
+
+def test_state_numbers_are_those_of_the_api():
+    from tensorflow_serving.apis import get_model_status_pb2
+
+    for state in VersionState:
+        named = get_model_status_pb2.ModelVersionStatus.State.Value(state.name)
+        assert named == state.value
