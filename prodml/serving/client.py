@@ -30,8 +30,7 @@ from prodml.serving.endpoint import Endpoint
 from prodml.serving.status_codes import code_name
 from prodml.serving.tensors import Array, string_array, to_array, to_content_proto
 
-ModelVersionStatus = get_model_status_pb2.ModelVersionStatus
-State = ModelVersionStatus.State
+State = get_model_status_pb2.ModelVersionStatus.State
 
 _LOOK_SECONDS = 0.25
 """How long one look at a server that does not answer may take, before its process is looked at."""
@@ -177,7 +176,7 @@ class GrpcClient:
 
     def status(
         self, model: str, version: int | None = None, *, label: str | None = None
-    ) -> dict[int, ModelVersionStatus]:
+    ) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
         """The state of each version that the server knows, or of the one asked for."""
         return self._status(model, version, label, self._timeout)
 
@@ -253,7 +252,7 @@ class GrpcClient:
         timeout: float,
         *,
         wait: bool = False,
-    ) -> dict[int, ModelVersionStatus]:
+    ) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
         request = get_model_status_pb2.GetModelStatusRequest(
             model_spec=model_spec(model, version, label)
         )

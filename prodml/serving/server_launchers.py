@@ -1,0 +1,173 @@
+"""Three ways to start a model server on one model: embedded, TF Serving's binary, its image."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from prodml.errors import ConfigError
+
+_IMAGE_GRPC_PORT = 8500
+_IMAGE_REST_PORT = 8501
+_ENGINE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What a server is started on, and where it listens.
+
+    Attributes:
+        name: the model's name.
+        base_path: absolute path of the directory of its versions.
+        port: for gRPC.
+        rest_port: for REST.
+        tags: of the graph in the SavedModel.
+        memory_limit_bytes: how much memory the server may have; None for any.
+    """
+
+    name: str
+    base_path: str
+    port: int
+    rest_port: int
+    tags: Sequence[str] = ("serve",)
+    memory_limit_bytes: int | None = None
+
+
+class ServerLauncher(Protocol):
+    """Knows how a kind of model server is started."""
+
+    def check(self) -> None:
+        """Raises ConfigError, with the mend, where this machine has no such server."""
+
+    def command(self, model: ServedModel) -> list[str]:
+        """The command line, its first part an executable file."""
+
+    def __str__(self) -> str:
+        """The server in a few words, for a person."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """prodml's own server, in a process of its own."""
+
+    def check(self) -> None:
+        pass
+
+    def command(self, model: ServedModel) -> list[str]:
+        return [sys.executable, "-m", "prodml", "serve", *_addresses(model), *_loading(model)]
+
+    def __str__(self) -> str:
+        return "embedded server"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A `tensorflow_model_server` executable.
+
+    Attributes:
+        path: the file, or a name that is on the PATH.
+    """
+
+    path: str
+
+    def check(self) -> None:
+        if shutil.which(self.path) is None:
+            raise ConfigError(
+                f"{self.path} is not an executable file; name a tensorflow_model_server, or "
+                f"validate with the embedded server"
+            )
+
+    def command(self, model: ServedModel) -> list[str]:
+        executable = os.path.abspath(shutil.which(self.path) or self.path)
+        return [executable, *_addresses(model), *_loading(model)]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
+class DockerImage:
+    """A TF Serving image, run by Docker.
+
+    Attributes:
+        image: its name, such as `tensorflow/serving:2.16.1`.
+        docker: the docker executable.
+    """
+
+    image: str
+    docker: str = "docker"
+
+    def check(self) -> None:
+        executable = shutil.which(self.docker)
+        if executable is None:
+            raise ConfigError(
+                f"{self.image} needs Docker, and there is no {self.docker!r} on the PATH; install "
+                f"it, or validate with the embedded server or a binary"
+            )
+        try:
+            asked = subprocess.run(
+                [executable, "version", "--format", "{{.Server.Version}}"],
+                capture_output=True,
+                text=True,
+                timeout=_ENGINE_SECONDS,
+            )
+            refusal = asked.stderr.strip() if asked.returncode else ""
+        except subprocess.TimeoutExpired:
+            refusal = f"no answer in {_ENGINE_SECONDS:g} s"
+        if refusal:
+            raise ConfigError(
+                f"{self.image} needs Docker, and its engine does not answer: "
+                f"{refusal.splitlines()[-1]}; start it, or validate with the embedded server or "
+                f"a binary"
+            )
+
+    def command(self, model: ServedModel) -> list[str]:
+        mounted = f"/models/{model.name}"
+        limit = model.memory_limit_bytes
+        return [
+            shutil.which(self.docker) or self.docker,
+            "run",
+            "--rm",
+            # Passes SIGTERM on, which a first process does not obey by itself.
+            "--init",
+            f"--name=prodml-{uuid.uuid4().hex[:12]}",
+            f"--publish=127.0.0.1:{model.port}:{_IMAGE_GRPC_PORT}",
+            f"--publish=127.0.0.1:{model.rest_port}:{_IMAGE_REST_PORT}",
+            f"--mount=type=bind,source={model.base_path},target={mounted},readonly",
+            f"--env=MODEL_NAME={model.name}",
+            *([f"--memory={limit}", f"--memory-swap={limit}"] if limit else []),
+            self.image,
+            # The image's entry point names the ports, the model and its path.
+            *_loading(model),
+        ]
+
+    def __str__(self) -> str:
+        return self.image
+
+
+def _addresses(model: ServedModel) -> list[str]:
+    return [
+        f"--port={model.port}",
+        f"--rest_api_port={model.rest_port}",
+        f"--model_name={model.name}",
+        f"--model_base_path={model.base_path}",
+    ]
+
+
+def _loading(model: ServedModel) -> list[str]:
+    return [
+        # A model that does not load now will not load in a minute.
+        "--max_num_load_retries=0",
+        "--file_system_poll_wait_seconds=0",
+        *(
+            [f"--saved_model_tags={','.join(model.tags)}"]
+            if tuple(model.tags) != ("serve",)
+            else []
+        ),
+    ]
