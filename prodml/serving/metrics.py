@@ -80,7 +80,7 @@ class ServerMetrics:
         self._latency = _Histogram(
             lock,
             "/tensorflow/serving/request_latency",
-            ("model_name", "API", "entrypoint", "status"),
+            ("model_name", "API", "entrypoint"),
             _exponential(10, 1.8, 33),
         )
         self._logged = _Counter(
@@ -96,23 +96,28 @@ class ServerMetrics:
         self.registry.register(self)
 
     def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
-        """Counts a request that was answered.
+        """Counts a request that was answered; its duration, where that went well.
+
+        As in TF Serving, requests for metadata or status are not counted.
 
         Args:
             model: the name that the client gave.
-            api: `predict`, `classify`, `regress` or `multi_inference`.
+            api: `predict`, `classify`, `regress` or `multi_inference`, or the name of the gRPC
+                method.
             entrypoint: `GRPC` or `REST`.
             status: the canonical name of the status, `OK` or an error's.
             seconds: from the request to its answer.
         """
-        if entrypoint == "GRPC":
-            api = _GRPC_APIS.get(api, api)
+        label = _APIS.get((entrypoint, api))
+        if label is None:
+            return
         self._requests.add((model, status), 1)
-        self._latency.observe((model, api, entrypoint, status), _microseconds(seconds))
+        if status == "OK":
+            self._latency.observe((model, label, entrypoint), _microseconds(seconds))
 
     def runtime(self, model: str, api: str, seconds: float) -> None:
         """Counts the time that TensorFlow took for a request; arguments as for `request`."""
-        labels = (model, _GRPC_APIS.get(api, api), "TF1")
+        labels = (model, _METHODS.get(api, api), "TF1")
         self._runtime.observe(labels, _microseconds(seconds))
 
     def examples(self, model: str, count: int) -> None:
@@ -185,11 +190,17 @@ class ServerMetrics:
                 yield table.metric()
 
 
-_GRPC_APIS = {
+_METHODS = {
     "predict": "Predict",
     "classify": "Classify",
     "regress": "Regress",
     "multi_inference": "MultiInference",
+}
+# gRPC goes by the method, REST by the verb in the path.
+_APIS = {
+    **{("GRPC", api): method for api, method in _METHODS.items()},
+    **{("GRPC", method): method for method in _METHODS.values()},
+    **{("REST", api): api for api in _METHODS},
 }
 _BATCH_OP = "batching_session"
 

@@ -61,15 +61,15 @@ class RequestLogWriter:
         if failed is not None:
             raise failed
 
-    def write(self, model: str, record: bytes) -> None:
-        """Puts a record into the current file. It is whole in there, or it raises.
+    def write(self, models: Counter[str], records: bytes) -> None:
+        """Puts records into the current file. They are whole in there, or it raises.
 
         Args:
-            model: whose it is, for the count of what is lost.
-            record: framed.
+            models: how many records each model has among them, for the count of what is lost.
+            records: framed, one after another.
 
         Raises:
-            OSError: the disk refused; the record is in no file.
+            OSError: the disk refused; none of the records is in a file.
         """
         if self._file is not None and not self._file.is_in_place():
             # Someone removed it or its directory: what is written there, nobody will see.
@@ -78,13 +78,13 @@ class RequestLogWriter:
             self._file = self._opened()
         file = self._file
         try:
-            _write_all(file.descriptor, record)
+            _write_all(file.descriptor, records)
         except OSError:
             with contextlib.suppress(OSError):
                 self._publish()
             raise
-        file.size += len(record)
-        file.models[model] += 1
+        file.size += len(records)
+        file.models += models
 
     def rotate(self) -> None:
         """Publishes the current file, if it is full or old.

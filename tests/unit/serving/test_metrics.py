@@ -22,23 +22,37 @@ def test_a_request_is_printed_as_tf_serving_prints_it():
     buckets = [line for line in lines if line.startswith(start)]
     assert len(buckets) == 34
     assert buckets[:3] == [
-        f'{start}entrypoint="GRPC",status="OK",le="10"}} 0',
-        f'{start}entrypoint="GRPC",status="OK",le="18"}} 0',
-        f'{start}entrypoint="GRPC",status="OK",le="32.4"}} 1',
+        f'{start}entrypoint="GRPC",le="10"}} 0',
+        f'{start}entrypoint="GRPC",le="18"}} 0',
+        f'{start}entrypoint="GRPC",le="32.4"}} 1',
     ]
     assert buckets[-2].endswith('le="1.47476e+09"} 1')
     assert buckets[-1].endswith('le="+Inf"} 1')
-    rest = '{model_name="flights",API="Predict",entrypoint="GRPC",status="OK"}'
+    rest = '{model_name="flights",API="Predict",entrypoint="GRPC"}'
     assert f":tensorflow:serving:request_latency_sum{rest} 20" in lines
     assert f":tensorflow:serving:request_latency_count{rest} 1" in lines
 
 
 def test_rest_requests_carry_the_verb_of_their_url():
     metrics = ServerMetrics()
-    metrics.request("flights", "predict", "REST", "INVALID_ARGUMENT", 0.001)
-    assert any(
-        'API="predict",entrypoint="REST",status="INVALID' in line for line in _lines(metrics)
-    )
+    metrics.request("flights", "predict", "REST", "OK", 0.001)
+    labels = '{model_name="flights",API="predict",entrypoint="REST"}'
+    assert f":tensorflow:serving:request_latency_count{labels} 1" in _lines(metrics)
+
+
+def test_a_refused_request_is_counted_and_its_duration_is_not():
+    metrics = ServerMetrics()
+    metrics.request("flights", "Predict", "GRPC", "NOT_FOUND", 0.001)
+    lines = _lines(metrics)
+    assert ':tensorflow:serving:request_count{model_name="flights",status="NOT_FOUND"} 1' in lines
+    assert not any(line.startswith(":tensorflow:serving:request_latency") for line in lines)
+
+
+def test_requests_for_metadata_are_not_counted():
+    metrics = ServerMetrics()
+    metrics.request("flights", "GetModelMetadata", "GRPC", "OK", 0.001)
+    metrics.request("flights", "metadata", "REST", "OK", 0.001)
+    assert metrics.exposition() == ServerMetrics().exposition()
 
 
 def test_every_metric_has_the_labels_of_tf_serving():
@@ -71,7 +85,7 @@ def test_every_metric_has_the_labels_of_tf_serving():
         ":tensorflow:serving:request_count": "model_name,status",
         ":tensorflow:serving:request_example_count_total": "model",
         ":tensorflow:serving:request_example_counts_bucket": "model,le",
-        ":tensorflow:serving:request_latency_bucket": "model_name,API,entrypoint,status,le",
+        ":tensorflow:serving:request_latency_bucket": "model_name,API,entrypoint,le",
         ":tensorflow:serving:request_log_count": "model_name,status_code",
         ":tensorflow:serving:runtime_latency_bucket": "model_name,API,runtime,le",
     }
@@ -137,7 +151,7 @@ def test_no_observation_of_many_threads_is_lost():
         thread.join()
     lines = _lines(metrics)
     assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 8000' in lines
-    rest = '{model_name="m",API="Predict",entrypoint="GRPC",status="OK"}'
+    rest = '{model_name="m",API="Predict",entrypoint="GRPC"}'
     assert f":tensorflow:serving:request_latency_count{rest} 8000" in lines
 
 
