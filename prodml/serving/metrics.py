@@ -226,11 +226,7 @@ class _Counter:
             sums = sorted(self._sums.items())
         metric = Metric(self._name, "", "counter")
         for values, value in sums:
-            metric.add_sample(
-                self._name,
-                dict(zip(self._labels, values, strict=True)),
-                value,  # an int, which prints whole
-            )
+            metric.add_sample(self._name, dict(zip(self._labels, values, strict=True)), value)
         return metric
 
 

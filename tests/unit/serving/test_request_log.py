@@ -194,6 +194,27 @@ def test_a_record_that_cannot_be_made_is_counted_and_nothing_else(tmp_path):
     assert _counts(metrics) == {"INTERNAL": 1, "OK": 1}
 
 
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [({"max_queued_records": 3}, 3), ({"max_queued_bytes": 3_500}, 2)],
+)
+def test_what_a_full_queue_does_not_take_is_dropped_and_warned_of_once(
+    tmp_path, caplog, limits, kept
+):
+    metrics = ServerMetrics()
+    log = RequestLog(metrics, **limits)
+    log.configure({"flights": _config(tmp_path / "log")})
+    _offer(log, 0)
+    _wait_for(lambda: _counts(metrics) == {"OK": 1})
+    _offer(log, *range(1, 10), padding=1_500)
+    log.close()
+    assert _numbers(tmp_path / "log") == [*range(1 + kept)]
+    assert _counts(metrics) == {"OK": 1 + kept, "DROPPED": 9 - kept}
+    assert [record.getMessage() for record in caplog.records] == [
+        "Request log: the queue is full; 1 records lost since the last warning, requests go on"
+    ]
+
+
 def test_what_is_offered_after_closing_is_dropped(tmp_path):
     metrics = ServerMetrics()
     log = RequestLog(metrics)
