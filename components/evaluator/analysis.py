@@ -17,6 +17,7 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from prodml.components.evaluator.configuration import Evaluation
 from prodml.components.evaluator.contract import Candidate
 from prodml.components.evaluator.tfma import constants, model_eval_lib
+from prodml.components.evaluator.whole_batches import batch_evaluators, batch_extractors
 from prodml.data.beam_source import ReadRecordBatches
 from prodml.data.payload import PayloadFormat
 from prodml.data.record_batches import serialize_examples
@@ -62,6 +63,7 @@ def analyze(
     candidates: Sequence[Candidate],
     evaluation: Evaluation,
     columns: Columns,
+    in_whole_batches: bool,
     output: str,
     runner: Beam,
 ) -> Mapping[str, SplitRows]:
@@ -72,6 +74,7 @@ def analyze(
         candidates: the models.
         evaluation: the complete Evaluation.
         columns: which columns matter.
+        in_whole_batches: whether batches are evaluated whole, see `row_by_row_reasons`.
         output: directory to write to.
         runner: opens the Beam pipeline.
 
@@ -79,7 +82,7 @@ def analyze(
         The rows of each split, by its name.
     """
     config = evaluation.config
-    models = [_shared_model(candidate, evaluation) for candidate in candidates]
+    models = [candidate.shared_model for candidate in candidates]
     shared = models[0] if len(models) == 1 else models
     with _without_numpy_warnings(), runner.pipeline() as pipeline:
         batches = [
@@ -92,7 +95,11 @@ def analyze(
             batches
             | beam.Flatten()
             | model_eval_lib.ExtractEvaluateAndWriteResults(
-                eval_shared_model=shared, eval_config=config, output_path=output
+                eval_shared_model=shared,
+                eval_config=config,
+                extractors=batch_extractors(config, shared) if in_whole_batches else None,
+                evaluators=batch_evaluators(config) if in_whole_batches else None,
+                output_path=output,
             )
         )
     return {
@@ -112,15 +119,6 @@ def _without_numpy_warnings() -> Iterator[None]:
             "ignore", category=RuntimeWarning, module="tensorflow_model_analysis"
         )
         yield
-
-
-def _shared_model(candidate: Candidate, evaluation: Evaluation) -> Any:
-    return model_eval_lib.default_eval_shared_model(
-        eval_saved_model_path=candidate.model.serving_model_dir,
-        model_name=candidate.spec.name,
-        eval_config=evaluation.config,
-        rubber_stamp=evaluation.are_changes_ignored,
-    )
 
 
 class _AddSerialized(beam.DoFn):  # type: ignore[misc]

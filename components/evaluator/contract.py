@@ -13,6 +13,8 @@ import tensorflow as tf
 from tensorflow.python.saved_model import loader_impl
 
 from prodml.artifacts import Model
+from prodml.components.evaluator.configuration import Evaluation
+from prodml.components.evaluator.tfma import model_eval_lib
 from prodml.data.record_batches import serialize_examples
 from prodml.dsl.component import suggest
 from prodml.errors import ModelContractError
@@ -22,11 +24,19 @@ _ROWS_CALLED = 64
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to evaluate: `role` is "model" or "baseline model", `spec` its tfma.ModelSpec."""
+    """A model to evaluate.
+
+    Attributes:
+        role: "model" or "baseline model".
+        model: its artifact.
+        spec: its `tfma.ModelSpec`.
+        shared_model: its `tfma.EvalSharedModel`, by which it is loaded once in a process.
+    """
 
     role: str
     model: Model
     spec: Any
+    shared_model: Any
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,27 @@ class Offer:
     """What a model was seen to offer.
 
     Attributes:
-        computed_features: outputs of its preprocessing functions.
+        computed: outputs of its preprocessing functions, as TensorInfo by name.
+        predicted: outputs of the signature that predicts, as TensorInfo by name.
         takes_serialized: every signature that will be called takes serialized tf.Example.
+        loaded: the loaded model, where it was called; TFMA finds it again while it is held.
     """
 
-    computed_features: frozenset[str]
+    computed: Mapping[str, Any]
+    predicted: Mapping[str, Any]
     takes_serialized: bool
+    loaded: Any
+
+
+def candidate(role: str, model: Model, spec: Any, evaluation: Evaluation) -> Candidate:
+    """A model to evaluate, which is not loaded yet."""
+    shared_model = model_eval_lib.default_eval_shared_model(
+        eval_saved_model_path=model.serving_model_dir,
+        model_name=spec.name,
+        eval_config=evaluation.config,
+        rubber_stamp=evaluation.are_changes_ignored,
+    )
+    return Candidate(role, model, spec, shared_model)
 
 
 def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Offer:
@@ -60,15 +85,17 @@ def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Of
     for name in called:
         _require_signature(candidate, name, signatures)
         _require_inputs(candidate, name, signatures[name], columns)
-    computed = frozenset(
-        output for name in spec.preprocessing_function_names for output in signatures[name].outputs
-    )
+    computed = {
+        output: tensor
+        for name in spec.preprocessing_function_names
+        for output, tensor in signatures[name].outputs.items()
+    }
     _require_outputs(candidate, signatures[spec.signature_name], config)
-    _require_keys(candidate, config, columns, computed)
+    _require_keys(candidate, config, columns, frozenset(computed))
     takes_serialized = all(_takes_serialized(signatures[name], columns) for name in called)
-    if takes_serialized:
-        _call(candidate, called, sample)
-    return Offer(computed, takes_serialized)
+    loaded = _call(candidate, called, sample) if takes_serialized else None
+    predicted = dict(signatures[spec.signature_name].outputs)
+    return Offer(computed, predicted, takes_serialized, loaded)
 
 
 def _signatures(candidate: Candidate) -> Mapping[str, Any]:
@@ -192,9 +219,9 @@ _UNPARSED = (
 _WHERE_A_GRAPH_WAS_BUILT = ("Graph execution error", "Detected at", "<stack", "File ", "[[")
 
 
-def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) -> None:
+def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) -> Any:
     """Calls each signature on the sample: a feature that it misses is only known to its graph."""
-    loaded = tf.saved_model.load(candidate.model.serving_model_dir, tags=[tf.saved_model.SERVING])
+    loaded = candidate.shared_model.model_loader.load()
     serialized = tf.constant(
         serialize_examples(sample.slice(0, _ROWS_CALLED)).to_pylist(), dtype=tf.string
     )
@@ -207,6 +234,7 @@ def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) ->
                 f"{_explained(str(error))}; evaluate on the examples the model was trained on, "
                 f"or give the feature a default in the signature's parsing"
             ) from error
+    return loaded
 
 
 def _explained(message: str) -> str:

@@ -11,7 +11,8 @@ import pyarrow as pa
 from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from prodml.components.evaluator.analysis import Columns, Split, SplitRows, analyze
 from prodml.components.evaluator.configuration import complete, read_eval_config
-from prodml.components.evaluator.contract import Candidate, Offer, check_model, slice_features
+from prodml.components.evaluator.contract import Offer, candidate, check_model, slice_features
+from prodml.components.evaluator.row_by_row import row_by_row_reasons
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
 from prodml.data.payload import ROW_COUNTS, payload_format, row_count, split_files
@@ -30,16 +31,18 @@ def execute(context: ExecutorContext) -> None:
     sample = _sample(splits)
     check_schema(context, sample)
     candidates = [
-        Candidate("baseline model", baseline, spec)
+        candidate("baseline model", baseline, spec, evaluation)
         if spec.is_baseline and baseline is not None
-        else Candidate("model", model, spec)
+        else candidate("model", model, spec, evaluation)
         for spec in evaluation.config.model_specs
     ]
-    offers = [check_model(candidate, sample, evaluation.config) for candidate in candidates]
+    offers = [check_model(each, sample, evaluation.config) for each in candidates]
     output = context.output("evaluation", ModelEvaluation).uri
-    rows = analyze(
-        splits, candidates, evaluation, _columns(offers, evaluation.config), output, context.beam
-    )
+    columns = _columns(offers, evaluation.config)
+    by_row = row_by_row_reasons(evaluation.config, offers, sample)
+    if by_row:
+        context.note(f"evaluated row by row, which is slow: {'; '.join(by_row)}")
+    rows = analyze(splits, candidates, evaluation, columns, not by_row, output, context.beam)
     _reconcile(context, rows)
     verdict = reach_verdict(output, evaluation, baseline is not None)
     _bless(context, verdict, model, baseline)
@@ -124,7 +127,7 @@ def _sample(splits: Sequence[Split]) -> pa.RecordBatch:
 def _columns(offers: Sequence[Offer], config: Any) -> Columns:
     """Columns that TFMA reads itself, and the labels among them."""
     labels = {key for s in config.model_specs for key in (s.label_key, *s.label_keys.values())}
-    computed = frozenset().union(*(offer.computed_features for offer in offers))
+    computed = frozenset().union(*(offer.computed for offer in offers))
     stored_labels = sorted(labels - computed - {""})
     has_sql = any(spec.slice_keys_sql for spec in config.slicing_specs)
     if has_sql or not all(offer.takes_serialized for offer in offers):
