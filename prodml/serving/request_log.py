@@ -12,11 +12,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tensorflow_serving.apis import logging_pb2, prediction_log_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import logging_config_pb2
 
-from prodml.errors import ServingError
 from prodml.serving.metrics import ServerMetrics
+from prodml.serving.request_log_records import LogTarget, completed_record
 from prodml.serving.request_log_writer import RequestLogWriter
 from prodml.serving.tfrecords import framed
 
@@ -62,7 +62,7 @@ class RequestLog:
         self._max_queued_bytes = max_queued_bytes
         self._max_file_bytes = max_file_bytes
         self._max_file_seconds = max_file_seconds
-        self._targets: Mapping[str, _Target] = {}
+        self._targets: Mapping[str, LogTarget] = {}
         self._changed = threading.Condition(threading.Lock())
         self._queue: deque[_Record] = deque()
         self._queued_bytes = 0
@@ -86,7 +86,7 @@ class RequestLog:
                 stays as it was.
         """
         targets = {
-            model: _target(model, config)
+            model: LogTarget.of(model, config)
             for model, config in configs.items()
             if config.sampling_config.sampling_rate > 0
         }
@@ -114,7 +114,7 @@ class RequestLog:
             return
         try:
             # At once: its size is what bounds the memory, and the caller may reuse its messages.
-            record = framed(_completed(log(), model, target).SerializeToString())
+            record = framed(completed_record(log(), model, target).SerializeToString())
         except Exception as error:
             self._failed(model, "INTERNAL", f"no record: {error}")
             return
@@ -254,13 +254,6 @@ class RequestLog:
 
 
 @dataclass(frozen=True)
-class _Target:
-    prefix: str
-    rate: float
-    sampling: logging_config_pb2.SamplingConfig
-
-
-@dataclass(frozen=True)
 class _Record:
     model: str
     prefix: str
@@ -285,45 +278,3 @@ _STATUSES = {
     errno.EPERM: "PERMISSION_DENIED",
     errno.EROFS: "PERMISSION_DENIED",
 }
-
-
-def _target(model: str, config: logging_config_pb2.LoggingConfig) -> _Target:
-    collector = config.log_collector_config
-    if collector.type not in ("", "tfrecord"):
-        raise ServingError(
-            "NOT_FOUND", f"Cannot find LogCollector::Factory for type: {collector.type}"
-        )
-    if not collector.filename_prefix:
-        raise ServingError(
-            "INVALID_ARGUMENT",
-            f"The logging_config of model {model} names no filename_prefix to write to",
-        )
-    return _Target(
-        collector.filename_prefix, config.sampling_config.sampling_rate, config.sampling_config
-    )
-
-
-def _completed(
-    record: prediction_log_pb2.PredictionLog, model: str, target: _Target
-) -> prediction_log_pb2.PredictionLog:
-    metadata: logging_pb2.LogMetadata = record.log_metadata
-    if not metadata.HasField("model_spec"):
-        metadata.model_spec.name = model
-        spec = _answered_spec(record)
-        if spec is not None:
-            metadata.model_spec.MergeFrom(spec)
-    metadata.sampling_config.CopyFrom(target.sampling)
-    metadata.timestamp_secs = int(time.time())
-    return record
-
-
-def _answered_spec(record: prediction_log_pb2.PredictionLog) -> object | None:
-    """What the answer says of the model: with the version that a label or its absence stood for."""
-    kind = record.WhichOneof("log_type")
-    if kind == "multi_inference_log":
-        results = record.multi_inference_log.response.results
-        return results[0].model_spec if results else None
-    if kind in ("predict_log", "classify_log", "regress_log", "session_run_log"):
-        spec: object = getattr(record, kind).response.model_spec
-        return spec
-    return None

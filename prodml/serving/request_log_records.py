@@ -1,0 +1,73 @@
+"""What a request log is told to keep of a model, and what a record says beside the request."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tensorflow_serving.apis import logging_pb2, prediction_log_pb2
+from tensorflow_serving.config import logging_config_pb2
+
+from prodml.errors import ServingError
+
+
+@dataclass(frozen=True)
+class LogTarget:
+    """Where a model's sample goes.
+
+    Attributes:
+        prefix: directory and beginning of the files' names.
+        rate: share of the requests, from 0 to 1.
+        sampling: as the configuration has it.
+    """
+
+    prefix: str
+    rate: float
+    sampling: logging_config_pb2.SamplingConfig
+
+    @classmethod
+    def of(cls, model: str, config: logging_config_pb2.LoggingConfig) -> LogTarget:
+        """What a model's configuration asks for.
+
+        Raises:
+            ServingError: a type of log that is unknown, or no prefix.
+        """
+        collector = config.log_collector_config
+        if collector.type not in ("", "tfrecord"):
+            raise ServingError(
+                "NOT_FOUND", f"Cannot find LogCollector::Factory for type: {collector.type}"
+            )
+        if not collector.filename_prefix:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"The logging_config of model {model} names no filename_prefix to write to",
+            )
+        sampling = config.sampling_config
+        return cls(collector.filename_prefix, sampling.sampling_rate, sampling)
+
+
+def completed_record(
+    record: prediction_log_pb2.PredictionLog, model: str, target: LogTarget
+) -> prediction_log_pb2.PredictionLog:
+    """The record with its metadata: which version answered, when, and how it was sampled."""
+    metadata: logging_pb2.LogMetadata = record.log_metadata
+    if not metadata.HasField("model_spec"):
+        metadata.model_spec.name = model
+        spec = _answered_spec(record)
+        if spec is not None:
+            metadata.model_spec.MergeFrom(spec)
+    metadata.sampling_config.CopyFrom(target.sampling)
+    metadata.timestamp_secs = int(time.time())
+    return record
+
+
+def _answered_spec(record: prediction_log_pb2.PredictionLog) -> object | None:
+    """What the answer says of the model: with the version that a label or its absence stood for."""
+    kind = record.WhichOneof("log_type")
+    if kind == "multi_inference_log":
+        results = record.multi_inference_log.response.results
+        return results[0].model_spec if results else None
+    if kind in ("predict_log", "classify_log", "regress_log", "session_run_log"):
+        spec: object = getattr(record, kind).response.model_spec
+        return spec
+    return None
