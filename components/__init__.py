@@ -42,6 +42,15 @@ from prodml.components.example_validator.component import ExampleValidator
 from prodml.components.import_example_gen.component import ImportExampleGen
 from prodml.components.import_schema_gen.component import ImportSchemaGen
 from prodml.components.importer.component import Importer
+from prodml.components.infra_validator.component import (
+    InfraValidator,
+    LocalDockerConfig,
+    RequestSpec,
+    ServingSpec,
+    TensorFlowServing,
+    TensorFlowServingRequestSpec,
+    ValidationSpec,
+)
 from prodml.components.parquet_example_gen.component import ParquetExampleGen
 from prodml.components.pusher.component import PushDestination, Pusher
 from prodml.components.resolver.component import Resolver
@@ -75,9 +84,11 @@ __all__ = [
     "ImportExampleGen",
     "ImportSchemaGen",
     "Importer",
+    "InfraValidator",
     "Input",
     "LatestArtifactStrategy",
     "LatestBlessedModelStrategy",
+    "LocalDockerConfig",
     "MetricConfig",
     "MetricDirection",
     "MetricThreshold",
@@ -94,16 +105,21 @@ __all__ = [
     "RangeConfig",
     "RepeatedInt32Value",
     "RepeatedStringValue",
+    "RequestSpec",
     "Resolver",
     "RollingRange",
     "SchemaGen",
+    "ServingSpec",
     "SlicingSpec",
     "SplitConfig",
     "SplitsConfig",
     "StaticRange",
     "StatisticsGen",
     "StatsOptions",
+    "TensorFlowServing",
+    "TensorFlowServingRequestSpec",
     "TrainArgs",
     "Trainer",
     "Transform",
+    "ValidationSpec",
 ]

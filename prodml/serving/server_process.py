@@ -139,10 +139,12 @@ class ServerProcess:
             )
         raise ServingError("ABORTED", f"the server {ending(code)}")
 
-    def check_after_failure(self) -> None:
-        """The same for a server that just failed to answer: it is given a moment to be gone."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._started().wait(_EXIT_SECONDS)
+    def check_after_failure(self, error: ServingError) -> None:
+        """The same after a request failed: where the connection broke, the server may be gone in a
+        moment."""
+        if error.code == "UNAVAILABLE":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._started().wait(_EXIT_SECONDS)
         self.check()
 
     def last_words(self) -> str:

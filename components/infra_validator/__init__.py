@@ -1,0 +1,1 @@
+"""InfraValidator: a model answers in a real server before it is pushed."""

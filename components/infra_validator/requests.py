@@ -1,0 +1,138 @@
+"""Requests made of rows, as a client of the model would send them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from tensorflow_serving.apis import (
+    classification_pb2,
+    prediction_log_pb2,
+    regression_pb2,
+)
+
+from prodml.artifacts import Examples
+from prodml.components.infra_validator.component import RequestSpec
+from prodml.data.payload import payload_format, split_files
+from prodml.data.record_batches import read_record_batches
+from prodml.dsl.component import suggest
+from prodml.errors import InputDataError, ModelContractError
+from prodml.serving.client import GrpcClient, examples_input, model_spec, predict_request
+from prodml.serving.signature_inputs import complete_rows, serialized_examples, signature_inputs
+from prodml.serving.signatures import CLASSIFY_METHOD, DEFAULT_SIGNATURE, REGRESS_METHOD
+
+_ROWS_LOOKED_AT = 1024
+"""Rows among which those without missing values are looked for."""
+
+
+def read_rows(examples: Examples, spec: RequestSpec) -> pa.RecordBatch:
+    """The first rows of a split, more than are asked for: some may lack values.
+
+    Raises:
+        InputDataError: there is no such split, or it has no rows.
+    """
+    split = spec.split_name or next(iter(examples.split_names), "")
+    if split not in examples.split_names:
+        raise InputDataError(
+            f"split_name {split!r} is not a split of {examples.uri}"
+            f"{suggest(split, examples.split_names)}"
+        )
+    size = max(spec.num_examples, _ROWS_LOOKED_AT)
+    files = split_files(examples, split)
+    for batch in read_record_batches(files, payload_format(examples), batch_size=size):
+        if batch.num_rows:
+            return batch
+    raise InputDataError(f"split {split!r} of {examples.uri} has no rows to make requests of")
+
+
+def build_requests(
+    signatures: Mapping[str, Any], rows: pa.RecordBatch, spec: RequestSpec, model: str
+) -> list[tuple[str, prediction_log_pb2.PredictionLog]]:
+    """One request a signature, by the signature's name; responses are empty yet.
+
+    Args:
+        signatures: all of the model's, as the server tells them.
+        rows: what to ask about.
+        spec: which signatures, and how many rows.
+        model: name that the model is served under.
+
+    Raises:
+        ModelContractError: the model has no such signature, or one that the rows cannot feed.
+    """
+    requests = []
+    for name in spec.tensorflow_serving.signature_names or (DEFAULT_SIGNATURE,):
+        if name not in signatures:
+            raise ModelContractError(
+                f"the model has no signature {name!r}{suggest(name, signatures)}; set "
+                f"signature_names to some of {', '.join(sorted(signatures)) or 'none'}"
+            )
+        try:
+            requests.append((name, _request(name, signatures[name], rows, spec, model)))
+        except InputDataError as error:
+            raise ModelContractError(f"signature {name!r} cannot be asked: {error}") from error
+    return requests
+
+
+def send(
+    client: GrpcClient, request: prediction_log_pb2.PredictionLog
+) -> prediction_log_pb2.PredictionLog:
+    """The request with its response.
+
+    Raises:
+        ServingError: the server refused, or could not answer.
+    """
+    answered = prediction_log_pb2.PredictionLog()
+    answered.CopyFrom(request)
+    kind = request.WhichOneof("log_type")
+    if kind == "classify_log":
+        classified = client.classify_proto(request.classify_log.request)
+        answered.classify_log.response.CopyFrom(classified)
+    elif kind == "regress_log":
+        answered.regress_log.response.CopyFrom(client.regress_proto(request.regress_log.request))
+    else:
+        answered.predict_log.response.CopyFrom(client.predict_proto(request.predict_log.request))
+    return answered
+
+
+def row_count(request: prediction_log_pb2.PredictionLog) -> int:
+    """Rows in a request; 0 where its inputs have none."""
+    kind = request.WhichOneof("log_type")
+    if kind == "predict_log":
+        tensors = request.predict_log.request.inputs.values()
+        return max((t.tensor_shape.dim[0].size for t in tensors if t.tensor_shape.dim), default=0)
+    return len(getattr(request, kind).request.input.example_list.examples)
+
+
+def _request(
+    name: str, signature: Any, rows: pa.RecordBatch, spec: RequestSpec, model: str
+) -> prediction_log_pb2.PredictionLog:
+    complete = complete_rows(signature, rows)
+    if not complete.num_rows:
+        raise InputDataError(
+            f"none of the first {rows.num_rows} rows has a value in each of "
+            f"{', '.join(sorted(signature.inputs))}"
+        )
+    asked = complete.slice(0, spec.num_examples)
+    log = prediction_log_pb2.PredictionLog()
+    if signature.method_name == CLASSIFY_METHOD:
+        log.classify_log.request.CopyFrom(
+            classification_pb2.ClassificationRequest(
+                model_spec=model_spec(model, signature=name), input=_examples(asked)
+            )
+        )
+    elif signature.method_name == REGRESS_METHOD:
+        log.regress_log.request.CopyFrom(
+            regression_pb2.RegressionRequest(
+                model_spec=model_spec(model, signature=name), input=_examples(asked)
+            )
+        )
+    else:
+        inputs = signature_inputs(signature, asked)
+        log.predict_log.request.CopyFrom(predict_request(model, inputs, signature=name))
+    return log
+
+
+def _examples(rows: pa.RecordBatch) -> Any:
+    serialized: Sequence[bytes] = serialized_examples(rows)
+    return examples_input(serialized)
