@@ -41,7 +41,7 @@ class ConfusionMatrices:
         keys = places * (len(thresholds) + 1) + label_places
         return Terms(keys, [pairs.weights], pairs.kept)
 
-    def accumulator(self, sums: Sums) -> Any:
+    def metrics(self, sums: Sums) -> Any:
         thresholds = self._thresholds()
         places, label_places = np.divmod(sums.keys, len(thresholds) + 1)
         weights = sums.values[:, 0]
@@ -56,7 +56,7 @@ class ConfusionMatrices:
             )
             matrix = bcm_computations.Matrix(*(float(weights[cell].sum()) for cell in cells))
             accumulator[threshold] = bcm_computations._ThresholdEntry(matrix, [], [], [], [])
-        return accumulator
+        return self.combiner.extract_output(accumulator)
 
     def _thresholds(self) -> Any:
         return np.unique(np.array(self.combiner._binary_confusion_matrices._thresholds, float))
@@ -83,7 +83,7 @@ class MultiClassMatrices:
         keys = (actual * _MOST_CLASSES + predicted) * (len(reached) + 1) + exceeded
         return Terms(keys[:, None], [weights[:, None]])
 
-    def accumulator(self, sums: Sums) -> Any:
+    def metrics(self, sums: Sums) -> Any:
         thresholds = self.combiner._thresholds
         cells, exceeded = np.divmod(sums.keys, len(thresholds) + 1)
         actual, predicted = np.divmod(cells, _MOST_CLASSES)
@@ -95,7 +95,7 @@ class MultiClassMatrices:
             for *classes, weight in zip(*columns, strict=True):
                 key = metrics.MatrixEntryKey(*classes)
                 entries[key] = entries.get(key, 0.0) + weight
-        return accumulator
+        return self.combiner.extract_output(accumulator)
 
 
 def _places(values: Any, thresholds: Any) -> Any:

@@ -1,8 +1,8 @@
 """TFMA's combiners that count, computed over whole batches.
 
 TFMA hands a combiner one row at a time. Those known here add up terms of each row, so the terms of
-a batch are computed as arrays, summed by slice, and given back to the combiner as the accumulator
-it would have made itself; what it makes of that stays its own.
+a batch are computed as arrays, summed by slice, and given to the combiner as the accumulator it
+would have made itself; what it makes of that stays its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from prodml.components.evaluator import totals
 from prodml.components.evaluator.confusion import ConfusionMatrices, MultiClassMatrices
+from prodml.components.evaluator.histograms import Histogram
 from prodml.components.evaluator.metric_inputs import MetricInputs, all_classes, inputs_of
 from prodml.components.evaluator.sums import Sums, Terms
 from prodml.components.evaluator.tfma import (
@@ -38,8 +39,8 @@ class Summed(Protocol):
     def terms(self, extracts: Mapping[str, Any]) -> Terms:
         """What each row of a batch adds."""
 
-    def accumulator(self, sums: Sums) -> Any:
-        """The combiner's own accumulator of the rows that were summed."""
+    def metrics(self, sums: Sums) -> Mapping[Any, Any]:
+        """What the combiner makes of the rows that were summed, by metric key."""
 
 
 def summed(combiner: Any) -> Summed | None:
@@ -56,8 +57,9 @@ class _ExampleCount:
         weights = self._weights(extracts)
         return Terms(np.zeros(weights.shape, np.int64), [weights])
 
-    def accumulator(self, sums: Sums) -> float:
-        return float(sums.values[0, 0]) if len(sums.values) else 0.0
+    def metrics(self, sums: Sums) -> Any:
+        count = float(sums.values[0, 0]) if len(sums.values) else 0.0
+        return self.combiner.extract_output(count)
 
     def _weights(self, extracts: Mapping[str, Any]) -> Any:
         combiner = self.combiner
@@ -97,12 +99,8 @@ class _Histogram:
             pairs.kept,
         )
 
-    def accumulator(self, sums: Sums) -> Any:
-        keys = sums.keys.tolist()
-        return {
-            key: calibration_histogram.Bucket(key, *values)
-            for key, values in zip(keys, sums.values.tolist(), strict=True)
-        }
+    def metrics(self, sums: Sums) -> Any:
+        return {self.combiner._key: Histogram(sums)}
 
 
 @dataclass(frozen=True)
@@ -122,11 +120,11 @@ class _ClassWeights:
         keys = np.broadcast_to(np.arange(len(ids)), values.shape)
         return Terms(keys, [values * weights[:, None]])
 
-    def accumulator(self, sums: Sums) -> Any:
+    def metrics(self, sums: Sums) -> Any:
         accumulator = self.combiner.create_accumulator()
         for key, value in zip(sums.keys.tolist(), sums.values[:, 0].tolist(), strict=True):
             accumulator[self.combiner._class_ids[key]] = value
-        return accumulator
+        return self.combiner.extract_output(accumulator)
 
 
 def _histogram(combiner: Any) -> Summed | None:

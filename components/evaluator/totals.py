@@ -36,12 +36,12 @@ class Totals:
         kept = ~np.isnan(values[0]) if self.leaves_out_nan else None
         return Terms(np.zeros(values[0].shape, np.int64), values, kept)
 
-    def accumulator(self, sums: Sums) -> Any:
+    def metrics(self, sums: Sums) -> Any:
         accumulator = self.combiner.create_accumulator()
         for row in sums.values:
             for name, value in zip(self.names, row, strict=True):
                 setattr(accumulator, name, float(value))
-        return accumulator
+        return self.combiner.extract_output(accumulator)
 
 
 def weighted_examples(combiner: Any) -> Totals | None:

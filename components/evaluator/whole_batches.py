@@ -15,6 +15,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
+from prodml.components.evaluator.histograms import derive
 from prodml.components.evaluator.slices import find_slices, slice_specs
 from prodml.components.evaluator.summed_metrics import Summed, summed
 from prodml.components.evaluator.sums import Sums, merge, sum_by_group
@@ -162,10 +163,10 @@ class _MergeSums(beam.CombineFn):  # type: ignore[misc]  # Beam ships no types
         [merged] = self.compact(accumulator)
         every = _all_summed(self._combiners)
         metrics: dict[Any, Any] = {}
-        for combiner, each, sums in zip(self._combiners, every, merged, strict=True):
-            metrics.update(combiner.extract_output(each.accumulator(sums)))
+        for each, sums in zip(every, merged, strict=True):
+            metrics.update(each.metrics(sums))
         for computation in self._derived:
-            metrics.update(computation.result(metrics))
+            metrics.update(derive(computation, metrics))
         if self._is_compared:
             return metrics
         # Beam encodes what it passes on to know its size: a histogram is 10,000 objects.

@@ -23,6 +23,7 @@ class BatchingOptions:
         pad_variable_length_inputs: whether inputs are padded to the longest of their batch.
         enable_large_batch_splitting: whether a request larger than a batch is split.
         max_execution_batch_size: rows that run at once where requests are split.
+        thread_pool_name: what the metrics call the threads.
     """
 
     max_batch_size: int = 1000
@@ -33,6 +34,7 @@ class BatchingOptions:
     pad_variable_length_inputs: bool = False
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 1000
+    thread_pool_name: str = ""
 
     @property
     def run_size(self) -> int:
@@ -58,7 +60,6 @@ def read_batching_options(path: str) -> BatchingOptions:
     values = {
         field.name: value.value if hasattr(value, "value") else value
         for field, value in message.ListFields()
-        if field.name != "thread_pool_name"
     }
     values["allowed_batch_sizes"] = tuple(values.get("allowed_batch_sizes", ()))
     values.setdefault("max_execution_batch_size", values.get("max_batch_size", 1000))

@@ -65,9 +65,11 @@ def load_version(
     }
     version = LoadedVersion(model, number, servable, signatures)
     try:
-        if options.warm_up_rounds:
-            with _counted(lambda status, seconds: metrics.warmed_up(model, status, seconds)):
-                _warm_up(version, path, options.warm_up_rounds)
+        if options.warm_up_rounds and (records := read_warm_up_requests(path)):
+            with _counted(lambda status, seconds: metrics.warmed_up(path, status, seconds)):
+                for record in records * options.warm_up_rounds:
+                    warm(version, record)
+            log.info("Warmed version %d of %s with %d requests", number, model, len(records))
     except ServingError:
         servable.close()
         raise
@@ -82,16 +84,6 @@ def _servable(path: str, options: ModelOptions) -> Servable:
 
         return load_tflite_model(path, interpreters=options.tflite_interpreters)
     return SavedModel(path, options.tags, options.session)
-
-
-def _warm_up(version: LoadedVersion, path: str, rounds: int) -> None:
-    records = read_warm_up_requests(path)
-    for record in records * rounds:
-        warm(version, record)
-    if records:
-        log.info(
-            "Warmed %s version %d with %d requests", version.model, version.number, len(records)
-        )
 
 
 @contextlib.contextmanager

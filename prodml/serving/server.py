@@ -14,10 +14,10 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 import grpc
 import tensorflow as tf
-from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -44,9 +44,12 @@ from prodml.serving.models import LoadingOptions, Models
 from prodml.serving.monitoring_config import read_metrics_path
 from prodml.serving.options import ServerOptions, channel_arguments
 from prodml.serving.request_log import RequestLog
-from prodml.serving.rest import rest_application
 from prodml.serving.saved_model import SessionOptions
+from prodml.serving.server_config import checked_configs
 from prodml.serving.text_protos import ModelServerConfig, SslConfig, read_text_proto
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _BYTES_PER_ELEMENT = 4
 _SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
@@ -99,7 +102,7 @@ class ModelServer:
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
         batching = _batching(options)
-        self._metrics = ServerMetrics()
+        self._metrics = ServerMetrics(batching.thread_pool_name if batching else "")
         self._runner: Runner = (
             BatchingRunner(batching, self._metrics)
             if batching
@@ -171,7 +174,7 @@ class ModelServer:
         await asyncio.to_thread(self._request_log.close)
 
     async def _configure(self, config: ModelServerConfig) -> None:
-        await self._models.configure(config)
+        checked_configs(config)
         self._request_log.configure(
             {
                 model.name: model.logging_config
@@ -179,6 +182,7 @@ class ModelServer:
                 if model.HasField("logging_config")
             }
         )
+        await self._models.configure(config)
 
     def _grpc_server(self) -> grpc.aio.Server:
         options = self._options
@@ -219,6 +223,11 @@ class ModelServer:
         return server
 
     async def _start_rest(self) -> None:
+        # Only where it is asked for: InfraValidator's servers start sooner without it.
+        from aiohttp import web
+
+        from prodml.serving.rest import rest_application
+
         options = self._options
         monitoring = options.monitoring_config_file
         application = rest_application(
