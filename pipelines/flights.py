@@ -16,6 +16,7 @@ from prodml.components import (
     ExampleValidator,
     GenericChangeThreshold,
     GenericValueThreshold,
+    InfraValidator,
     Input,
     LatestBlessedModelStrategy,
     MetricConfig,
@@ -27,6 +28,7 @@ from prodml.components import (
     PushDestination,
     Pusher,
     RangeConfig,
+    RequestSpec,
     Resolver,
     RollingRange,
     SchemaGen,
@@ -48,7 +50,8 @@ def flights(
     min_auc: float = 0.65,
     serving_dir: str = ".prodml/serving/flights",
 ) -> None:
-    """Trains on the latest months, and pushes a model that is good and no worse than the last.
+    """Trains on the latest months, and pushes a model that is good, no worse than the last, and
+    answers in a real server.
 
     Args:
         data_root: directory that holds span-01/*.csv and so on; a new one retrains.
@@ -87,9 +90,15 @@ def flights(
         baseline_model=baseline.outputs["model"],
         eval_config=quality(min_auc),
     )
+    infra_validator = InfraValidator(
+        model=trainer.outputs["model"],
+        examples=examples,
+        request_spec=RequestSpec(num_examples=10, make_warmup=True),
+    )
     Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
         push_destination=PushDestination(
             filesystem=PushDestination.Filesystem(base_directory=serving_dir)
         ),
