@@ -26,7 +26,7 @@ class ServedModel:
         name: the model's name.
         base_path: absolute path of the directory of its versions.
         port: for gRPC.
-        rest_port: for REST.
+        rest_port: for REST; 0 for none.
         tags: of the graph in the SavedModel.
         memory_limit_bytes: how much memory the server may have; None for any.
     """
@@ -138,7 +138,11 @@ class DockerImage:
             "--init",
             f"--name=prodml-{uuid.uuid4().hex[:12]}",
             f"--publish=127.0.0.1:{model.port}:{_IMAGE_GRPC_PORT}",
-            f"--publish=127.0.0.1:{model.rest_port}:{_IMAGE_REST_PORT}",
+            *(
+                [f"--publish=127.0.0.1:{model.rest_port}:{_IMAGE_REST_PORT}"]
+                if model.rest_port
+                else []
+            ),
             f"--mount=type=bind,source={model.base_path},target={mounted},readonly",
             f"--env=MODEL_NAME={model.name}",
             *([f"--memory={limit}", f"--memory-swap={limit}"] if limit else []),

@@ -40,10 +40,11 @@ class ServerProcess:
         log_path: file for what the server says.
         tags: of the graph in the SavedModel.
         memory_limit_bytes: resident memory of the server and its children; it is killed above.
+        has_rest: whether it answers by REST, too.
 
     Attributes:
         endpoint: where it answers by gRPC.
-        rest_endpoint: where it answers by REST.
+        rest_endpoint: where it answers by REST, if it does.
 
     Raises:
         ConfigError: this machine has no such server.
@@ -58,13 +59,19 @@ class ServerProcess:
         *,
         tags: Sequence[str] = ("serve",),
         memory_limit_bytes: int | None = None,
+        has_rest: bool = False,
     ) -> None:
         port, rest_port = free_ports(2)
         self.endpoint = Endpoint(f"127.0.0.1:{port}")
         self.rest_endpoint = Endpoint(f"127.0.0.1:{rest_port}")
         self._launcher = launcher
         self._model = ServedModel(
-            model, os.path.abspath(base_path), port, rest_port, tags, memory_limit_bytes
+            model,
+            os.path.abspath(base_path),
+            port,
+            rest_port if has_rest else 0,
+            tags,
+            memory_limit_bytes,
         )
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
