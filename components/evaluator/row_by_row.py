@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from prodml.components.evaluator.contract import Offer
 from prodml.components.evaluator.summed_metrics import summed
-from prodml.components.evaluator.tfma import constants, metric_types
+from prodml.components.evaluator.tfma import config_pb2, constants, metric_types
 from prodml.components.evaluator.whole_batches import computations
 
 
@@ -25,7 +25,7 @@ def row_by_row_reasons(config: Any, offers: Sequence[Offer], sample: pa.RecordBa
     """
     return [
         *_of_options(config),
-        *(f"metric {name!r} is computed row by row" for name in _metrics(config)),
+        *(f"metric {name} is computed row by row" for name in _metrics(config)),
         *_of_predictions(offers),
         *_of_labels(config, offers, sample),
     ]
@@ -44,9 +44,20 @@ def _of_options(config: Any) -> Iterator[str]:
 
 
 def _metrics(config: Any) -> Iterator[str]:
-    for computation in computations(config).non_derived_computations:
-        if not _reads_as_usual(computation.preprocessors) or summed(computation.combiner) is None:
-            yield computation.keys[0].name if computation.keys else str(computation.combiner)
+    for spec in config.metrics_specs:
+        for metric in spec.metrics:
+            alone = config_pb2.MetricsSpec()
+            alone.CopyFrom(spec)
+            del alone.metrics[:]
+            alone.metrics.append(metric)
+            made = computations([alone], config).non_derived_computations
+            if not all(_is_summed(computation) for computation in made):
+                yield metric.class_name
+
+
+def _is_summed(computation: Any) -> bool:
+    usual = _reads_as_usual(computation.preprocessors)
+    return usual and summed(computation.combiner) is not None
 
 
 def _reads_as_usual(preprocessors: Any) -> bool:

@@ -57,10 +57,10 @@ def batch_evaluators(config: Any) -> list[Any]:
     ]
 
 
-def computations(config: Any) -> Any:
-    """TFMA's computations of all metrics, each once."""
+def computations(specs: Sequence[Any], config: Any) -> Any:
+    """TFMA's computations of the metrics of some `tfma.MetricsSpec`s, each once."""
     return tfma_evaluator._filter_and_separate_computations(
-        metric_specs.to_computations(config.metrics_specs, eval_config=config)
+        metric_specs.to_computations(specs, eval_config=config)
     )
 
 
@@ -69,7 +69,8 @@ class _Evaluate(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
         self._config = config
 
     def expand(self, extracts: Any) -> Mapping[str, Any]:
-        config, made = self._config, computations(self._config)
+        config = self._config
+        made = computations(config.metrics_specs, config)
         combiners = [computation.combiner for computation in made.non_derived_computations]
         slices = extracts | "SumBySlice" >> beam.ParDo(_SumBySlice(config, combiners))
         baseline = model_util.get_baseline_model_spec(config)
