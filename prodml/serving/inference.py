@@ -188,6 +188,17 @@ class Inference:
         )
         return response
 
+    def input_types(self, spec: model_pb2.ModelSpec) -> Mapping[str, int]:
+        """The data type of each input of a signature, from TensorFlow's DataType."""
+        version = self._models.find(spec)
+        signature = _signature(version, spec)
+        if signature is None:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f'Serving signature name: "{_signature_key(spec)}" not found in signature def',
+            )
+        return signature.input_types
+
     def model_metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:

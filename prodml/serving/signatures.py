@@ -44,7 +44,8 @@ class Signature:
     Attributes:
         key: its name in the SavedModel.
         method_name: `tensorflow/serving/predict`, `.../classify` or `.../regress`.
-        inputs: tensor name by alias.
+        inputs: tensor name by alias, in alphabetical order.
+        input_types: data type by alias of the inputs, from TensorFlow's DataType.
         outputs: tensor name by alias, in alphabetical order.
         defaults: values of inputs that a request may leave out, by alias.
     """
@@ -52,6 +53,7 @@ class Signature:
     key: str
     method_name: str
     inputs: Mapping[str, str]
+    input_types: Mapping[str, int]
     outputs: Mapping[str, str]
     defaults: Mapping[str, Array]
 
@@ -63,6 +65,7 @@ class Signature:
             key,
             signature.method_name,
             {alias: info.name for alias, info in sorted(signature.inputs.items())},
+            {alias: info.dtype for alias, info in sorted(signature.inputs.items())},
             {alias: info.name for alias, info in sorted(signature.outputs.items())},
             {
                 alias: to_array(value, alias, max_elements=max_elements)

@@ -1,0 +1,58 @@
+"""The paths of TF Serving's REST API."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from tensorflow_serving.apis import model_pb2
+
+from prodml.errors import ServingError
+
+_MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_PREDICTION = re.compile(rf"{_MODEL}:(?P<verb>classify|regress|predict)", re.I | re.A)
+_STATUS = re.compile(rf"{_MODEL}(?:/(?P<verb>metadata))?", re.I | re.A)
+_LARGEST_VERSION = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class RestCall:
+    """What a path asks for.
+
+    Attributes:
+        verb: `predict`, `classify`, `regress`, `status` or `metadata`.
+        spec: the model, and its version or label.
+    """
+
+    verb: str
+    spec: model_pb2.ModelSpec
+
+
+def parse_path(method: str, path: str) -> RestCall:
+    """What a request asks for.
+
+    Args:
+        method: of the request, such as POST.
+        path: as the client sent it, percent-encoded, without the query.
+
+    Raises:
+        ServingError: there is no such path, or not for this method.
+    """
+    pattern = {"POST": _PREDICTION, "GET": _STATUS}.get(method)
+    match = pattern.fullmatch(path) if pattern else None
+    if match is None:
+        if method == "GET" and path.rstrip("/").lower() == "/v1/models":
+            raise ServingError("INVALID_ARGUMENT", "Missing model name in request.")
+        raise ServingError("INVALID_ARGUMENT", f"Malformed request: {method} {path}")
+    spec = model_pb2.ModelSpec(name=unquote(match["name"]))
+    if match["version"]:
+        version = int(match["version"]) if len(match["version"]) < 20 else _LARGEST_VERSION + 1
+        if version > _LARGEST_VERSION:
+            raise ServingError(
+                "INVALID_ARGUMENT", f"Failed to convert version: {match['version']} to numeric."
+            )
+        spec.version.value = version
+    if match["label"]:
+        spec.version_label = unquote(match["label"])
+    return RestCall((match["verb"] or "status").lower(), spec)
