@@ -161,6 +161,10 @@ def _holds_boolean(value: Any) -> bool:
 
 def _walked(value: Any, dtype: int) -> Array:
     """The tensor, value by value; raises at the first that is wrong."""
+    if dtype not in _DTYPES:
+        raise ServingError(
+            "UNIMPLEMENTED", f"Conversion of JSON Value: {shown(value)} to type: {type_name(dtype)}"
+        )
     shape: list[int] = []
     inner = value
     while isinstance(inner, list):
@@ -203,10 +207,6 @@ def _scalar(value: Any, dtype: int) -> Any:
         if not isinstance(value, str):
             _wrong_type(value, dtype)
         return encode_text(value)
-    if dtype not in _DTYPES:
-        raise ServingError(
-            "UNIMPLEMENTED", f"Conversion of JSON Value: {shown(value)} to type: {type_name(dtype)}"
-        )
     is_boolean = isinstance(value, bool)
     if dtype == types_pb2.DT_BOOL:
         if not is_boolean:
