@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from prodml.cli import artifacts, baseline, compile, lineage, plan, run, runs, serve, show
+from prodml.cli import (
+    artifacts,
+    baseline,
+    compile,
+    lineage,
+    plan,
+    predict,
+    run,
+    runs,
+    serve,
+    show,
+)
 from prodml.errors import ProdmlError
 
 app = typer.Typer(
@@ -27,6 +38,7 @@ app.command("show")(show.show)
 app.command("artifacts")(artifacts.artifacts)
 app.command("lineage")(lineage.lineage)
 app.command("serve", cls=serve.ServeCommand)(serve.serve)
+app.command("predict")(predict.predict)
 app.add_typer(baseline.app, name="baseline")
 
 

@@ -45,6 +45,10 @@ class CsvTable:
         """The part of the table that stands in some of the files."""
         return dataclasses.replace(self, files=tuple(files))
 
+    def with_types(self, types: Mapping[str, pa.DataType]) -> CsvTable:
+        """The table with other types for some of its columns."""
+        return dataclasses.replace(self, columns={**self.columns, **types})
+
 
 def inspect(files: Sequence[str]) -> CsvTable:
     """Reads all rows once to check them and to find every column's type.

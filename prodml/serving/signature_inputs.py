@@ -28,7 +28,7 @@ def examples_input(signature: meta_graph_pb2.SignatureDef) -> str | None:
 
 
 def signature_inputs(
-    signature: meta_graph_pb2.SignatureDef, rows: pa.RecordBatch
+    signature: meta_graph_pb2.SignatureDef, rows: pa.RecordBatch, first_row: int = 1
 ) -> dict[str, Array]:
     """The inputs that a signature takes for some rows, by name.
 
@@ -36,9 +36,10 @@ def signature_inputs(
         signature: takes serialized tf.Examples in its only input, or columns by their names.
         rows: in the shape of tf.Example: `large_list<int64 | float | large_binary>`, null where a
             row lacks the feature.
+        first_row: number of the first row, for messages.
 
     Raises:
-        InputDataError: a column is missing or does not fit; names the row, from 1, and the column.
+        InputDataError: a column is missing or does not fit; names the row and the column.
     """
     name = examples_input(signature)
     if name is not None:
@@ -54,7 +55,7 @@ def signature_inputs(
             f"have no column {', '.join(map(repr, missing))}"
         )
     return {
-        name: _tensor(name, info, rows.column(rows.schema.get_field_index(name)))
+        name: _tensor(name, info, rows.column(rows.schema.get_field_index(name)), first_row)
         for name, info in signature.inputs.items()
         if name in rows.schema.names
     }
@@ -79,9 +80,9 @@ def complete_rows(signature: meta_graph_pb2.SignatureDef, rows: pa.RecordBatch) 
     return rows
 
 
-def _tensor(name: str, info: Any, column: pa.Array) -> Array:
+def _tensor(name: str, info: Any, column: pa.Array, first_row: int) -> Array:
     lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0))
-    width = _width(name, info, lengths)
+    width = _width(name, info, lengths, first_row)
     values = column.flatten().to_numpy(zero_copy_only=False)
     dtype = tf.as_dtype(info.dtype)
     if (dtype == tf.string) != (values.dtype == object) and len(values):
@@ -95,7 +96,7 @@ def _tensor(name: str, info: Any, column: pa.Array) -> Array:
     return flat.reshape([len(column), *_row_shape(dims, width)])
 
 
-def _width(name: str, info: Any, lengths: Array) -> int:
+def _width(name: str, info: Any, lengths: Array, first_row: int) -> int:
     """Values a row, the same in all rows."""
     shape = info.tensor_shape
     sizes = [] if shape.unknown_rank else [dim.size for dim in shape.dim[1:]]
@@ -106,7 +107,7 @@ def _width(name: str, info: Any, lengths: Array) -> int:
         row = int(wrong[0])
         got = "no value" if not lengths[row] else f"{lengths[row]} values"
         raise InputDataError(
-            f"row {row + 1}, column {name!r}: expected {_counted(expected)}, got {got}"
+            f"row {first_row + row}, column {name!r}: expected {_counted(expected)}, got {got}"
         )
     return expected
 
