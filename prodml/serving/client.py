@@ -223,7 +223,8 @@ class GrpcClient:
             try:
                 found = self._status(model, version, label, min(left, _LOOK_SECONDS), wait=True)
             except ServingError as error:
-                if error.code not in _NOT_YET:
+                # A label that no version has yet is an invalid argument.
+                if error.code not in (*_NOT_YET, *(["INVALID_ARGUMENT"] if label else [])):
                     raise
                 if error.code != "DEADLINE_EXCEEDED":
                     last = str(error)

@@ -169,9 +169,5 @@ def _loading(model: ServedModel) -> list[str]:
         # A model that does not load now will not load in a minute.
         "--max_num_load_retries=0",
         "--file_system_poll_wait_seconds=0",
-        *(
-            [f"--saved_model_tags={','.join(model.tags)}"]
-            if tuple(model.tags) != ("serve",)
-            else []
-        ),
+        f"--saved_model_tags={','.join(model.tags)}",
     ]
