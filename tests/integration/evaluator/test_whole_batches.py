@@ -5,6 +5,7 @@ Both add up 64-bit floats, in another order: figures agree to a relative 1e-6.
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,20 +19,31 @@ import tensorflow as tf
 from flight_rows import flight_rows
 from google.protobuf import json_format
 from late_flights import build, export
+from running import execute
 
 from prodml.artifacts import Examples, Model
 from prodml.beam.profiles import RunnerProfile
 from prodml.components.evaluator.analysis import Columns, Split, SplitRows, analyze
+from prodml.components.evaluator.component import Evaluator
 from prodml.components.evaluator.configuration import complete
 from prodml.components.evaluator.contract import candidate, check_model
+from prodml.components.evaluator.eval_config import (
+    EvalConfig,
+    MetricConfig,
+    MetricsSpec,
+    ModelSpec,
+    SlicingSpec,
+)
 from prodml.components.evaluator.row_by_row import row_by_row_reasons
-from prodml.components.evaluator.tfma import config_pb2
+from prodml.components.evaluator.tfma import config_pb2, metric_util, slicer_lib
 from prodml.components.evaluator.tfma import model_eval_lib as tfma
 from prodml.data.payload import PayloadFormat, split_files
 from prodml.data.record_batches import read_record_batches
 from prodml.data.writers import ExamplesWriter
+from prodml.dsl.channel import Channel
 
-ROWS = 300
+ROWS = 200
+SPLITS = ["eval", "test"]
 PARSED = {"distance": tf.io.FixedLenFeature([1], tf.float32)}
 BINARY = """
 ExampleCount WeightedExampleCount MeanLabel MeanPrediction Calibration AUC AUCPrecisionRecall
@@ -132,9 +144,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
         "origin_class": origins.indices.cast(pa.int64()),
     }
     batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
-    with ExamplesWriter(examples, ["eval"], PayloadFormat.PARQUET) as writer:
+    with ExamplesWriter(examples, SPLITS, PayloadFormat.PARQUET) as writer:
         writer.write("eval", batch.slice(0, ROWS // 2))
-        writer.write("eval", batch.slice(ROWS // 2))
+        writer.write("test", batch.slice(ROWS // 2))
     return examples
 
 
@@ -251,12 +263,78 @@ def test_whole_batches_give_what_rows_one_by_one_give(
     assert any(whole[part] for part in ("metrics", "plots"))
 
 
+def test_nothing_is_done_for_each_row_and_each_model_is_loaded_once(
+    models: Mapping[str, Sequence[Model]],
+    examples: Examples,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: collections.Counter[str] = collections.Counter()
+    _count(calls, monkeypatch, metric_util, "to_label_prediction_example_weight")
+    _count(calls, monkeypatch, slicer_lib, "get_slices_for_features_dicts")
+    _count(calls, monkeypatch, tf.compat.v1.saved_model, "load_v2")
+    candidate_model, baseline = models["binary"]
+    inputs = {"examples": examples, "model": candidate_model, "baseline_model": baseline}
+    evaluator = Evaluator(
+        example_splits=SPLITS,
+        eval_config=EvalConfig(
+            model_specs=[ModelSpec(label_key="is_late")],
+            slicing_specs=[SlicingSpec(feature_keys=["origin"])],
+            metrics_specs=[MetricsSpec(metrics=[MetricConfig("AUC"), MetricConfig("MeanLabel")])],
+        ),
+        **{key: Channel(type=type(artifact)) for key, artifact in inputs.items()},
+    )
+    context = execute(evaluator, inputs, tmp_path)
+    assert not any("row by row" in note for note in context.notes)
+    batches, origins = 2, 3
+    assert calls == {
+        # For the histogram and the means of each model.
+        "to_label_prediction_example_weight": 4 * batches,
+        "get_slices_for_features_dicts": (1 + origins) * batches,
+        "load_v2": 2,
+    }
+
+
+def test_a_config_that_needs_rows_is_evaluated_row_by_row_and_told(
+    models: Mapping[str, Sequence[Model]], examples: Examples, tmp_path: Path
+) -> None:
+    inputs = {"examples": examples, "model": models["binary"][0]}
+    evaluator = Evaluator(
+        example_splits=SPLITS,
+        eval_config=EvalConfig(
+            model_specs=[ModelSpec(label_key="is_late")],
+            metrics_specs=[
+                MetricsSpec(metrics=[MetricConfig("ExampleCount"), MetricConfig("ExactMatch")])
+            ],
+        ),
+        **{key: Channel(type=type(artifact)) for key, artifact in inputs.items()},
+    )
+    context = execute(evaluator, inputs, tmp_path)
+    assert context.notes[0] == (
+        "evaluated row by row, which is slow: metric ExactMatch is computed row by row"
+    )
+    [(_, values)] = tfma.load_eval_result(context.outputs["evaluation"].uri).slicing_metrics
+    assert values[""][""]["example_count"]["doubleValue"] == ROWS
+
+
+def _count(
+    calls: collections.Counter[str], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    counted = getattr(owner, name)
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        calls[name] += 1
+        return counted(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, counting)
+
+
 def _evaluated_both_ways(
     config: dict[str, Any], models: Sequence[Model], examples: Examples, tmp_path: Path
 ) -> list[dict[str, Any]]:
     evaluation = complete(_config(config), has_baseline=True)
-    files = split_files(examples, "eval")
-    sample = next(iter(read_record_batches(files, PayloadFormat.PARQUET)))
+    splits = [Split(name, split_files(examples, name), PayloadFormat.PARQUET) for name in SPLITS]
+    sample = next(iter(read_record_batches(splits[0].files, PayloadFormat.PARQUET)))
     candidates = [
         candidate("model", models[1 if spec.is_baseline else 0], spec, evaluation)
         for spec in evaluation.config.model_specs
@@ -267,7 +345,7 @@ def _evaluated_both_ways(
     for in_whole_batches in (True, False):
         output = str(tmp_path / str(in_whole_batches))
         rows = analyze(
-            [Split("eval", files, PayloadFormat.PARQUET)],
+            splits,
             candidates,
             evaluation,
             Columns(None, []),
