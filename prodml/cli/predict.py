@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prodml.serving.rest_client import RestClient
 
 _WRONG_REQUEST = ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION")
+_NAME_A_SCHEMA = " For features of types that the rows do not show, name a --schema."
 
 
 def predict(
@@ -95,7 +96,9 @@ def predict(
         raise RequestError(str(error)) from error
     except ServingError as error:
         if error.code in _WRONG_REQUEST:
-            raise RequestError(str(error)) from error
+            told = str(error).partition("\n")[0]
+            mend = "" if schema or "Data type" not in told else _NAME_A_SCHEMA
+            raise RequestError(told + mend) from error
         raise
     _print(answered, as_json=json)
 

@@ -56,7 +56,7 @@ def signature_inputs(
         )
     return {
         name: _tensor(name, info, rows.column(rows.schema.get_field_index(name)), first_row)
-        for name, info in signature.inputs.items()
+        for name, info in sorted(signature.inputs.items())
         if name in rows.schema.names
     }
 
