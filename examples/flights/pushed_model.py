@@ -52,15 +52,11 @@ class PushedModel:
 
 
 def serialized_examples(flights: pd.DataFrame) -> list[bytes]:
-    """One tf.Example a row; a missing value is a feature that is not there."""
-    import tensorflow as tf
+    """One tf.Example a row; a missing value is a feature without one."""
+    import pyarrow as pa
 
-    examples = [tf.train.Example() for _ in range(len(flights))]
-    for name, column in flights.items():
-        kind = {"i": "int64_list", "f": "float_list"}.get(column.dtype.kind, "bytes_list")
-        is_present = column.notna()
-        for example, value, is_there in zip(examples, column, is_present, strict=True):
-            if is_there:
-                values = getattr(example.features.feature[name], kind).value
-                values.append(value.encode() if kind == "bytes_list" else value)
-    return [example.SerializeToString() for example in examples]
+    from prodml.data.columns import to_example_shape
+    from prodml.serving import signature_inputs
+
+    rows = pa.RecordBatch.from_pandas(flights, preserve_index=False)
+    return signature_inputs.serialized_examples(to_example_shape(rows))

@@ -62,7 +62,7 @@ def signature_inputs(
 
 
 def serialized_examples(rows: pa.RecordBatch) -> list[bytes]:
-    """One serialized tf.Example a row; a missing value is a feature that is not there."""
+    """One serialized tf.Example a row; a missing value is a feature without one."""
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
     examples: list[bytes] = RecordBatchToExamplesEncoder().encode(rows)

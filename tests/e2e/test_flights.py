@@ -87,6 +87,8 @@ def test_the_first_run_pushes_a_blessed_model_and_says_why(work: Workplace) -> N
     said = work.first_output  # type: ignore[attr-defined]
     assert len(work.versions()) == 1
     assert work.output("Evaluator", "blessing")["properties"]["blessed"] == 1
+    infra_blessing = work.output("InfraValidator", "blessing")["properties"]
+    assert infra_blessing["blessed"] == 1 and infra_blessing["has_model"] == 1
     assert work.output("Pusher", "pushed_model")["properties"]["pushed"] == 1
     assert "no baseline" in said.lower()
     assert "auc" in said.lower()
