@@ -27,6 +27,7 @@ def execute(
     inputs: Mapping[str, Artifact | Sequence[Artifact]],
     tmp_path: Path,
     reporter: Reporter | None = None,
+    beam: RunnerProfile | None = None,
 ) -> ExecutorContext:
     """Executes a component (its driver first, where it has one); outputs lie under tmp_path."""
     package = type(component).__module__.rpartition(".")[0]
@@ -58,7 +59,7 @@ def execute(
         parameters=parameters,
         resolved=_resolved(package, parameters),
         tmp_dir=str(root / "tmp"),
-        beam=RunnerProfile(),
+        beam=beam or RunnerProfile(),
         reporter=reporter or SilentReporter(),
     )
     importlib.import_module(f"{package}.executor").execute(context)

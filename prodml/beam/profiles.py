@@ -17,7 +17,8 @@ class RunnerProfile:
         name: a Beam runner: FnApiRunner (in this process), FlinkRunner, SparkRunner,
             DataflowRunner or PortableRunner.
         options: Beam pipeline options by name, without dashes; True stands for a bare flag, a
-            list repeats the option.
+            list repeats the option. FnApiRunner with options is Beam's own in every case; without
+            them, what `prodml.beam.local_runner` can run it runs.
     """
 
     name: str = LOCAL_RUNNER
@@ -38,8 +39,12 @@ class RunnerProfile:
         # And never multi_processing: each worker would import TensorFlow again.
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+        from prodml.beam.local_runner import LocalRunner
+        from prodml.beam.options import RememberingOptions
+
+        runner = FnApiRunner() if self.options else LocalRunner()
         in_memory = [*flags, "--direct_running_mode=in_memory"]
-        return beam.Pipeline(FnApiRunner(), PipelineOptions(in_memory))
+        return beam.Pipeline(runner, RememberingOptions(in_memory))
 
 
 def _flags(name: str, value: Any) -> list[str]:
