@@ -1,0 +1,83 @@
+"""What is wrong with an answer, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from prodml.components.infra_validator.answers import fault
+from prodml.serving.tensors import to_proto
+
+FLOAT, INT, STRING = types_pb2.DT_FLOAT, types_pb2.DT_INT64, types_pb2.DT_STRING
+
+
+def judged(array: Any, dtype: int, shape: list[int] | None, rows: int) -> str | None:
+    signature = meta_graph_pb2.SignatureDef()
+    info = signature.outputs["y"]
+    info.dtype = dtype
+    if shape is None:
+        info.tensor_shape.unknown_rank = True
+    for size in shape or []:
+        info.tensor_shape.dim.add(size=size)
+    answered = prediction_log_pb2.PredictionLog()
+    answered.predict_log.response.outputs["y"].CopyFrom(to_proto(np.asarray(array)))
+    return fault(answered, signature, rows)
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "shape", "rows"),
+    [
+        (np.float32([[1], [2]]), FLOAT, [-1, 1], 2),
+        (np.int64([1, 2]), INT, [-1], 2),
+        (np.array([[b"a", b"b"]], object), STRING, [-1, -1], 1),
+        (np.float32(0.5), FLOAT, [], 3),
+        (np.float32([1, 2, 3]), FLOAT, [3], 2),
+        (np.float32([[1], [2]]), FLOAT, None, 2),
+    ],
+)
+def test_what_the_signature_has_is_right(array: Any, dtype: int, shape: Any, rows: int) -> None:
+    assert judged(array, dtype, shape, rows) is None
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "shape", "rows", "expected"),
+    [
+        (np.float32([[1], [np.nan]]), FLOAT, [-1, 1], 2, "has NaN at [1, 0], and in 1 of 2 values"),
+        (np.float32([np.inf]), FLOAT, [-1], 1, "has infinity at [0]"),
+        (np.float32([[1], [2]]), FLOAT, [-1, 1], 3, "has the shape [2, 1] for 3 row(s)"),
+        (np.float32([1, 2]), FLOAT, [-1, 1], 2, "has the shape [2], where the signature has [None"),
+        (np.float32([[1, 2]]), FLOAT, [-1, 1], 1, "has the shape [1, 2], where"),
+        (np.int64([1]), FLOAT, [-1], 1, "is int64, where the signature has float32"),
+        (np.float32([1]), FLOAT, None, 2, "for 2 row(s)"),
+    ],
+)
+def test_what_it_does_not_have_is_named(
+    array: Any, dtype: int, shape: Any, rows: int, expected: str
+) -> None:
+    wrong = judged(array, dtype, shape, rows)
+    assert wrong is not None and expected in wrong
+
+
+def test_an_output_that_is_missing_is_named() -> None:
+    signature = meta_graph_pb2.SignatureDef()
+    signature.outputs["y"].dtype = FLOAT
+    answered = prediction_log_pb2.PredictionLog()
+    answered.predict_log.response.SetInParent()
+    assert fault(answered, signature, 1) == "output 'y' is missing"
+
+
+def test_classes_and_regressions_are_one_a_row_and_numbers() -> None:
+    signature = meta_graph_pb2.SignatureDef()
+    classified = prediction_log_pb2.PredictionLog()
+    result = classified.classify_log.response.result
+    result.classifications.add().classes.add(label="late", score=float("nan"))
+    assert "NaN" in str(fault(classified, signature, 1))
+    assert fault(classified, signature, 2) == "1 answers for 2 rows"
+    regressed = prediction_log_pb2.PredictionLog()
+    regressed.regress_log.response.result.regressions.add(value=1.0)
+    assert fault(regressed, signature, 1) is None
