@@ -9,4 +9,4 @@ environment="$benchmarks/../../.venv-tfx"
 # out packages that TFX imports.
 cd /
 uv venv --quiet --allow-existing --python 3.11 "$environment"
-uv pip install --quiet --python "$environment/bin/python" -r "$benchmarks/peer_requirements.txt"
+uv pip install --quiet --compile-bytecode --python "$environment/bin/python" -r "$benchmarks/peer_requirements.txt"
