@@ -89,3 +89,25 @@ def save_examples(directory: Path, rows: pa.Table = ROWS) -> Examples:
     pq.write_table(rows, directory / "Split-eval" / "data-00000.parquet")
     describe_examples(examples, PayloadFormat.PARQUET, {"eval": rows.num_rows})
     return examples
+
+
+def save_classifier(directory: Path) -> Model:
+    """A model with signatures for Classify and Regress."""
+    model = Model(uri=str(directory))
+    signatures = tf.compat.v1.saved_model
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        examples = tf.compat.v1.placeholder(tf.string, [None], "examples")
+        hours = tf.io.parse_example(examples, {"hour": PARSED["hour"]})["hour"]
+        scores = tf.cast(hours, tf.float32)[:, tf.newaxis] / 24.0
+        classes = tf.fill(tf.shape(scores), "late")
+        builder = tf.compat.v1.saved_model.Builder(model.serving_model_dir)
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {
+                "classify": signatures.classification_signature_def(examples, classes, scores),
+                "regress": signatures.regression_signature_def(examples, scores),
+            },
+        )
+        builder.save()
+    return model

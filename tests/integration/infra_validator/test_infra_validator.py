@@ -12,7 +12,14 @@ import keras
 import pytest
 import tensorflow as tf
 from running import execute
-from served_models import PARSED, Scorer, save, save_examples, save_with_start
+from served_models import (
+    PARSED,
+    Scorer,
+    save,
+    save_classifier,
+    save_examples,
+    save_with_start,
+)
 
 from prodml.artifacts import Examples, InfraBlessing, Model
 from prodml.components import (
@@ -90,6 +97,23 @@ def test_a_good_model_is_blessed_and_kept_with_its_requests(
     assert by_columns.request.inputs.keys() == PARSED.keys()
     assert not by_columns.HasField("response")
     assert not os.path.exists(os.path.join(model.serving_model_dir, "assets.extra"))
+
+
+def test_classify_and_regress_are_asked_as_their_clients_ask(
+    examples: Examples, tmp_path: Path
+) -> None:
+    asked = TensorFlowServingRequestSpec(signature_names=("classify", "regress"))
+    context = validate(
+        save_classifier(tmp_path / "model"),
+        examples,
+        tmp_path,
+        request_spec=RequestSpec(asked, num_examples=4, make_warmup=True),
+    )
+    blessing = context.outputs["blessing"]
+    assert blessing.custom_properties["blessed"] == 1, context.notes
+    logs = read_warm_up_requests(os.path.join(blessing.uri, "stamped_model"))
+    assert [log.WhichOneof("log_type") for log in logs] == ["classify_log", "regress_log"]
+    assert len(logs[0].classify_log.request.input.example_list.examples) == 4
 
 
 def test_without_examples_it_is_enough_that_the_model_loads(tmp_path: Path) -> None:
