@@ -5,7 +5,8 @@ ProdmlError
 │   ├── DefinitionError       a pipeline or component is declared wrongly
 │   ├── ParameterError        a runtime parameter is unknown or has the wrong type
 │   ├── ConfigError           a configuration file or PRODML_ variable is wrong
-│   └── NotFoundError         a run, artifact or file that was asked for does not exist
+│   ├── NotFoundError         a run, artifact or file that was asked for does not exist
+│   └── RolloutError          a version cannot be moved to, or from, a label
 ├── RunFailedError            one or more nodes failed                      (exit code 1)
 ├── NodeError                 one node failed
 │   ├── ResolutionError       its inputs could not be resolved
@@ -64,6 +65,10 @@ class ConfigError(RequestError):
 
 class NotFoundError(RequestError):
     """A run, artifact or file that was asked for does not exist."""
+
+
+class RolloutError(RequestError):
+    """A version cannot be moved to, or from, a label; what is served has not changed."""
 
 
 class NodeError(ProdmlError):

@@ -16,6 +16,7 @@ from prodml.cli import (
     lineage,
     plan,
     predict,
+    rollout,
     run,
     runs,
     serve,
@@ -39,6 +40,7 @@ app.command("artifacts")(artifacts.artifacts)
 app.command("lineage")(lineage.lineage)
 app.command("serve", cls=serve.ServeCommand)(serve.serve)
 app.command("predict")(predict.predict)
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(baseline.app, name="baseline")
 
 

@@ -88,3 +88,10 @@ def require_reader(config: RunConfig) -> LineageReader:
             f"its configuration with --config"
         )
     return reader
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow, not imported yet, from speaking of CPU instructions and missing GPUs."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

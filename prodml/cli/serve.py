@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from prodml.cli.options import quiet_tensorflow
 from prodml.serving.options import ServerOptions
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
@@ -33,8 +33,7 @@ def serve(**values: Any) -> None:
     """
     options = ServerOptions(**values)
     options.check()
-    # TensorFlow speaks of its CPU instructions and missing GPUs unless told not to, before import.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     from prodml.serving import server
 
     server.serve(options)

@@ -27,6 +27,8 @@ EXECUTION_CACHE = "execution_cache"
 """Context type; named by the fingerprint."""
 BASELINE = "prodml.Baseline"
 """Execution type that records `prodml baseline set|reset`."""
+ROLLOUT = "prodml.Rollout"
+"""Execution type that records `prodml rollout canary|promote|rollback`."""
 
 _STATES = {
     mlmd.Execution.UNKNOWN: State.RUNNING,

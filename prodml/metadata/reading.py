@@ -14,6 +14,7 @@ from prodml.metadata.messages import (
     NODE,
     PIPELINE,
     PIPELINE_RUN,
+    ROLLOUT,
     artifact_record,
     execution_record,
     get_values,
@@ -24,6 +25,7 @@ from prodml.metadata.records import ArtifactRecord, ExecutionRecord, Link, RunRe
 from prodml.metadata.store import Store, translated
 
 _PAGE = 20
+_MANY = 10_000
 
 
 class LineageReader:
@@ -169,6 +171,28 @@ class LineageReader:
             return None
         values = get_values(found[0].custom_properties)
         return int(values["model_id"]) if values["action"] == "set" else None
+
+    def rollouts(self, names: Iterable[str]) -> set[str]:
+        """Which of these moves of labels are recorded."""
+        wanted = list(names)
+        self._store.execution_type(ROLLOUT)
+        listed = ", ".join(map(_quoted, wanted))
+        where = f"type = '{ROLLOUT}' AND name IN ({listed})"
+        with translated("cannot read the rollouts"):
+            found = self._store.mlmd.get_executions(_newest(len(wanted), where)) if wanted else []
+        return {execution.name for execution in found}
+
+    def pushed_models(self, destinations: Iterable[str]) -> list[ArtifactRecord]:
+        """The PushedModel artifacts that stand at these directories, newest first."""
+        wanted = list(destinations)
+        listed = ", ".join(map(_quoted, wanted))
+        where = (
+            f"type = 'PushedModel' AND custom_properties.pushed_destination.string_value IN "
+            f"({listed})"
+        )
+        with translated("cannot read the pushed models"):
+            found = self._store.mlmd.get_artifacts(_newest(_MANY, where)) if wanted else []
+        return [artifact_record(artifact) for artifact in found]
 
 
 def _newest(limit: int, where: str | None = None) -> Any:

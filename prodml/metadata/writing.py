@@ -15,6 +15,7 @@ from prodml.metadata.messages import (
     NODE,
     PIPELINE,
     PIPELINE_RUN,
+    ROLLOUT,
     event,
     set_values,
 )
@@ -165,6 +166,36 @@ class LineageWriter:
         )
         contexts = [self._context(PIPELINE, pipeline)]
         with self._store.writing("cannot record the baseline") as store:
+            store.put_execution(execution, pairs, contexts, reuse_context_if_already_exist=True)
+
+    def record_rollout(
+        self,
+        name: str,
+        properties: Mapping[str, PropertyValue],
+        pushed_model: int | None,
+        pipeline: str | None,
+    ) -> None:
+        """Records that a version was moved to, or from, a label; once a name.
+
+        Args:
+            name: tells the move from all others.
+            properties: what was moved, by whom, when and why.
+            pushed_model: id of the PushedModel artifact, where it is known.
+            pipeline: that pushed it, where it is known.
+        """
+        execution = mlmd.Execution(
+            type_id=self._store.execution_type(ROLLOUT),
+            name=name,
+            last_known_state=mlmd.Execution.COMPLETE,
+        )
+        set_values(execution.custom_properties, properties)
+        pairs = self._whole(
+            [(mlmd.Artifact(id=pushed_model), event("pushed_model", 0, mlmd.Event.INPUT))]
+            if pushed_model
+            else []
+        )
+        contexts = [self._context(PIPELINE, pipeline)] if pipeline else []
+        with self._store.writing("cannot record the rollout") as store:
             store.put_execution(execution, pairs, contexts, reuse_context_if_already_exist=True)
 
     def _context(self, type_name: str, name: str) -> Any:

@@ -238,6 +238,8 @@ class GrpcClient:
                             code_name(newest.status.error_code), newest.status.error_message
                         )
                     last = f"version {newest.version} is in state {State.Name(newest.state)}"
+                    if newest.status.error_message:
+                        last += f": {newest.status.error_message}"
             time.sleep(min(_PAUSE_SECONDS, max(0.0, deadline - time.monotonic())))
         check()
         raise ServingError(

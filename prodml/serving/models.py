@@ -18,13 +18,8 @@ from tensorflow_serving.config import model_server_config_pb2
 from prodml.errors import ServingError
 from prodml.serving.model_labels import checked_labels
 from prodml.serving.server_config import checked_configs
-from prodml.serving.versions import (
-    LoadedVersion,
-    Version,
-    VersionState,
-    aspired_versions,
-    versions_on_disk,
-)
+from prodml.serving.version_directories import aspired_versions, versions_on_disk
+from prodml.serving.versions import LoadedVersion, Version, VersionState
 
 Load = Callable[[str, int, str], LoadedVersion]
 """Loads and warms a version, of a model's name, number and directory. Blocks; raises

@@ -12,7 +12,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ServingError
 from prodml.serving.models import LoadingOptions, Models
-from prodml.serving.versions import LoadedVersion, VersionState, versions_on_disk
+from prodml.serving.version_directories import versions_on_disk
+from prodml.serving.versions import LoadedVersion, VersionState
 
 NO_WAITING = LoadingOptions(poll_seconds=0.01, max_retries=0, retry_seconds=0)
 
