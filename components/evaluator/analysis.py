@@ -44,10 +44,19 @@ class Columns:
         keep: what TFMA reads itself; None for all. TFMA splits batches into rows in Python: each
             column not kept saves time.
         labels: rows without these cannot be evaluated.
+        parsed: what the models parse of serialized tf.Example; None where it is not known.
     """
 
     keep: Sequence[str] | None
     labels: Sequence[str]
+    parsed: Sequence[str] | None = None
+
+    @property
+    def read(self) -> Sequence[str] | None:
+        """Columns to read from the files; None for all."""
+        if self.keep is None or self.parsed is None:
+            return None
+        return sorted({*self.keep, *self.parsed})
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,8 @@ def analyze(
     with _without_numpy_warnings(), runner.pipeline() as pipeline:
         batches = [
             pipeline
-            | f"Read[{split.name}][{i}]" >> ReadRecordBatches(list(split.files), split.payload)
+            | f"Read[{split.name}][{i}]"
+            >> ReadRecordBatches(list(split.files), split.payload, columns.read)
             | f"AddSerialized[{split.name}][{i}]" >> beam.ParDo(_AddSerialized(split.name, columns))
             for i, split in enumerate(splits)
         ]
@@ -151,7 +161,7 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
         keep = self._columns.keep
         kept = [name for name in batch.schema.names if keep is None or name in keep]
         offsets = pa.array(np.arange(batch.num_rows + 1, dtype=np.int64))
-        serialized = serialize_examples(batch).cast(pa.large_binary())
+        serialized = serialize_examples(self._parsed(batch)).cast(pa.large_binary())
         return pa.RecordBatch.from_arrays(
             [
                 *(batch.column(batch.schema.get_field_index(name)) for name in kept),
@@ -159,6 +169,15 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
             ],
             [*kept, constants.ARROW_INPUT_COLUMN],
         )
+
+    def _parsed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._columns.parsed is None:
+            return batch
+        names = [name for name in batch.schema.names if name in self._columns.parsed]
+        if not names:  # A batch without columns would be without rows.
+            return batch
+        columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
+        return pa.RecordBatch.from_arrays(columns, names)
 
 
 def _counted(result: Any, namespace: str, split: str) -> int:

@@ -14,6 +14,7 @@ from tensorflow.python.saved_model import loader_impl
 
 from prodml.artifacts import Model
 from prodml.components.evaluator.configuration import Evaluation
+from prodml.components.evaluator.parsed_features import parsed_features
 from prodml.components.evaluator.tfma import model_eval_lib
 from prodml.data.record_batches import serialize_examples
 from prodml.dsl.component import suggest
@@ -47,12 +48,14 @@ class Offer:
         computed: outputs of its preprocessing functions, as TensorInfo by name.
         predicted: outputs of the signature that predicts, as TensorInfo by name.
         takes_serialized: every signature that will be called takes serialized tf.Example.
+        parsed: the features that these signatures parse; None where that is not known.
         loaded: the loaded model, where it was called; TFMA finds it again while it is held.
     """
 
     computed: Mapping[str, Any]
     predicted: Mapping[str, Any]
     takes_serialized: bool
+    parsed: frozenset[str] | None
     loaded: Any
 
 
@@ -79,7 +82,8 @@ def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Of
         ModelContractError: a mismatch, told as what was expected and what is there.
     """
     spec = candidate.spec
-    signatures = _signatures(candidate)
+    graph = _serving_graph(candidate)
+    signatures = dict(graph.signature_def)
     called = [spec.signature_name, *spec.preprocessing_function_names]
     columns = frozenset(sample.schema.names)
     for name in called:
@@ -94,11 +98,18 @@ def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Of
     _require_keys(candidate, config, columns, frozenset(computed))
     takes_serialized = all(_takes_serialized(signatures[name], columns) for name in called)
     loaded = _call(candidate, called, sample) if takes_serialized else None
+    parsed = _parsed(graph, called) if takes_serialized else None
     predicted = dict(signatures[spec.signature_name].outputs)
-    return Offer(computed, predicted, takes_serialized, loaded)
+    return Offer(computed, predicted, takes_serialized, parsed, loaded)
 
 
-def _signatures(candidate: Candidate) -> Mapping[str, Any]:
+def _parsed(graph: Any, called: Sequence[str]) -> frozenset[str] | None:
+    every = [parsed_features(graph, graph.signature_def[name]) for name in called]
+    known = [features for features in every if features is not None]
+    return frozenset().union(*known) if len(known) == len(every) else None
+
+
+def _serving_graph(candidate: Candidate) -> Any:
     directory = candidate.model.serving_model_dir
     if not os.path.isfile(os.path.join(directory, "saved_model.pb")):
         raise ModelContractError(
@@ -111,7 +122,7 @@ def _signatures(candidate: Candidate) -> Mapping[str, Any]:
             f"{candidate.role} {directory}: expected the tag 'serve', got "
             f"{', '.join(sorted({tag for g in graphs for tag in g.meta_info_def.tags})) or 'none'}"
         )
-    return dict(serving[0].signature_def)
+    return serving[0]
 
 
 def _require_signature(candidate: Candidate, name: str, signatures: Mapping[str, Any]) -> None:

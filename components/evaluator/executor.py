@@ -136,4 +136,7 @@ def _columns(offers: Sequence[Offer], config: Any) -> Columns:
     for spec in config.model_specs:
         keys |= {spec.example_weight_key, *spec.example_weight_keys.values()}
     keys |= {metrics.query_key for metrics in config.metrics_specs}
-    return Columns(sorted(keys - {""}), stored_labels)
+    every = [offer.parsed for offer in offers]
+    known = [features for features in every if features is not None]
+    parsed = sorted(frozenset().union(*known)) if len(known) == len(every) else None
+    return Columns(sorted(keys - {""}), stored_labels, parsed)

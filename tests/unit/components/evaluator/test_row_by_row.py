@@ -107,7 +107,7 @@ def _reasons(text: str, offer: Offer | None = None, sample: Any = None) -> list[
 
 def _offer(shape: Any, *outputs: str) -> Offer:
     tensor = meta_graph_pb2.TensorInfo(dtype=types_pb2.DT_FLOAT, tensor_shape=shape.as_proto())
-    return Offer({}, dict.fromkeys(outputs or ["outputs"], tensor), True, None)
+    return Offer({}, dict.fromkeys(outputs or ["outputs"], tensor), True, None, None)
 
 
 def _sample(**columns: Any) -> pa.RecordBatch:
