@@ -8,14 +8,16 @@ from typing import Any
 from prodml.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from prodml.dsl.component import Component
 from prodml.dsl.signature import Input, Output, Parameter
+from prodml.errors import DefinitionError
 
 
 @dataclass(frozen=True)
 class PushDestination:
-    """Where a model is pushed to.
+    """Where a model is pushed to; one of the two.
 
     Attributes:
         filesystem: a directory that a model server watches.
+        model_server: such a directory, and the server that is to answer with the new version.
     """
 
     @dataclass(frozen=True)
@@ -28,21 +30,54 @@ class PushDestination:
 
         base_directory: str
 
-    filesystem: PushDestination.Filesystem
+    @dataclass(frozen=True)
+    class ModelServer:
+        """Every push adds a version to a directory, and returns when the server answers with it.
+
+        Where a model config stands beside the directory (`models.config`, as `prodml rollout`
+        writes it), the server is told by ModelService to serve the new version beside those that
+        it serves; no label moves. Otherwise the server finds it by polling the directory.
+
+        Attributes:
+            base_directory: the directory of all versions, as the server sees it, too.
+            address: `host:port` of the server's gRPC.
+            model_name: the model's name at the server; by default the directory's.
+            timeout_seconds: how long the version may take to answer.
+            ca_file: certificates to trust where the connection is secured by TLS.
+            certificate_file: the client's own certificate, where the server asks for one.
+            key_file: its private key.
+        """
+
+        base_directory: str
+        address: str = "localhost:8500"
+        model_name: str | None = None
+        timeout_seconds: float = 120.0
+        ca_file: str | None = None
+        certificate_file: str | None = None
+        key_file: str | None = None
+
+    filesystem: PushDestination.Filesystem | None = None
+    model_server: PushDestination.ModelServer | None = None
+
+    def __post_init__(self) -> None:
+        if (self.filesystem is None) == (self.model_server is None):
+            raise DefinitionError("PushDestination takes one of filesystem and model_server")
 
 
 class Pusher(Component):
-    """Pushes a blessed model to a directory that a model server watches.
+    """Pushes a blessed model to a directory that a model server watches, or to the server itself.
 
     The version is the time in Unix seconds, or one more than the highest version there, and
     appears by one rename: a server never sees half a model. A model that is not blessed, or whose
     declared blessing is absent, is not pushed; the node succeeds and says why, and `pushed_model`
-    carries `pushed` = 0.
+    carries `pushed` = 0. A version that a server cannot serve is taken away again, the server goes
+    on with the one before, and the node fails with the server's reason.
 
     Args:
         model: the model.
         model_blessing: Evaluator's verdict; where it is not declared, none is asked for.
-        infra_blessing: InfraValidator's verdict, likewise.
+        infra_blessing: InfraValidator's verdict, likewise; the model that it holds with its
+            warm-up requests is pushed instead, where there is one.
         push_destination: where to.
         custom_config: for a Pusher of one's own; this one does not read it.
     """

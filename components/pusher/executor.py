@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from prodml.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from prodml.components.pusher.component import PushDestination
 from prodml.components.pusher.copying import copy_synced
 from prodml.components.pusher.versions import push_version
 from prodml.dsl.executor import ExecutorContext
@@ -19,8 +20,9 @@ def execute(context: ExecutorContext) -> None:
         context.note(f"not pushed: {refusal}")
         return
     model = context.input("model", Model)
-    source = _saved_model(model)
-    base = os.path.abspath(context.parameters["push_destination"].filesystem.base_directory)
+    source = _saved_model(context, model)
+    destination = context.parameters["push_destination"]
+    base = os.path.abspath((destination.filesystem or destination.model_server).base_directory)
     try:
         # The artifact's own copy first: the rename that a server sees is the last thing done.
         copy_synced(source, pushed.uri)
@@ -29,15 +31,29 @@ def execute(context: ExecutorContext) -> None:
         if (refused := storage_error(error)) is not None:
             raise StorageError(f"nothing was pushed to {base}: {refused}") from error
         raise
-    destination = os.path.join(base, str(version))
+    directory = os.path.join(base, str(version))
     pushed.custom_properties.update(
         pushed=1,
-        pushed_destination=destination,
+        pushed_destination=directory,
         pushed_version=str(version),
         pushed_model=model.uri,
         pushed_model_id=model.id,
     )
-    context.note(f"pushed version {version} to {destination}")
+    note = f"pushed version {version} to {directory}"
+    if destination.model_server is not None:
+        _serve(destination.model_server, version)
+        address = destination.model_server.address
+        pushed.custom_properties["pushed_endpoint"] = address
+        note += f"; {address} answers with it"
+    context.note(note)
+
+
+def _serve(destination: PushDestination.ModelServer, version: int) -> None:
+    # Only here: the client of model servers brings gRPC and TensorFlow's messages.
+    from prodml.components.pusher.model_server import client, serve_version
+
+    with client(destination) as server:
+        serve_version(server, destination, version)
 
 
 def _refusal(context: ExecutorContext) -> str | None:
@@ -58,8 +74,12 @@ def _refusal(context: ExecutorContext) -> str | None:
     return None
 
 
-def _saved_model(model: Model) -> str:
+def _saved_model(context: ExecutorContext, model: Model) -> str:
+    """The model's directory; InfraValidator's copy of it, where that has warm-up requests."""
     source = model.serving_model_dir
+    infra_blessing = context.optional_input("infra_blessing", InfraBlessing)
+    if infra_blessing is not None and infra_blessing.custom_properties.get("has_model") == 1:
+        source = os.path.join(infra_blessing.uri, "stamped_model")
     if not os.path.isfile(os.path.join(source, "saved_model.pb")):
         raise ModelContractError(
             f"expected a SavedModel in {source}, got none: saved_model.pb is missing; "

@@ -1,0 +1,90 @@
+"""Has a model server answer with a version that was just pushed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+
+from prodml.components.pusher.component import PushDestination
+from prodml.errors import ServingError, StorageError
+from prodml.serving.client import GrpcClient
+from prodml.serving.endpoint import Endpoint, TlsFiles
+from prodml.serving.model_config import (
+    default_config_path,
+    entry,
+    locked,
+    read_model_config,
+    with_versions,
+    write_model_config,
+)
+
+
+def client(destination: PushDestination.ModelServer) -> GrpcClient:
+    """A client of the destination's server.
+
+    Raises:
+        ConfigError: its address or a TLS file is wrong.
+    """
+    files = (destination.ca_file, destination.certificate_file, destination.key_file)
+    tls = TlsFiles(*files) if any(files) else None
+    return GrpcClient(Endpoint(destination.address, tls), destination.timeout_seconds)
+
+
+def serve_version(
+    server: GrpcClient, destination: PushDestination.ModelServer, version: int
+) -> None:
+    """Returns when the server answers with the version.
+
+    Args:
+        server: the server.
+        destination: where the version was pushed to.
+        version: it stands there already.
+
+    Raises:
+        ServingError: the server's reason why it does not. The version is taken away again, and the
+            server is asked to serve what it served before.
+    """
+    base = os.path.abspath(destination.base_directory)
+    model = destination.model_name or os.path.basename(base)
+    config_path = default_config_path(base)
+    try:
+        with locked(config_path):
+            old = read_model_config(config_path)
+            found = entry(old, model)
+            if found is not None:
+                _reload(server, destination, old, model, base, version)
+            else:
+                server.wait_until_available(model, version, destination.timeout_seconds)
+    except (ServingError, StorageError) as error:
+        shutil.rmtree(os.path.join(base, str(version)), ignore_errors=True)
+        if isinstance(error, StorageError):
+            raise
+        raise ServingError(
+            error.code,
+            f"{destination.address} does not serve version {version}, which was taken away again; "
+            f"what was served before goes on: {error}",
+        ) from error
+
+
+def _reload(
+    server: GrpcClient,
+    destination: PushDestination.ModelServer,
+    old: object,
+    model: str,
+    base: str,
+    version: int,
+) -> None:
+    found = entry(old, model)
+    served = set(found.model_version_policy.specific.versions)
+    labels = dict(found.version_labels)
+    # Without versions of its own the config follows the newest, which this one is.
+    new = with_versions(old, model, base, {*served, version} if served else (), labels)
+    try:
+        server.reload_config(new)
+        server.wait_until_available(model, version, destination.timeout_seconds)
+        write_model_config(default_config_path(base), new)
+    except (ServingError, StorageError):
+        with contextlib.suppress(ServingError):
+            server.reload_config(old)
+        raise
