@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prodml.cli.options import Json
+from prodml.cli.options import Json, quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +75,6 @@ def predict(
 
     Example: prodml predict --server=localhost:8500 --model=flights --limit=5 flights.csv
     """
-    import os
-
     from prodml.errors import InputDataError, RequestError, ServingError
     from prodml.serving.endpoint import Endpoint, TlsFiles
 
@@ -85,8 +83,7 @@ def predict(
     tls = TlsFiles(ca, certificate, key) if ca or certificate or key else None
     endpoint = Endpoint(server, tls)
     endpoint.check()
-    # TensorFlow speaks of its CPU instructions and missing GPUs unless told not to, before import.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     try:
         with _client(endpoint, rest, timeout) as client:
             asked = _Asked(client, model, version, label, signature)
