@@ -52,9 +52,21 @@ def parse_body(body: bytes) -> dict[str, Any]:
         raise invalid("JSON Parse error: lists or objects are nested too deeply") from None
     except ValueError:
         raise invalid("JSON Parse error: Number too big to be stored in double.") from None
+    if b"\\ud" in body.lower():
+        _check_surrogates(document)
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {shown(document)} Is not object")
     return document
+
+
+def _check_surrogates(document: Any) -> None:
+    """Refuses half of a surrogate pair: it is escaped in the body, and no text anywhere else."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise invalid(
+            "JSON Parse error: The surrogate pair in string is invalid. at offset: 0"
+        ) from None
 
 
 def read_signature_name(document: Mapping[str, Any]) -> str:
@@ -85,6 +97,9 @@ def fill_predict_request(
         ServingError: the inputs do not fit the signature.
     """
     has_rows, has_columns = "instances" in document, "inputs" in document
+    if not types:
+        name = request.model_spec.signature_name or "DEFAULT"
+        raise invalid(f"Failed to get input map for signature: {name}")
     if has_rows and has_columns:
         raise invalid(
             f"JSON Value: {shown(document)} Not formatted correctly expecting only one of 'inputs' "

@@ -17,7 +17,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 
 from prodml.errors import ServingError
-from prodml.serving.tensors import Array, string_array
+from prodml.serving.tensors import Array, string_array, type_number
 
 _BASE64 = "b64"
 _SHOWN = 1000
@@ -82,10 +82,7 @@ def decode_base64(value: Any) -> bytes:
 
 def encode_text(value: str) -> bytes:
     """The bytes of a JSON string."""
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        raise invalid(f"JSON Value: {shown(value)} holds half of a surrogate pair") from None
+    return value.encode()
 
 
 def as_json(array: Array, name: str) -> str:
@@ -107,7 +104,9 @@ def as_json(array: Array, name: str) -> str:
     }
     writer = writers.get(array.dtype.kind)
     if writer is None or array.dtype == np.float16:
-        raise invalid(f"Failed to write JSON value for tensor type: {array.dtype}")
+        raise invalid(
+            f"Failed to write JSON value for tensor type: {type_name(type_number(array))}"
+        )
     return _nested(writer(array.ravel()), array.shape)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -131,6 +132,9 @@ class _RestApi:
         except web.HTTPRequestEntityTooLarge as error:
             code, status = "INVALID_ARGUMENT", 413
             answer = json_answers.error(error.text or "the body is too large")
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            code, status = "INVALID_ARGUMENT", 400
+            answer = json_answers.error(f"the body cannot be read: {error}")
         except (web.HTTPException, ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
@@ -142,9 +146,9 @@ class _RestApi:
         return self._response(status, answer, request)
 
     def _response(self, status: int, body: str, request: web.Request) -> web.Response:
-        response = web.Response(
-            status=status, text=body, content_type="application/json", headers=self._headers
-        )
+        response = web.Response(status=status, body=body.encode(), headers=self._headers)
+        # Bare, as TF Serving has it: aiohttp would add the character set.
+        response.headers["Content-Type"] = "application/json"
         if len(body) >= _WORTH_COMPRESSING and "gzip" in request.headers.get("Accept-Encoding", ""):
             response.enable_compression(web.ContentCoding.gzip)
         return response

@@ -10,9 +10,12 @@ from tensorflow_serving.apis import model_pb2
 
 from prodml.errors import ServingError
 
-_MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_PREDICTION = re.compile(rf"{_MODEL}:(?P<verb>classify|regress|predict)", re.I | re.A)
-_STATUS = re.compile(rf"{_MODEL}(?:/(?P<verb>metadata))?", re.I | re.A)
+_NAME = r"/(?P<name>[^/:]+)"
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_PREDICTION = re.compile(
+    rf"/v1/models{_NAME}{_VERSION}:(?P<verb>classify|regress|predict)", re.I | re.A
+)
+_STATUS = re.compile(rf"/v1/models(?:{_NAME})?{_VERSION}(?:/(?P<verb>metadata))?", re.I | re.A)
 _LARGEST_VERSION = (1 << 63) - 1
 
 
@@ -42,9 +45,9 @@ def parse_path(method: str, path: str) -> RestCall:
     pattern = {"POST": _PREDICTION, "GET": _STATUS}.get(method)
     match = pattern.fullmatch(path) if pattern else None
     if match is None:
-        if method == "GET" and path.rstrip("/").lower() == "/v1/models":
-            raise ServingError("INVALID_ARGUMENT", "Missing model name in request.")
         raise ServingError("INVALID_ARGUMENT", f"Malformed request: {method} {path}")
+    if not match["name"]:
+        raise ServingError("INVALID_ARGUMENT", "Missing model name in request.")
     spec = model_pb2.ModelSpec(name=unquote(match["name"]))
     if match["version"]:
         version = int(match["version"]) if len(match["version"]) < 20 else _LARGEST_VERSION + 1

@@ -101,7 +101,6 @@ def test_values_are_written_as_tf_serving_writes_them(array, text):
         ([1, [2]], FLOAT, "Encountered list at unexpected level: 1 expected < 1"),
         ([{"b64": 1}], STRING, "not formatted correctly for base64 data"),
         ([{"b64": "!"}], STRING, "Unable to base64 decode"),
-        (["\ud800"], STRING, "surrogate"),
     ],
 )
 def test_what_does_not_fit_is_told_as_tf_serving_tells_it(value, dtype, message):
