@@ -8,7 +8,6 @@ from typing import Any
 from prodml.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from prodml.dsl.component import Component
 from prodml.dsl.signature import Input, Output, Parameter
-from prodml.errors import DefinitionError
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class PushDestination:
 
     def __post_init__(self) -> None:
         if (self.filesystem is None) == (self.model_server is None):
-            raise DefinitionError("PushDestination takes one of filesystem and model_server")
+            raise ValueError("PushDestination takes one of filesystem and model_server")
 
 
 class Pusher(Component):

@@ -127,7 +127,7 @@ def test_a_pusher_without_a_model_is_refused_at_its_line() -> None:
 def test_the_destination_may_be_given_as_its_message() -> None:
     destination = {"filesystem": {"base_directory": "serving"}}
     pusher = Pusher(model=Channel(type=Model), push_destination=destination)
-    assert pusher.parameters["push_destination"] == destination
+    assert pusher.parameters["push_destination"] == {**destination, "model_server": None}
 
 
 def test_a_destination_without_a_directory_is_refused() -> None:
