@@ -31,6 +31,7 @@ class ExampleValidator(Component):
     """
 
     execution_type = "tfx.components.example_validator.component.ExampleValidator"
+    runs_beside_others = True
 
     statistics: Input[ExampleStatistics]
     schema: Input[Schema]

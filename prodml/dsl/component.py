@@ -62,6 +62,10 @@ class Component:
     """Name of the ML Metadata execution type; `module.Class` where it is not set."""
     kind: ClassVar[Literal["executor", "resolver", "importer"]] = "executor"
     """Resolvers and importers only find artifacts: the coordinator runs them itself."""
+    runs_beside_others: ClassVar[bool] = False
+    """Whether its executor may run while others do, in a thread of its own. It must then leave
+    alone what belongs to the whole process: random seeds, TensorFlow's settings, the working
+    directory. What C++ code prints meanwhile goes to the log of the other node."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -24,8 +27,8 @@ def captured(path: str) -> Iterator[None]:
         # And Python's own streams, which a notebook or a test runner may have replaced.
         with (
             os.fdopen(target, "a", buffering=1, encoding="utf-8", closefd=False) as log,
-            contextlib.redirect_stdout(log),
-            contextlib.redirect_stderr(log),
+            contextlib.redirect_stdout(_ByThread(log)),
+            contextlib.redirect_stderr(_ByThread(log)),
         ):
             yield
     finally:
@@ -34,6 +37,53 @@ def captured(path: str) -> Iterator[None]:
             os.dup2(original, descriptor)
             os.close(original)
         os.close(target)
+
+
+@contextlib.contextmanager
+def captured_thread(path: str) -> Iterator[None]:
+    """Sends what Python code of this thread prints to the end of a file while the block runs.
+
+    Only inside of `captured`, which gets the rest: descriptors belong to the whole process, so
+    what C++ prints cannot be told apart by thread.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "a", buffering=1, encoding="utf-8") as log:
+        _own.stream = log
+        try:
+            yield
+        finally:
+            del _own.stream
+
+
+_own = threading.local()
+"""`stream`: where output of this thread goes, if not where that of the others does."""
+
+
+class _ByThread(io.TextIOBase):
+    """A text stream that hands what is written on to the thread's own stream."""
+
+    def __init__(self, shared: Any) -> None:
+        self._shared = shared
+
+    def write(self, text: str) -> int:
+        return int(self._stream.write(text))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    @property
+    def _stream(self) -> Any:
+        return getattr(_own, "stream", self._shared)
 
 
 def _flush() -> None:

@@ -1,4 +1,8 @@
-"""The nodes that are left of a run, as one Beam pipeline: a DoFn a node, results as side inputs."""
+"""The nodes that are left of a run, as one Beam pipeline: a DoFn a node, results as side inputs.
+
+A DoFn only submits its node, and hands on its id, which stands for the promise of a result. So
+all of the graph is known before the first node runs, and branches can overlap.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,11 @@ from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec
 from prodml.orchestration.launcher import Launcher
 from prodml.orchestration.results import NodeResult
+from prodml.orchestration.schedule import Schedule
 
 # Beam pickles a DoFn even where it runs it in the same process, and a launcher holds a database
-# connection. So the DoFn carries the run's id, and finds its launcher here.
-_launchers: dict[str, Launcher] = {}
+# connection. So the DoFn carries the run's id, and finds the schedule of its run here.
+_schedules: dict[str, Schedule] = {}
 
 
 def run_nodes(
@@ -33,30 +38,29 @@ def run_nodes(
     Returns:
         A result for each node, whatever became of it.
     """
-    _launchers[run_id] = launcher
+    schedule = _schedules[run_id] = Schedule(launcher, nodes, settled)
     try:
         with RunnerProfile().pipeline() as pipeline:
             start = pipeline | "Start" >> beam.Impulse()
             made: dict[str, Any] = {}
             for node in nodes:
                 upstream = [made[id] for id in node.upstream if id in made]
-                known = {id: settled[id] for id in node.upstream if id in settled}
                 made[node.id] = start | node.id >> beam.ParDo(
-                    _RunNode(run_id, node, known), *map(beam.pvalue.AsSingleton, upstream)
+                    _Submit(run_id, node), *map(beam.pvalue.AsSingleton, upstream)
                 )
+        schedule.run()
         return {node.id: launcher.ended[node.id] for node in nodes}
     finally:
-        del _launchers[run_id]
+        del _schedules[run_id]
 
 
-class _RunNode(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    def __init__(self, run_id: str, node: NodeSpec, known: Mapping[str, NodeResult]) -> None:
+class _Submit(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
+    def __init__(self, run_id: str, node: NodeSpec) -> None:
         self._run_id = run_id
         self._node = node
-        self._known = known
 
     # Beam takes the annotation of *upstream for that of a tuple.
     @no_annotations  # type: ignore[untyped-decorator]
-    def process(self, _: bytes, *upstream: Any) -> Iterator[NodeResult]:
-        results = {**self._known, **{result.node_id: result for result in upstream}}
-        yield _launchers[self._run_id].run(self._node, results)
+    def process(self, _: bytes, *upstream: str) -> Iterator[str]:
+        _schedules[self._run_id].submit(self._node)
+        yield self._node.id

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 from prodml.artifacts import Artifact, PropertyValue
@@ -18,14 +20,16 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import cache, executors, inputs, memory, publication
-from prodml.orchestration.capture import captured
 from prodml.orchestration.conditions import unmet_condition
 from prodml.orchestration.prepare import Prepared, Preparer
 from prodml.orchestration.results import NodeResult, NodeState, Observer
 
+Watch = Callable[[str], AbstractContextManager[None]]
+"""Sends what a node prints while it executes to the file it is given."""
+
 
 class Launcher:
-    """Runs the nodes of one run, one at a time; only it writes metadata.
+    """Runs the nodes of one run, from several threads if need be; only it writes metadata.
 
     Args:
         run_id: the run.
@@ -56,6 +60,9 @@ class Launcher:
         self._beam = beam
         self._observer = observer
         self._artifacts: dict[int, Artifact] = {}
+        # Everything but the execution itself is done by one thread at a time: a connection to ML
+        # Metadata is not to be shared.
+        self._lock = threading.RLock()
         self.ended: dict[str, NodeResult] = {}
         """Results by node id, of every node that has ended."""
         self.is_cancelled = False
@@ -63,6 +70,10 @@ class Launcher:
 
     def settle(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         """Ends a node whose result is known without running it; else says what it needs."""
+        with self._lock:
+            return self._settled(node, upstream)
+
+    def _settled(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         started = time.monotonic()
         missing = sorted(id for id, result in upstream.items() if not result.state.is_success)
         try:
@@ -81,51 +92,60 @@ class Launcher:
         except NodeError as error:
             return self._told(self._failed_before(node, error, started))
 
-    def run(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult:
+    def run(self, node: NodeSpec, upstream: Mapping[str, NodeResult], watch: Watch) -> NodeResult:
         """Ends a node, running it where that is needed. Never raises because of the node."""
         settled = self.settle(node, upstream)
         if isinstance(settled, NodeResult):
             return settled
         self._observer.node_started(node.id, settled.reason)
-        return self._told(self._execute(settled))
+        return self._told(self._execute(settled, watch))
 
-    def _execute(self, prepared: Prepared) -> NodeResult:
+    def _execute(self, prepared: Prepared, watch: Watch) -> NodeResult:
         node = prepared.node
         started = time.monotonic()
         log = os.path.join(self._log_dir, f"{node.id}.log")
-        execution_id = self._writer.begin_execution(
-            self._spec.name,
-            self._run_id,
-            node.id,
-            node.execution_type,
-            {**_parameter_properties(node), "log": log, "reason": prepared.reason},
-            prepared.inputs,
-        )
+        with self._lock:
+            execution_id = self._writer.begin_execution(
+                self._spec.name,
+                self._run_id,
+                node.id,
+                node.execution_type,
+                {**_parameter_properties(node), "log": log, "reason": prepared.reason},
+                prepared.inputs,
+            )
         staging = None
-        memory.reset_peak()
         try:
             staging = publication.stage(self._pipeline_root, node, execution_id)
             context = self._context(prepared, staging)
-            with captured(log):
+            with watch(log):
                 try:
-                    executors.load_executor(node)(context)
+                    # Two threads must not import at once: where packages import one another in a
+                    # circle, as TensorFlow's do, Python would give one of them half a module.
+                    with self._lock:
+                        execute = executors.load_executor(node)
+                    execute(context)
                 except BaseException:
                     traceback.print_exc()
                     raise
             publication.publish(staging)
-            return self._complete(prepared, execution_id, staging, context, started, log)
+            with self._lock:
+                return self._complete(prepared, execution_id, staging, context, started, log)
         except BaseException as error:
             if _was_interrupted(error):
                 self.is_cancelled = True
-                self._writer.end_execution(execution_id, State.CANCELED, {"message": "cancelled"})
+                with self._lock:
+                    self._writer.end_execution(
+                        execution_id, State.CANCELED, {"message": "cancelled"}
+                    )
                 raise KeyboardInterrupt from error
             if not isinstance(error, Exception):
                 raise
             message = _message(error, log)
             seconds = time.monotonic() - started
-            self._writer.end_execution(
-                execution_id, State.FAILED, {"message": message, "seconds": seconds}
-            )
+            with self._lock:
+                self._writer.end_execution(
+                    execution_id, State.FAILED, {"message": message, "seconds": seconds}
+                )
             return NodeResult(
                 node.id,
                 NodeState.FAILED,
