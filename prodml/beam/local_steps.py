@@ -14,9 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.iobase import BoundedSource, Read
-from apache_beam.runners.common import DoFnSignature
 from apache_beam.transforms.trigger import DefaultTrigger
-from apache_beam.transforms.userstate import is_stateful_dofn
 from apache_beam.transforms.util import Reshuffle, ReshufflePerKey
 from apache_beam.transforms.window import GlobalWindows
 
@@ -68,8 +66,7 @@ def steps_of(pipeline: Any) -> list[Step] | None:
         made of them.
     """
     steps = []
-    for node in _nodes(pipeline._root_transform()):
-        kind = _kind(node)
+    for node, kind in _nodes(pipeline._root_transform()):
         if kind is None or not all(map(_is_global, node.outputs.values())):
             return None
         steps.append(
@@ -88,10 +85,11 @@ def steps_of(pipeline: Any) -> list[Step] | None:
     return ordered
 
 
-def _nodes(node: Any) -> Iterator[Any]:
+def _nodes(node: Any) -> Iterator[tuple[Any, Kind | None]]:
     """The transforms that are run as one, composites taken apart where they are not."""
-    if _kind(node) is not None or (not node.parts and not _gives_what_it_takes(node)):
-        yield node
+    kind = _kind(node)
+    if kind is not None or (not node.parts and not _gives_what_it_takes(node)):
+        yield node, kind
         return
     for part in node.parts:
         yield from _nodes(part)
@@ -115,17 +113,17 @@ def _kind(node: Any) -> Kind | None:
             return Kind.GROUP
         case beam.CombinePerKey() if not transform.side_inputs:
             return Kind.COMBINE
-        case beam.ParDo() if not node.parts and _is_plain(transform.dofn):
+        case beam.ParDo() if not node.parts and _is_plain(transform):
             return Kind.PAR_DO
     return None
 
 
-def _is_plain(function: Any) -> bool:
-    signature = DoFnSignature(function)
+def _is_plain(transform: Any) -> bool:
+    signature = transform._signature
     return not (
         signature.is_splittable_dofn()
-        or is_stateful_dofn(function)
-        or function._process_batch_defined
+        or signature.is_stateful_dofn()
+        or transform.dofn._process_batch_defined
     )
 
 
