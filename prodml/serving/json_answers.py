@@ -35,7 +35,10 @@ def predictions(response: predict_pb2.PredictResponse) -> str:
     names = [json.dumps(name) for name in outputs]
     items = []
     for row in range(rows):
-        values = (as_json(output[row], name) for name, output in outputs.items())
+        # A row of a one-dimensional string tensor is bytes, no array.
+        values = (
+            as_json(np.asarray(output[row], output.dtype), name) for name, output in outputs.items()
+        )
         fields = (f"{name}: {value}" for name, value in zip(names, values, strict=True))
         items.append(f"{{{', '.join(fields)}}}")
     return _body("predictions", f"[{', '.join(items)}]")
