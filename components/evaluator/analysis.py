@@ -20,7 +20,7 @@ from prodml.components.evaluator.tfma import constants, model_eval_lib
 from prodml.components.evaluator.whole_batches import batch_evaluators, batch_extractors
 from prodml.data.beam_source import ReadRecordBatches
 from prodml.data.payload import PayloadFormat
-from prodml.data.record_batches import serialize_examples
+from prodml.data.record_batches import BATCH_SIZE, serialize_examples
 from prodml.dsl.executor import Beam
 
 _EVALUATED = "prodml.evaluator.evaluated"
@@ -75,6 +75,7 @@ def analyze(
     in_whole_batches: bool,
     output: str,
     runner: Beam,
+    batch_size: int = BATCH_SIZE,
 ) -> Mapping[str, SplitRows]:
     """Writes an evaluation that `tfma.load_eval_result` reads, and its validation.
 
@@ -86,6 +87,7 @@ def analyze(
         in_whole_batches: whether batches are evaluated whole, see `row_by_row_reasons`.
         output: directory to write to.
         runner: opens the Beam pipeline.
+        batch_size: rows at a time, at most.
 
     Returns:
         The rows of each split, by its name.
@@ -97,7 +99,7 @@ def analyze(
         batches = [
             pipeline
             | f"Read[{split.name}][{i}]"
-            >> ReadRecordBatches(list(split.files), split.payload, columns.read)
+            >> ReadRecordBatches(list(split.files), split.payload, columns.read, batch_size)
             | f"AddSerialized[{split.name}][{i}]" >> beam.ParDo(_AddSerialized(split.name, columns))
             for i, split in enumerate(splits)
         ]

@@ -16,9 +16,13 @@ from prodml.components.evaluator.row_by_row import row_by_row_reasons
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
 from prodml.data.payload import ROW_COUNTS, payload_format, row_count, split_files
-from prodml.data.record_batches import read_record_batches
+from prodml.data.record_batches import BATCH_SIZE, read_record_batches
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
+
+_MOST_PREDICTIONS = 1 << 19
+"""In a batch: each is a pair of its own where a metric is averaged over all classes."""
+_FEWEST_ROWS = 128
 
 
 def execute(context: ExecutorContext) -> None:
@@ -42,7 +46,16 @@ def execute(context: ExecutorContext) -> None:
     by_row = row_by_row_reasons(evaluation.config, offers, sample)
     if by_row:
         context.note(f"evaluated row by row, which is slow: {'; '.join(by_row)}")
-    rows = analyze(splits, candidates, evaluation, columns, not by_row, output, context.beam)
+    rows = analyze(
+        splits,
+        candidates,
+        evaluation,
+        columns,
+        not by_row,
+        output,
+        context.beam,
+        _batch_size(offers),
+    )
     _reconcile(context, rows)
     verdict = reach_verdict(output, evaluation, baseline is not None)
     _bless(context, verdict, model, baseline)
@@ -122,6 +135,13 @@ def _sample(splits: Sequence[Split]) -> pa.RecordBatch:
                 return batch
     names = sorted({split.name for split in splits})
     raise InputDataError(f"no rows to evaluate on in the split(s) {', '.join(names)}")
+
+
+def _batch_size(offers: Sequence[Offer]) -> int:
+    """Rows at a time: fewer where each has the predictions of many classes."""
+    shapes = [out.tensor_shape.dim for offer in offers for out in offer.predicted.values()]
+    widest = max([shape[-1].size for shape in shapes if len(shape) > 1], default=1)
+    return min(BATCH_SIZE, max(_FEWEST_ROWS, _MOST_PREDICTIONS // max(widest, 1)))
 
 
 def _columns(offers: Sequence[Offer], config: Any) -> Columns:
