@@ -41,7 +41,7 @@ def run_nodes(
     schedule = _schedules[run_id] = Schedule(launcher, nodes, settled)
     try:
         with RunnerProfile().pipeline() as pipeline:
-            start = pipeline | "Start" >> beam.Impulse()
+            start = pipeline | "(start)" >> beam.Impulse()
             made: dict[str, Any] = {}
             for node in nodes:
                 upstream = [made[id] for id in node.upstream if id in made]
