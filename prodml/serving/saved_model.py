@@ -87,6 +87,10 @@ class SavedModel:
             answers: list[Array] = call(*feeds.values())
         except tf.errors.OpError as error:
             raise _serving_error(error) from None
+        except UnicodeDecodeError as error:
+            # Of TensorFlow's message, which quotes the bytes of a request as they are.
+            text = error.object.decode(errors="replace")
+            raise ServingError("INVALID_ARGUMENT", text) from None
         except (TypeError, ValueError) as error:
             raise ServingError("INVALID_ARGUMENT", str(error)) from None
         return answers
