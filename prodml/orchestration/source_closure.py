@@ -55,19 +55,21 @@ def source_closure(path: str) -> SourceClosure:
     package's. A file that does not parse counts by its bytes.
     """
     start = Path(path).resolve()
-    root = _import_root(start)
-    pending = [start]
+    root = str(_import_root(start))
+    pending = [str(start)]
     digests: dict[str, str] = {}
     libraries: set[str] = set()
+    # Most names are imported by many files; what is on the disk is asked for once a closure.
+    local_files, real_path = functools.cache(_local_files), functools.cache(os.path.realpath)
     while pending:
         file = pending.pop()
-        if str(file) in digests:
+        if file in digests:
             continue
-        imports = _imports(str(file), file.stat().st_mtime_ns)
-        digests[str(file)] = imports.digest
+        imports = _imports(file, os.stat(file).st_mtime_ns)
+        digests[file] = imports.digest
         for name in imports.names:
-            local = _local_files(root, file, name)
-            pending += local
+            local = local_files(os.path.dirname(file) if name.startswith(".") else root, name)
+            pending += map(real_path, local)
             if not local and not name.startswith("."):
                 libraries.add(name.partition(".")[0])
     versions = ((_DISTRIBUTIONS.get(name, name), _version(name)) for name in libraries)
@@ -115,22 +117,23 @@ def _import_root(file: Path) -> Path:
     return root
 
 
-def _local_files(root: Path, importer: Path, name: str) -> list[Path]:
-    if name.startswith("."):
-        level = len(name) - len(name.lstrip("."))
-        base = importer.parent
-        for _ in range(level - 1):
-            base = base.parent
-        parts = [part for part in name.lstrip(".").split(".") if part]
-    else:
-        base = root
-        parts = name.split(".")
-    found = []
-    for depth in range(1, len(parts) + 1):
-        target = base.joinpath(*parts[:depth])
-        for candidate in (target / "__init__.py", target.with_suffix(".py")):
-            if candidate.is_file():
-                found.append(candidate.resolve())
+def _local_files(base: str, name: str) -> list[str]:
+    """The files that importing a name runs.
+
+    Args:
+        base: the directory to look in: the importer's own where the name is relative.
+    """
+    level = len(name) - len(name.lstrip("."))
+    for _ in range(level - 1):
+        base = os.path.dirname(base)
+    target, found = base, []
+    for part in filter(None, name.lstrip(".").split(".")):
+        target = os.path.join(target, part)
+        for candidate in (os.path.join(target, "__init__.py"), f"{target}.py"):
+            if os.path.isfile(candidate):
+                found.append(candidate)
+        if not os.path.isdir(target):
+            break
     return found
 
 
