@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -59,26 +60,36 @@ def main() -> None:
     # Taken wherever it stands: it is typed again behind a command that just failed.
     show_traceback = "--traceback" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--traceback"]
+    code = _exit_code(show_traceback)
+    if "tensorflow" in sys.modules:
+        _leave(code)
+    sys.exit(code)
+
+
+def _exit_code(show_traceback: bool) -> int:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
     except ProdmlError as error:
         if show_traceback:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
-        sys.exit(130)
+        return 130
     except Exception:
-        # Before the quiet shutdown below, which would drop it.
         traceback.print_exc()
-        sys.exit(1)
-    finally:
-        _quiet_shutdown()
+        return 1
+    return 0
 
 
-def _quiet_shutdown() -> None:
-    """Drops what libraries say after the last word: TensorFlow's destructors fail at shutdown."""
-    if "tensorflow" in sys.modules:
-        sys.stderr.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+def _leave(code: int) -> NoReturn:
+    """Ends the process without taking it apart object by object, which takes TensorFlow a second
+    and ends in complaints of its destructors. What asked to be called at exit is called."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    atexit._run_exitfuncs()
+    os._exit(code)
