@@ -9,6 +9,7 @@ the loaded object's signature.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ class SavedModel:
         # The callables hold the session, and the session the graph.
         self._callable.cache_clear()
         self._session.close()
+        self._session = None
+        # Graphs are full of cycles, which the collector would find late: under swaps of the
+        # flights model, 4 to 12 MB stayed behind each.
+        gc.collect()
 
     def _make_callable(
         self, feeds: tuple[str, ...], fetches: tuple[str, ...]
