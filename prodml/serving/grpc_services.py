@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -148,6 +149,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
 
         response, _ = await answered(reload, model_management_pb2.ReloadConfigResponse, context)
         return response
+
+
+def parses(record: logging.LogRecord) -> bool:
+    """A filter for gRPC's log: a message that does not parse would write a traceback each time."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, DecodeError)
 
 
 def describe_model_service() -> None:

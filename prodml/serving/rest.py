@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -87,6 +88,12 @@ def rest_application(
         application.router.add_get(metrics_path, expose)
     application.router.add_route("*", "/{path:.*}", api.handle)
     return application
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's log: what is no HTTP would write a traceback each time."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, (HttpProcessingError, RequestPayloadError))
 
 
 class _RestApi:

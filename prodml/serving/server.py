@@ -36,6 +36,7 @@ from prodml.serving.grpc_services import (
     ModelService,
     PredictionService,
     describe_model_service,
+    parses,
 )
 from prodml.serving.inference import Inference, InferenceOptions
 from prodml.serving.loading import ModelOptions, load_version
@@ -68,6 +69,7 @@ def serve(options: ServerOptions) -> None:
     """
     options.check()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(parses)
     # TensorFlow calls loading by sessions deprecated; TF Serving has no other way.
     tf.get_logger().setLevel(logging.ERROR)
     asyncio.run(_serve(options))
@@ -226,7 +228,9 @@ class ModelServer:
         # Only where it is asked for: InfraValidator's servers start sooner without it.
         from aiohttp import web
 
-        from prodml.serving.rest import rest_application
+        from prodml.serving.rest import is_worth_logging, rest_application
+
+        logging.getLogger("aiohttp.server").addFilter(is_worth_logging)
 
         options = self._options
         monitoring = options.monitoring_config_file
