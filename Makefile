@@ -42,3 +42,12 @@ demo: setup  ## Three months of flights: from raw data to a pushed model that an
 bench: setup  ## Measure against TFX 1.16 on this machine; takes long.
 	tests/benchmarks/setup_peer.sh
 	$(RUN)/python tests/benchmarks/run.py
+
+.PHONY: bench-serving
+bench-serving: setup  ## Measure the model server under load, then two minutes of swaps.
+	$(RUN)/python tests/benchmarks/serving_load.py
+	$(RUN)/python tests/benchmarks/serving_load.py --soak 2
+
+.PHONY: fuzz
+fuzz: setup  ## Send the model server wrong requests, thirty times as many as the tests do.
+	PRODML_FUZZ_EXAMPLES=5000 $(RUN)/pytest tests/integration/serving/test_fuzz_grpc.py tests/integration/serving/test_fuzz_rest.py
