@@ -1,0 +1,187 @@
+"""What `prodml serve` does when it is told to batch, encrypt, listen elsewhere, or end."""
+
+import signal
+import socket
+import subprocess
+import threading
+import urllib.request
+
+import grpc
+import pytest
+from running_server import (
+    RunningServer,
+    command,
+    outputs,
+    predict_request,
+    refusal,
+    running_server,
+    save_mixed,
+    wait_until,
+)
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+_GOOD = {"x": [1.0], "n": [2], "s": [b"a"]}
+_BATCHING = """
+max_batch_size { value: 8 }
+batch_timeout_micros { value: 300000 }
+num_batch_threads { value: 1 }
+max_enqueued_batches { value: 1 }
+allowed_batch_sizes: 4
+allowed_batch_sizes: 8
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    base = tmp_path_factory.mktemp("base") / "mixed"
+    save_mixed(base / "1")
+    return base
+
+
+def _options(base):
+    return "--model_name=mixed", f"--model_base_path={base}"
+
+
+def _together(server: RunningServer, requests):
+    """Code or first total of each, in order."""
+    calls = [server.predictions.Predict.future(request, timeout=30) for request in requests]
+    found = []
+    for call in calls:
+        error = call.exception()
+        found.append(error.code().name if error else outputs(call.result())["total"][0])
+    return found
+
+
+@pytest.fixture(scope="module")
+def batching(base):
+    file = base.parent / "batching.txt"
+    file.write_text(_BATCHING)
+    monitoring = base.parent / "monitoring.txt"
+    monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
+    with running_server(
+        base.parent,
+        *_options(base),
+        "--enable_batching",
+        f"--batching_parameters_file={file}",
+        f"--monitoring_config_file={monitoring}",
+    ) as server:
+        yield server
+
+
+def test_requests_together_are_padded_to_an_allowed_size(batching):
+    requests = [predict_request("mixed", x=[float(i)], n=[0], s=[b"a"]) for i in range(3)]
+    assert _together(batching, requests) == [0.0, 1.0, 2.0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{batching.rest_port}/metrics") as answer:
+        metrics = [line for line in answer.read().decode().splitlines() if "padding" in line]
+    assert any(line.endswith((" 1", " 1.0")) for line in metrics), metrics
+
+
+def test_a_bad_row_fails_alone(batching):
+    requests = [predict_request("mixed", x=[v], n=[0], s=[b"a"]) for v in (1.0, 5000.0, 2.0)]
+    assert _together(batching, requests) == [1.0, "INVALID_ARGUMENT", 2.0]
+
+
+def test_a_full_queue_refuses(batching):
+    found = _together(batching, [predict_request("mixed", **_GOOD) for _ in range(100)])
+    assert set(found) == {3.0, "RESOURCE_EXHAUSTED"}
+    large = predict_request("mixed", x=[1.0] * 9, n=[1] * 9, s=[b""] * 9)
+    code, text = refusal(batching.predictions.Predict, large)
+    assert (code, text) == (
+        "INVALID_ARGUMENT",
+        "Task size 9 is larger than maximum input batch size 8",
+    )
+
+
+def test_a_request_in_flight_is_answered_before_the_server_ends(base, tmp_path):
+    path = tmp_path / "grpc.sock"
+    with running_server(tmp_path, *_options(base), f"--grpc_socket_path={path}") as server:
+        with grpc.insecure_channel(f"unix:{path}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            answer = stub.Predict(predict_request("mixed", **_GOOD), timeout=20)
+            assert outputs(answer)["total"].tolist() == [3.0]
+        begun = server.predictions.Predict.future(
+            predict_request("mixed", signature="work", x=[1.0], n=800), timeout=30
+        )
+        threading.Event().wait(0.2)  # it has begun; nothing tells a client so
+        assert not begun.done()
+        server.process.send_signal(signal.SIGTERM)
+        assert outputs(begun.result())["y"].shape == (1,)
+        assert server.process.wait(20) == 0
+
+
+def _certificates(directory):
+    def openssl(arguments):
+        subprocess.run(
+            ["openssl", *arguments.split()], check=True, cwd=directory, capture_output=True
+        )
+
+    openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem")
+    (directory / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    for name in ("server", "client"):
+        openssl(f"req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr")
+        openssl(
+            f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+            f"-out {name}.pem -extfile names"
+        )
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix != ".csr"}
+
+
+def test_tls_asks_for_the_clients_certificate(base, tmp_path):
+    files = _certificates(tmp_path)
+
+    def quoted(name):
+        return '"' + files[name].decode().replace("\n", "\\n") + '"'
+
+    config = tmp_path / "ssl.config"
+    config.write_text(
+        f"server_key: {quoted('server.key')} server_cert: {quoted('server.pem')} "
+        f"custom_ca: {quoted('ca.pem')} client_verify: true"
+    )
+    with running_server(tmp_path, *_options(base), f"--ssl_config_file={config}") as server:
+        address = f"localhost:{server.port}"
+        known = grpc.ssl_channel_credentials(
+            files["ca.pem"], files["client.key"], files["client.pem"]
+        )
+        with grpc.secure_channel(address, known) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            answer = stub.Predict(predict_request("mixed", **_GOOD), timeout=20)
+            assert outputs(answer)["total"].tolist() == [3.0]
+        unknown = grpc.ssl_channel_credentials(files["ca.pem"])
+        with grpc.secure_channel(address, unknown) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            found = refusal(stub.Predict, predict_request("mixed", **_GOOD), timeout=5)
+            assert found[0] == "UNAVAILABLE"
+
+
+def _ended(*options):
+    return subprocess.run(command(*options), capture_output=True, text=True, timeout=60)
+
+
+def test_an_unknown_option_and_a_missing_model_end_with_2(base):
+    assert _ended("--no_such_option=1").returncode == 2
+    found = _ended("--port=1")
+    assert found.returncode == 2
+    assert "name its directory with --model_base_path" in found.stderr
+
+
+def test_a_port_in_use_ends_with_2_and_says_so(base):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        found = _ended(*_options(base), f"--port={taken.getsockname()[1]}")
+    assert found.returncode == 2
+    assert "the port is in use or not allowed; choose another --port" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_base_path_that_is_absent_is_waited_for(base, tmp_path):
+    later = tmp_path / "later"
+    options = ("--model_name=mixed", f"--model_base_path={later}")
+    with running_server(tmp_path, *options) as server:
+        assert refusal(server.predictions.Predict, predict_request("mixed"))[0] == "NOT_FOUND"
+        assert "Could not find base path" in server.said()
+        save_mixed(tmp_path / "made")
+        later.mkdir()
+        (tmp_path / "made").rename(later / "1")
+        request = predict_request("mixed", **_GOOD)
+        wait_until(lambda: refusal(server.predictions.Predict, request)[0] == "OK")
