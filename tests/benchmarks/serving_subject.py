@@ -24,7 +24,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _START_SECONDS = 60.0
 _GENERATOR = Path(__file__).with_name("load_generator.py")
-_LAYERS, _WIDTH, _FEATURES = 12, 1024, 16
+_LAYERS, _WIDTH, _FEATURES = 24, 1024, 16
 
 
 @dataclass(frozen=True)
