@@ -17,10 +17,12 @@ class Measurement:
     Attributes:
         seconds: from start to exit, by the wall clock.
         peak_mb: the largest resident set of any one of its processes, in MiB.
+        processor_seconds: of all processors together.
     """
 
     seconds: float
     peak_mb: float
+    processor_seconds: float
 
 
 class CommandFailed(Exception):
@@ -52,4 +54,4 @@ def measure(
     if process.returncode != 0:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise CommandFailed(f"{' '.join(command)} exited with {process.returncode}:\n{end}")
-    return Measurement(seconds, usage.ru_maxrss / 1024)
+    return Measurement(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)

@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from measure import Measurement, measure
+from timed_module import RUN_FN_SECONDS, write_timed_module
 
-REPOSITORY = Path(__file__).parents[2]
+BENCHMARKS = Path(__file__).parent
+REPOSITORY = BENCHMARKS.parents[1]
 MODULE_FILE = REPOSITORY / "examples" / "flights" / "flights_utils.py"
 BIN = Path(sys.executable).parent
 PEER_BIN = REPOSITORY / ".venv-tfx" / "bin"
@@ -46,7 +48,10 @@ class System(Protocol):
         """Seconds of each node of the latest run in the directory."""
         ...
 
-    def help(self, work_dir: Path) -> Measurement: ...
+
+def run_fn_seconds(work_dir: Path) -> float:
+    """What the user's run_fn took in the latest run that trained in the directory."""
+    return float(_run_fn_file(work_dir).read_text())
 
 
 class Prodml:
@@ -57,26 +62,36 @@ class Prodml:
     def run(self, workload: Workload, work_dir: Path) -> Measurement:
         parameters = {
             "data_root": workload.data_root,
+            "module_file": write_timed_module(MODULE_FILE, work_dir, "prodml.components"),
             "train_steps": workload.train_steps,
             "min_auc": workload.min_auc,
-            "months": 1,
             "serving_dir": work_dir / "serving",
         }
-        command = [str(BIN / "prodml"), "run", "pipelines/flights.py"]
-        command += ["--config", "configs/local.yaml", "--require-push"]
+        arguments = ["run", str(BENCHMARKS / "own_pipeline.py"), "--require-push"]
         for name, value in parameters.items():
-            command += ["--param", f"{name}={value}"]
-        taken = measure(command, work_dir / "run.log", REPOSITORY, self._environment(work_dir))
+            arguments += ["--param", f"{name}={value}"]
+        taken = self.command(arguments, work_dir)
         # The engine restarts the kernel's peak for each node, and with it what wait4 reports.
         nodes_mb = [node["peak_memory"] / 2**20 for node in self._nodes(work_dir)]
-        return Measurement(taken.seconds, max(taken.peak_mb, *nodes_mb))
+        return replace(taken, peak_mb=max(taken.peak_mb, *nodes_mb))
+
+    def run_noop(self, nodes: int, in_chain: bool, work_dir: Path) -> Measurement:
+        """Runs so many nodes that do nothing."""
+        arguments = ["run", str(BENCHMARKS / "noop_pipeline.py"), "--no-cache"]
+        arguments += ["--param", f"nodes={nodes}", "--param", f"in_chain={in_chain}"]
+        return self.command(arguments, work_dir)
+
+    def command(self, arguments: Sequence[str], work_dir: Path) -> Measurement:
+        """Runs `prodml` with its store and artifacts in the directory."""
+        command = [str(BIN / "prodml"), *arguments]
+        return measure(command, work_dir / "run.log", REPOSITORY, self._environment(work_dir))
 
     def node_seconds(self, work_dir: Path) -> Mapping[str, float]:
         return {node["node_id"]: node["seconds"] for node in self._nodes(work_dir)}
 
     def _nodes(self, work_dir: Path) -> list[dict[str, Any]]:
         shown = subprocess.run(
-            [str(BIN / "prodml"), "show", "latest", "--json", "--config", "configs/local.yaml"],
+            [str(BIN / "prodml"), "show", "latest", "--json"],
             cwd=REPOSITORY,
             env={**os.environ, **self._environment(work_dir)},
             check=True,
@@ -85,11 +100,9 @@ class Prodml:
         nodes: list[dict[str, Any]] = json.loads(shown.stdout)["nodes"]
         return nodes
 
-    def help(self, work_dir: Path) -> Measurement:
-        return measure([str(BIN / "prodml"), "--help"], work_dir / "help.log", REPOSITORY)
-
     def _environment(self, work_dir: Path) -> Mapping[str, str]:
-        return {"PRODML_HOME": str(work_dir / "home")}
+        home = str(work_dir / "home")
+        return {"PRODML_HOME": home, RUN_FN_SECONDS: str(_run_fn_file(work_dir))}
 
 
 class Tfx:
@@ -98,14 +111,16 @@ class Tfx:
     name = "TFX 1.16.0"
 
     def run(self, workload: Workload, work_dir: Path) -> Measurement:
-        command = [str(PEER_BIN / "python"), str(Path(__file__).with_name("peer_pipeline.py"))]
+        module = write_timed_module(MODULE_FILE, work_dir, "tfx.v1.components")
+        command = [str(PEER_BIN / "python"), str(BENCHMARKS / "peer_pipeline.py")]
         command += ["--data-root", str(workload.data_root)]
-        command += ["--module-file", str(peer_module(work_dir))]
+        command += ["--module-file", str(module)]
         command += ["--work-dir", str(work_dir)]
         command += ["--train-steps", str(workload.train_steps)]
         command += ["--min-auc", str(workload.min_auc)]
+        environment = {RUN_FN_SECONDS: str(_run_fn_file(work_dir))}
         # In its directory: TFX installs the module file from a relative path.
-        return measure(command, work_dir / "run.log", work_dir)
+        return measure(command, work_dir / "run.log", work_dir, environment)
 
     def node_seconds(self, work_dir: Path) -> Mapping[str, float]:
         reports = [
@@ -116,23 +131,9 @@ class Tfx:
         nodes = json.loads(reports[-1])["nodes"]
         return {name: node["seconds"] for name, node in nodes.items()}
 
-    def help(self, work_dir: Path) -> Measurement:
-        return measure([str(PEER_BIN / "tfx"), "--help"], work_dir / "help.log", work_dir)
 
-
-def peer_module(work_dir: Path) -> Path:
-    """The same module file with TFX's FnArgs, alone in a directory: TFX packages what is there."""
-    ours, theirs = (
-        "from prodml.components import FnArgs\n",
-        "from tfx.v1.components import FnArgs\n",
-    )
-    source = MODULE_FILE.read_text()
-    if ours not in source:
-        raise ValueError(f"{MODULE_FILE} does not import FnArgs as {ours!r}")
-    path = work_dir / "module" / MODULE_FILE.name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(source.replace(ours, theirs))
-    return path
+def _run_fn_file(work_dir: Path) -> Path:
+    return work_dir / "run_fn_seconds"
 
 
 def systems(names: Sequence[str]) -> list[System]:
