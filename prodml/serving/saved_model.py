@@ -8,6 +8,8 @@ the loaded object's signature.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import gc
 import os
@@ -104,6 +106,9 @@ class SavedModel:
         # Graphs are full of cycles, which the collector would find late: under swaps of the
         # flights model, 4 to 12 MB stayed behind each.
         gc.collect()
+        # And glibc keeps what was freed: 47 MB after 16 loads.
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
     def _make_callable(
         self, feeds: tuple[str, ...], fetches: tuple[str, ...]

@@ -142,6 +142,10 @@ class ModelServer:
         """
         options = self._options
         config = _model_config(options)
+        # What was imported stays: the collector, which runs after a model is unloaded, need not
+        # look at it again and again. Models come later, and can go.
+        gc.collect()
+        gc.freeze()
         try:
             await self._configure(config)
         except ServingError as error:
@@ -155,9 +159,6 @@ class ModelServer:
         self._watching = [asyncio.create_task(self._watch_health())]
         if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
             self._watching.append(asyncio.create_task(self._watch_config(config)))
-        # TensorFlow's objects stay: the collector need not look at them again and again.
-        gc.collect()
-        gc.freeze()
         log.info("Ready: %s", self._addresses())
 
     async def stop(self) -> None:

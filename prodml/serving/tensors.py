@@ -20,6 +20,10 @@ from prodml.errors import ServingError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+_MOST_FILLED = 1 << 20
+"""Elements of a tensor that does not bring a value for each."""
+
+
 @dataclass(frozen=True)
 class _Field:
     """How the values of a data type stand in a TensorProto."""
@@ -109,6 +113,11 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str, *, max_elements: int) ->
         return np.frombuffer(proto.tensor_content, field.dtype).reshape(shape)
     values = _values(proto, field, alias)
     if len(values) != count:
+        if count > _MOST_FILLED:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"tensor parsing error: {alias}: {len(values)} values for shape {shape}",
+            )
         values = _filled(values, count, alias)
     return values.reshape(shape)
 
