@@ -14,6 +14,7 @@ import tensorflow_data_validation as tfdv
 from prodml.components.statistics_gen.component import StatsOptions
 from prodml.data.beam_source import ReadRecordBatches
 from prodml.data.payload import PayloadFormat
+from prodml.data.statistics_sink import WriteStatistics
 
 
 class WriteSplitStatistics(beam.PTransform):  # type: ignore[misc]
@@ -54,7 +55,7 @@ class WriteSplitStatistics(beam.PTransform):  # type: ignore[misc]
         return (
             batches
             | "Compute" >> tfdv.GenerateStatistics(tfdv_options(self._options, self._schema))
-            | "Write" >> tfdv.WriteStatisticsToBinaryFile(self._path)
+            | "Write" >> WriteStatistics(self._path)
         )
 
 

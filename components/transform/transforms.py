@@ -24,6 +24,7 @@ from prodml.components.transform.sources import (
     without_split,
 )
 from prodml.data.beam_sink import WriteRecordBatches
+from prodml.data.statistics_sink import WriteStatistics
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _apply(
 def _write_statistics(label: str, batches: Any, schema: Any, path: str) -> None:
     options = tfdv.StatsOptions(schema=schema, use_sketch_based_topk_uniques=True)
     statistics = batches | f"{label}Stats" >> tfdv.GenerateStatistics(options)
-    statistics | f"Write{label}Stats" >> tfdv.WriteStatisticsToBinaryFile(path)
+    statistics | f"Write{label}Stats" >> WriteStatistics(path)
 
 
 _Transformed = tuple[pa.RecordBatch, Mapping[str, pa.Array]]

@@ -1,0 +1,153 @@
+"""What a run does, counted, because a timed test would only measure the machine."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flights_with_gaps import flights, write_flights
+from running import execute
+from statistics_on_disk import write_schema
+
+from prodml.artifacts import Examples, Schema
+from prodml.beam import local_runner
+from prodml.compiler.compile import compile_pipeline
+from prodml.components.statistics_gen.component import StatisticsGen
+from prodml.components.transform.component import Transform
+from prodml.data import record_batches
+from prodml.data.payload import PayloadFormat
+from prodml.dsl.channel import Channel
+from prodml.dsl.user_code import load_module
+from prodml.metadata.store import Store
+from prodml.orchestration.results import NodeResult
+from prodml.orchestration.run import RunSettings, run_pipeline
+
+ROOT = Path(__file__).parents[3]
+STATISTICS_STEPS = 90
+TRANSFORM_STEPS = 307
+TRANSFORM_READS = 2
+CALLS_A_NODE = {
+    "put_execution": 2,
+    "get_context_by_type_and_name": 2,
+    "get_artifacts_by_id": 1,
+    "get_contexts_by_execution": 1,
+    "get_executions_by_id": 1,
+    "fsync": 3,
+}
+MODULE = str(Path(__file__).parents[2] / "flights_preprocessing.py")
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Examples:
+    splits = {"train": flights(0, 300), "eval": flights(300, 40)}
+    return write_flights(tmp_path / "raw", PayloadFormat.PARQUET, splits)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many steps each Beam pipeline has."""
+    counted: list[int] = []
+    read = local_runner.steps_of
+
+    def counting(pipeline: Any) -> Any:
+        found = read(pipeline)
+        assert found is not None, "a component's pipeline goes to Beam's slower runner"
+        counted.append(len(found))
+        return found
+
+    monkeypatch.setattr(local_runner, "steps_of", counting)
+    return counted
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each split is read from its files."""
+    counted: Counter[str] = Counter()
+    read = record_batches._read_parquet
+
+    def counting(file: str, *arguments: Any) -> Iterator[Any]:
+        counted[Path(file).parent.name] += 1
+        return read(file, *arguments)
+
+    monkeypatch.setattr(record_batches, "_read_parquet", counting)
+    return counted
+
+
+def test_statistics_take_one_pass(
+    tmp_path: Path, examples: Examples, steps: list[int], reads: Counter[str]
+) -> None:
+    execute(StatisticsGen(examples=Channel(type=Examples)), {"examples": examples}, tmp_path)
+    assert reads == {"Split-train": 1, "Split-eval": 1}
+    assert len(steps) == 1 and steps[0] <= STATISTICS_STEPS
+
+
+def test_transform_takes_a_pass_a_phase_and_one_to_transform(
+    tmp_path: Path, examples: Examples, steps: list[int], reads: Counter[str]
+) -> None:
+    import tensorflow_data_validation as tfdv
+
+    frame = flights(0, 700).to_pandas()
+    frame["air_time"] = frame["air_time"].astype("float32")
+    schema = tfdv.infer_schema(tfdv.generate_statistics_from_dataframe(frame, n_jobs=1))
+    steps.clear()
+    node = Transform(
+        examples=Channel(type=Examples), schema=Channel(type=Schema), module_file=MODULE
+    )
+    written = write_schema(tmp_path / "schema", schema)
+    execute(node, {"examples": examples, "schema": written}, tmp_path)
+    assert reads == {"Split-train": TRANSFORM_READS, "Split-eval": 1}
+    assert len(steps) == 1 and steps[0] <= TRANSFORM_STEPS
+
+
+class Silent:
+    def node_started(self, node_id: str, reason: str) -> None: ...
+
+    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
+
+    def node_finished(self, result: NodeResult) -> None: ...
+
+
+class CountingStore:
+    """ML Metadata's store, whose calls are counted by name."""
+
+    def __init__(self, store: Any, calls: Counter[str]) -> None:
+        self._store = store
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        self._calls[name] += 1
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("in_chain", [True, False])
+def test_a_node_costs_so_many_calls_and_no_more_with_more_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_chain: bool
+) -> None:
+    calls: Counter[str] = Counter()
+    opened, sync = Store.__init__, os.fsync
+
+    def counting_open(self: Store, path: str) -> None:
+        opened(self, path)
+        self.mlmd = CountingStore(self.mlmd, calls)
+
+    def counting_sync(descriptor: int) -> None:
+        calls["fsync"] += 1
+        sync(descriptor)
+
+    monkeypatch.setattr(Store, "__init__", counting_open)
+    monkeypatch.setattr(os, "fsync", counting_sync)
+    noop = load_module(str(ROOT / "tests" / "benchmarks" / "noop_pipeline.py")).noop
+
+    def calls_of(nodes: int) -> Counter[str]:
+        calls.clear()
+        root = tmp_path / str(nodes)
+        settings = RunSettings(str(root / "store.db"), str(root / "artifacts"), str(root / "logs"))
+        spec = compile_pipeline(noop.build({"nodes": nodes, "in_chain": in_chain}))
+        run_pipeline(spec, settings, Silent())
+        return Counter(calls)
+
+    few, many = calls_of(5), calls_of(15)
+    a_node = {name: (many[name] - few[name]) / 10 for name in many if many[name] != few[name]}
+    assert a_node == CALLS_A_NODE
