@@ -9,6 +9,7 @@ everything in the cache. Nothing else should run on the machine meanwhile.
 
 from __future__ import annotations
 
+import compileall
 import json
 import platform
 import shutil
@@ -57,6 +58,9 @@ def main(
         raise typer.BadParameter(str(missing)) from None
     work_dir = work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
+    # As the peer's packages are, whether or not this environment lets Python write bytecode.
+    for package in ("prodml", "components"):
+        compileall.compile_dir(REPOSITORY / package, quiet=1)
     results = []
     try:
         for count in rows:
