@@ -113,6 +113,30 @@ def predict_request(
     return request
 
 
+class Held:
+    """A request that the server works on until it is let go.
+
+    Args:
+        directory: an empty one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._begun, self._until = directory / "begun", directory / "until"
+        self.request = predict_request(
+            "mixed",
+            signature="hold",
+            x=[1.0],
+            begun=[str(self._begun).encode()],
+            until=[str(self._until).encode()],
+        )
+
+    def wait_until_begun(self) -> None:
+        wait_until(self._begun.exists)
+
+    def let_go(self) -> None:
+        self._until.touch()
+
+
 def outputs(response: predict_pb2.PredictResponse) -> dict[str, np.ndarray]:
     return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
 
@@ -137,14 +161,21 @@ class Mixed(tf.Module):
         return {"total": total, "twice": tf.strings.join([s, s]), "ratio": x / (x - x)}
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.float32, "x"), tf.TensorSpec([], tf.int64, "n")]
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, "x"),
+            tf.TensorSpec([None], tf.string, "begun"),
+            tf.TensorSpec([None], tf.string, "until"),
+        ]
     )
-    def work(self, x, n):
-        """Takes about n ms."""
-        matrix = tf.ones([128, 128]) / 128.0
-        for _ in tf.range(n * 10):
-            matrix = matrix @ matrix
-        return {"y": x + matrix[0, 0]}
+    def hold(self, x, begun, until):
+        """Makes the file `begun`, then answers x when the file `until` is there."""
+        with tf.control_dependencies([tf.io.write_file(begun[0], "")]):
+            (is_held,) = tf.while_loop(
+                lambda is_held: is_held,
+                lambda _: [tf.equal(tf.size(tf.io.matching_files(until[0])), 0)],
+                [tf.constant(True)],
+            )
+        return {"y": x + tf.cast(is_held, tf.float32)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def parse(self, examples):
@@ -154,7 +185,7 @@ class Mixed(tf.Module):
 
 def save_mixed(directory: Path, bias: float = 0.0) -> Path:
     model = Mixed(bias)
-    signatures = {"serving_default": model.serve, "work": model.work, "parse": model.parse}
+    signatures = {"serving_default": model.serve, "hold": model.hold, "parse": model.parse}
     tf.saved_model.save(model, str(directory), signatures)
     return directory
 

@@ -3,12 +3,12 @@
 import signal
 import socket
 import subprocess
-import threading
 import urllib.request
 
 import grpc
 import pytest
 from running_server import (
+    Held,
     RunningServer,
     command,
     outputs,
@@ -81,9 +81,25 @@ def test_a_bad_row_fails_alone(batching):
     assert _together(batching, requests) == [1.0, "INVALID_ARGUMENT", 2.0]
 
 
-def test_a_full_queue_refuses(batching):
-    found = _together(batching, [predict_request("mixed", **_GOOD) for _ in range(100)])
-    assert set(found) == {3.0, "RESOURCE_EXHAUSTED"}
+def test_a_full_queue_refuses(batching, tmp_path):
+    held = Held(tmp_path)
+    busy = batching.predictions.Predict.future(held.request, timeout=30)
+    held.wait_until_begun()
+    # Eight rows wait for the thread in the one batch that may.
+    calls = [
+        batching.predictions.Predict.future(predict_request("mixed", **_GOOD), timeout=30)
+        for _ in range(9)
+    ]
+    wait_until(lambda: any(call.done() for call in calls))
+    (refused,) = [call for call in calls if call.done()]
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    held.let_go()
+    answered = [outputs(call.result())["total"][0] for call in calls if call is not refused]
+    assert answered == [3.0] * 8
+    assert outputs(busy.result())["y"].tolist() == [1.0]
+
+
+def test_a_request_larger_than_a_batch_is_refused(batching):
     large = predict_request("mixed", x=[1.0] * 9, n=[1] * 9, s=[b""] * 9)
     code, text = refusal(batching.predictions.Predict, large)
     assert (code, text) == (
@@ -99,13 +115,13 @@ def test_a_request_in_flight_is_answered_before_the_server_ends(base, tmp_path):
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             answer = stub.Predict(predict_request("mixed", **_GOOD), timeout=20)
             assert outputs(answer)["total"].tolist() == [3.0]
-        begun = server.predictions.Predict.future(
-            predict_request("mixed", signature="work", x=[1.0], n=800), timeout=30
-        )
-        threading.Event().wait(0.2)  # it has begun; nothing tells a client so
-        assert not begun.done()
+        held = Held(tmp_path)
+        begun = server.predictions.Predict.future(held.request, timeout=30)
+        held.wait_until_begun()
         server.process.send_signal(signal.SIGTERM)
-        assert outputs(begun.result())["y"].shape == (1,)
+        wait_until(lambda: "Stopping" in server.said())
+        held.let_go()
+        assert outputs(begun.result())["y"].tolist() == [1.0]
         assert server.process.wait(20) == 0
 
 
