@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from prodml.serving.client import GrpcClient
 from prodml.serving.server_process import free_ports
 
 SECONDS = 60.0
@@ -39,6 +40,19 @@ class RunningServer:
     def __post_init__(self) -> None:
         self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
+
+    @property
+    def address(self) -> str:
+        """Of gRPC, `host:port`."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Of REST, without a path."""
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    def client(self) -> GrpcClient:
+        return GrpcClient(self.address)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")

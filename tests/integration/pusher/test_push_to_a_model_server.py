@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_server import RunningServer, running_server
 from running import execute
+from running_server import RunningServer, running_server
 from served_models import Scorer, save
 
 from prodml.artifacts import InfraBlessing, Model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from many_signatures import save_many_signatures
-from model_server import RunningServer, running_server
+from running_server import RunningServer, running_server
 
 MONITORING = "prometheus_config { enable: true }"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_server import RunningServer, running_server
+from running_server import RunningServer, running_server
 
 from prodml.errors import RolloutError, ServingError
 from prodml.metadata.store import Store

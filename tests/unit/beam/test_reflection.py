@@ -4,7 +4,8 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
+from apache_beam.transforms.userstate import CombiningValueStateSpec
 
 from prodml.beam.reflection import remember_signatures
 
@@ -56,3 +57,31 @@ def test_remembering_twice_is_remembering_once() -> None:
     once = core.get_function_arguments
     remember_signatures()
     assert core.get_function_arguments is once
+
+
+STATE = CombiningValueStateSpec("total", combine_fn=sum)
+TOTAL = beam.DoFn.StateParam(STATE)
+
+
+class Stateful(beam.DoFn):
+    def process(self, pair: Any, total: Any = TOTAL) -> Any:
+        total.add(pair[1])
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        Plain(),
+        Stateful(),
+        wrapped(lambda x: [x]),
+        Replaced(lambda element: None),
+        Replaced(Stateful().process),
+        Replaced(Plain().process),
+    ],
+)
+def test_remembered_states_are_those_that_beam_reads(instance: Any) -> None:
+    read = userstate.get_dofn_specs
+    read = getattr(read, "_read", read)
+    remember_signatures()
+    for _ in range(2):
+        assert userstate.get_dofn_specs(instance) == read(instance)
