@@ -12,6 +12,7 @@ setup: .venv/.complete  ## Make .venv from uv.lock; brings uv where it is missin
 .venv/.complete: pyproject.toml uv.lock
 	@command -v uv >/dev/null || python3 -m pip install --quiet uv
 	$$(command -v uv || echo python3 -m uv) sync --locked --all-extras --quiet
+	$(RUN)/python -m compileall -q prodml components
 	@touch $@
 
 .PHONY: test
