@@ -152,7 +152,8 @@ def targets_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         theirs = "" if row.theirs is None else f"{row.theirs:,.2f}"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        table.add_row(row.what, f"{row.ours:,.2f}", theirs, ratio, f"<= {row.target:g}")
+        target = "" if row.target is None else f"<= {row.target:g}"
+        table.add_row(row.what, f"{row.ours:,.2f}", theirs, ratio, target)
     return table
 
 
