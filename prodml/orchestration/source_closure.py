@@ -99,7 +99,7 @@ def _imports(path: str, modified: int) -> _Imports:
 
 
 def _imported_names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -107,6 +107,18 @@ def _imported_names(tree: ast.AST) -> Iterator[str]:
             yield base
             joint = "" if base.endswith(".") else "."
             yield from (f"{base}{joint}{alias.name}" for alias in node.names)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All statements, without the expressions in them: no import stands in an expression."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, block, ())
+            # The body of a lambda and of a conditional expression is no block.
+            pending += inner if isinstance(inner, list) else ()
 
 
 def _import_root(file: Path) -> Path:
