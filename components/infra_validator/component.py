@@ -124,6 +124,7 @@ class InfraValidator(Component):
     """
 
     execution_type = "tfx.components.infra_validator.component.InfraValidator"
+    runs_beside_others = True
 
     model: Input[Model]
     examples: Input[Examples] | None = None
