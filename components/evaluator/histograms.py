@@ -87,7 +87,9 @@ def confusion_matrices(thresholds: Sequence[float], histogram: Histogram) -> Any
     tp, fp = (np.cumsum(of[::-1])[::-1][kept].copy() for of in (labels, negatives))
     fn, tn = (np.cumsum([0.0, *of[:-1]])[kept] for of in (labels, negatives))
     for i in np.flatnonzero(np.asarray(thresholds) >= 1.0 + _EPSILON):
-        tp[i], fp[i], fn[i], tn[i] = 0.0, 0.0, tp[0], fp[0]
+        tp[i] = fp[i] = 0.0
+        # Of a first threshold this is what was just set: so it is in TFMA.
+        fn[i], tn[i] = tp[0], fp[0]
     return binary_confusion_matrices.Matrices(
         thresholds, tp.tolist(), tn.tolist(), fp.tolist(), fn.tolist()
     )

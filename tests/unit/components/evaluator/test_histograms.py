@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prodml.components.evaluator.histograms import Histogram, confusion_matrices, derive
@@ -26,6 +26,8 @@ _thresholds = st.one_of(
 )
 
 
+@example(buckets={0: (0.0, 0.0, 0.0), 10001: (0.0, 0.0, 1.0)}, thresholds=[1.0625])
+@example(buckets={0: (1.0, 0.0, 1.0), 7: (0.0, 0.0, 1.0)}, thresholds=[0.5, 1.0625, 1.09])
 @given(buckets=_buckets, thresholds=_thresholds)
 def test_matrices_are_exactly_those_of_tfma(
     buckets: dict[int, tuple[float, ...]], thresholds: list[float]
