@@ -1,11 +1,15 @@
 """The flag that writes golden files anew, and how property tests run."""
 
+import os
+
 import hypothesis
 import pytest
 
-# No property is about time, and a machine may do other things meanwhile.
-hypothesis.settings.register_profile("prodml", deadline=None)
-hypothesis.settings.load_profile("prodml")
+# No property is about time, and a machine may do other things meanwhile. The examples are the same
+# every time, so that a test fails for a change; `make properties` looks for others.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("other", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("PRODML_EXAMPLES", "same"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
