@@ -17,12 +17,11 @@ from prodml.metadata.messages import (
     ROLLOUT,
     artifact_record,
     execution_record,
-    get_values,
     link,
     run_record,
 )
 from prodml.metadata.records import ArtifactRecord, ExecutionRecord, Link, RunRecord, State
-from prodml.metadata.store import Store, translated
+from prodml.metadata.store import Store
 
 _PAGE = 20
 _MANY = 10_000
@@ -44,8 +43,7 @@ class LineageReader:
         Raises:
             NotFoundError: the store has no such run.
         """
-        with translated(f"cannot read run {run_id}"):
-            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE_RUN, run_id)
+        context = self._context(f"cannot read run {run_id}", PIPELINE_RUN, run_id)
         if context is None:
             raise NotFoundError(f"there is no run {run_id!r}; `prodml runs` lists them")
         return run_record(context)
@@ -55,69 +53,61 @@ class LineageReader:
         where = f"type = '{PIPELINE_RUN}'"
         if pipeline is not None:
             where += f" AND custom_properties.pipeline.string_value = {_quoted(pipeline)}"
-        with translated("cannot list the runs"):
-            contexts = self._store.mlmd.get_contexts(_newest(limit, where))
+        contexts = self._store.read(
+            "cannot list the runs", lambda store: store.get_contexts(_newest(limit, where))
+        )
         return [run_record(context) for context in contexts]
 
     def executions_of_run(self, run_id: str) -> list[ExecutionRecord]:
         """The executions of a run, oldest first."""
-        with translated(f"cannot read run {run_id}"):
-            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE_RUN, run_id)
-            if context is None:
-                return []
-            found = self._store.mlmd.get_executions_by_context(context.id)
-        return sorted((execution_record(e) for e in found), key=lambda r: r.id)
+        found = self._executions_of(f"cannot read run {run_id}", PIPELINE_RUN, run_id)
+        return sorted(found, key=lambda r: r.id)
 
     def executions(self, ids: Iterable[int]) -> list[ExecutionRecord]:
         """Executions by id."""
-        with translated("cannot read executions"):
-            found = self._store.mlmd.get_executions_by_id(list(ids))
+        wanted = list(ids)
+        found = self._store.read(
+            "cannot read executions", lambda store: store.get_executions_by_id(wanted)
+        )
         return [execution_record(e) for e in found]
 
     def cached_executions(self, fingerprint: str) -> list[ExecutionRecord]:
         """Complete executions with this fingerprint, newest first. One indexed query and one
         that is asked only on a hit."""
-        with translated("cannot look up the cache"):
-            context = self._store.mlmd.get_context_by_type_and_name(EXECUTION_CACHE, fingerprint)
-            if context is None:
-                return []
-            found = self._store.mlmd.get_executions_by_context(context.id)
-        records = [execution_record(e) for e in found]
-        complete = [r for r in records if r.state is State.COMPLETE]
+        found = self._executions_of("cannot look up the cache", EXECUTION_CACHE, fingerprint)
+        complete = [r for r in found if r.state is State.COMPLETE]
         return sorted(complete, key=lambda r: r.id, reverse=True)
 
     def last_completed(self, pipeline: str, node_id: str) -> ExecutionRecord | None:
         """The newest complete or cached execution of a node, or None."""
-        with translated(f"cannot read the history of {node_id}"):
-            context = self._store.mlmd.get_context_by_type_and_name(NODE, f"{pipeline}.{node_id}")
-            if context is None:
-                return None
-            found = self._store.mlmd.get_executions_by_context(context.id, _newest(_PAGE))
-        records = [execution_record(e) for e in found]
-        return next((r for r in records if r.state in (State.COMPLETE, State.CACHED)), None)
+        found = self._executions_of(
+            f"cannot read the history of {node_id}", NODE, f"{pipeline}.{node_id}", _newest(_PAGE)
+        )
+        return next((r for r in found if r.state in (State.COMPLETE, State.CACHED)), None)
 
     def artifacts(self, ids: Iterable[int]) -> list[ArtifactRecord]:
         """Artifacts by id, in no particular order; unknown ids are left out."""
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return []
-        with translated("cannot read artifacts"):
-            found = self._store.mlmd.get_artifacts_by_id(wanted)
+        found = self._store.read(
+            "cannot read artifacts", lambda store: store.get_artifacts_by_id(wanted)
+        )
         return [artifact_record(a) for a in found]
 
     def list_artifacts(self, limit: int, type_name: str | None = None) -> list[ArtifactRecord]:
         """The newest artifacts, newest first; of one type where it is given."""
         where = f"type = {_quoted(type_name)}" if type_name else None
-        with translated("cannot list the artifacts"):
-            found = self._store.mlmd.get_artifacts(_newest(limit, where))
+        found = self._store.read(
+            "cannot list the artifacts", lambda store: store.get_artifacts(_newest(limit, where))
+        )
         return [artifact_record(a) for a in found]
 
     def newest_artifacts(
         self, pipeline: str, type_name: str, output_key: str | None = None
     ) -> Iterator[ArtifactRecord]:
         """Live artifacts of a type made by runs of one pipeline, newest first, read in pages."""
-        with translated("cannot read artifacts"):
-            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE, pipeline)
+        context = self._context("cannot read artifacts", PIPELINE, pipeline)
         if context is None:
             return
         before = 0
@@ -125,8 +115,7 @@ class LineageReader:
             where = f"type = {_quoted(type_name)} AND state = LIVE"
             if before:
                 where += f" AND id < {before}"
-            with translated("cannot read artifacts"):
-                page = self._store.mlmd.get_artifacts_by_context(context.id, _newest(_PAGE, where))
+            page = self._page_of_artifacts(context.id, _newest(_PAGE, where))
             for found in page:
                 record = artifact_record(found)
                 if output_key in (None, record.custom_properties.get("output_key")):
@@ -137,8 +126,9 @@ class LineageReader:
 
     def external_artifact(self, uri: str, type_name: str) -> ArtifactRecord | None:
         """The newest live artifact of a type at a URI, or None."""
-        with translated("cannot read artifacts"):
-            found = self._store.mlmd.get_artifacts_by_uri(uri)
+        found = self._store.read(
+            "cannot read artifacts", lambda store: store.get_artifacts_by_uri(uri)
+        )
         records = [artifact_record(a) for a in found]
         live = [r for r in records if r.type_name == type_name and r.state == "LIVE"]
         return max(live, key=lambda r: r.id, default=None)
@@ -146,30 +136,32 @@ class LineageReader:
     def links_of_executions(self, ids: Iterable[int]) -> list[Link]:
         """Events of executions."""
         wanted = list(dict.fromkeys(ids))
-        with translated("cannot read events"):
-            found = self._store.mlmd.get_events_by_execution_ids(wanted) if wanted else []
+        if not wanted:
+            return []
+        found = self._store.read(
+            "cannot read events", lambda store: store.get_events_by_execution_ids(wanted)
+        )
         return [link(e) for e in found]
 
     def links_of_artifacts(self, ids: Iterable[int]) -> list[Link]:
         """Events of artifacts."""
         wanted = list(dict.fromkeys(ids))
-        with translated("cannot read events"):
-            found = self._store.mlmd.get_events_by_artifact_ids(wanted) if wanted else []
+        if not wanted:
+            return []
+        found = self._store.read(
+            "cannot read events", lambda store: store.get_events_by_artifact_ids(wanted)
+        )
         return [link(e) for e in found]
 
     def pinned_model(self, pipeline: str) -> int | None:
         """Id of the model that was set as the baseline last, or None after a reset."""
         self._store.execution_type(BASELINE)
-        with translated("cannot read the baseline"):
-            context = self._store.mlmd.get_context_by_type_and_name(PIPELINE, pipeline)
-            if context is None:
-                return None
-            found = self._store.mlmd.get_executions_by_context(
-                context.id, _newest(1, f"type = '{BASELINE}'")
-            )
+        found = self._executions_of(
+            "cannot read the baseline", PIPELINE, pipeline, _newest(1, f"type = '{BASELINE}'")
+        )
         if not found:
             return None
-        values = get_values(found[0].custom_properties)
+        values = found[0].properties
         return int(values["model_id"]) if values["action"] == "set" else None
 
     def rollouts(self, names: Iterable[str]) -> set[str]:
@@ -178,8 +170,12 @@ class LineageReader:
         self._store.execution_type(ROLLOUT)
         listed = ", ".join(map(_quoted, wanted))
         where = f"type = '{ROLLOUT}' AND name IN ({listed})"
-        with translated("cannot read the rollouts"):
-            found = self._store.mlmd.get_executions(_newest(len(wanted), where)) if wanted else []
+        if not wanted:
+            return set()
+        found = self._store.read(
+            "cannot read the rollouts",
+            lambda store: store.get_executions(_newest(len(wanted), where)),
+        )
         return {execution.name for execution in found}
 
     def pushed_models(self, destinations: Iterable[str]) -> list[ArtifactRecord]:
@@ -190,9 +186,36 @@ class LineageReader:
             f"type = 'PushedModel' AND custom_properties.pushed_destination.string_value IN "
             f"({listed})"
         )
-        with translated("cannot read the pushed models"):
-            found = self._store.mlmd.get_artifacts(_newest(_MANY, where)) if wanted else []
+        if not wanted:
+            return []
+        found = self._store.read(
+            "cannot read the pushed models",
+            lambda store: store.get_artifacts(_newest(_MANY, where)),
+        )
         return [artifact_record(artifact) for artifact in found]
+
+    def _context(self, what: str, type_name: str, name: str) -> Any:
+        return self._store.read(
+            what, lambda store: store.get_context_by_type_and_name(type_name, name)
+        )
+
+    def _executions_of(
+        self, what: str, type_name: str, name: str, options: Any = None
+    ) -> list[ExecutionRecord]:
+        """The executions of a context; empty where there is no such context."""
+        context = self._context(what, type_name, name)
+        if context is None:
+            return []
+        found = self._store.read(
+            what, lambda store: store.get_executions_by_context(context.id, options)
+        )
+        return [execution_record(e) for e in found]
+
+    def _page_of_artifacts(self, context_id: int, options: Any) -> Any:
+        return self._store.read(
+            "cannot read artifacts",
+            lambda store: store.get_artifacts_by_context(context_id, options),
+        )
 
 
 def _newest(limit: int, where: str | None = None) -> Any:

@@ -1,16 +1,16 @@
-"""The ML Metadata store: connection, types, locking, and translation of its errors.
+"""The ML Metadata store: connection, types, locking, retries, and translation of its errors.
 
 A write takes a file lock where the database is SQLite: processes that collide there get an
-AbortedError at once instead of waiting.
+AbortedError at once instead of waiting. A reader can collide, too, with a writer that commits.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import tenacity
 from filelock import FileLock
 from ml_metadata import errors as mlmd_errors
 from ml_metadata import metadata_store
@@ -20,6 +20,12 @@ from prodml.artifacts import Artifact
 from prodml.errors import MetadataError, storage_error
 
 _PROPERTY_TYPES = {int: mlmd.INT, float: mlmd.DOUBLE, str: mlmd.STRING}
+_TRANSIENT = (mlmd_errors.AbortedError, mlmd_errors.UnavailableError)
+_RETRY_SECONDS = 60.0
+_FIRST_WAIT_SECONDS = 0.002
+_LONGEST_WAIT_SECONDS = 2.0
+
+T = TypeVar("T")
 
 
 class Store:
@@ -44,18 +50,31 @@ class Store:
         config = mlmd.ConnectionConfig()
         config.sqlite.filename_uri = path
         config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-        with self._lock, translated(f"cannot open the metadata store {path}"):
-            self.mlmd = metadata_store.MetadataStore(config)
+        with self._lock:
+            self._mlmd = _retried(
+                f"cannot open the metadata store {path}",
+                lambda: metadata_store.MetadataStore(config),
+            )
 
-    @contextlib.contextmanager
-    def writing(self, what: str) -> Iterator[Any]:
-        """The raw store, for one write, while no other process writes.
+    def read(self, what: str, ask: Callable[[Any], T]) -> T:
+        """What `ask` gives for the raw store; asked again where another process was in the way.
 
         Args:
-            what: what is written, for the message of an error.
+            what: what is read, the start of an error's message: "cannot read run 7".
+
+        Raises:
+            MetadataError: the store refuses, or does not answer within the retry budget.
         """
-        with self._lock, translated(what):
-            yield self.mlmd
+        return _retried(what, lambda: ask(self._mlmd))
+
+    def write(self, what: str, change: Callable[[Any], T]) -> T:
+        """The same for a write, while no other process writes.
+
+        Args:
+            change: may be called again after its first call was carried out and its answer lost.
+        """
+        with self._lock:
+            return _retried(what, lambda: change(self._mlmd))
 
     def context_type(self, name: str) -> int:
         """Id of a context type, registered where it is new."""
@@ -74,21 +93,38 @@ class Store:
     def _type(self, kind: str, name: str, declared: Any) -> int:
         known = self._type_ids.get((kind, name))
         if known is None:
-            put = getattr(self.mlmd, f"put_{kind}_type")
-            with self.writing(f"cannot register the {kind} type {name!r}"):
-                known = int(put(declared, can_add_fields=True, can_omit_fields=True))
+            known = self.write(
+                f"cannot register the {kind} type {name!r}",
+                lambda store: int(
+                    getattr(store, f"put_{kind}_type")(
+                        declared, can_add_fields=True, can_omit_fields=True
+                    )
+                ),
+            )
             self._type_ids[kind, name] = known
         return known
 
 
-@contextlib.contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turns ML Metadata's errors into MetadataError, kept chained.
-
-    Args:
-        what: what was tried, the start of the message.
-    """
+def _retried(what: str, call: Callable[[], T]) -> T:
+    """Calls until there is an answer; ML Metadata's errors become MetadataError, kept chained."""
     try:
-        yield
+        # Most calls need no second one, and tenacity costs more than a look-up.
+        return call()
+    except _TRANSIENT:
+        pass
     except mlmd_errors.StatusError as error:
-        raise MetadataError(f"{what}: {type(error).__name__}: {error}") from error
+        raise _translated(what, error) from error
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_TRANSIENT),
+        wait=tenacity.wait_random_exponential(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS),
+        stop=tenacity.stop_after_delay(_RETRY_SECONDS),
+        reraise=True,
+    )
+    try:
+        return retrying(call)
+    except mlmd_errors.StatusError as error:
+        raise _translated(what, error) from error
+
+
+def _translated(what: str, error: Exception) -> MetadataError:
+    return MetadataError(f"{what}: {type(error).__name__}: {error}")

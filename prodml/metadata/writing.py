@@ -20,7 +20,7 @@ from prodml.metadata.messages import (
     set_values,
 )
 from prodml.metadata.records import RunState, State
-from prodml.metadata.store import Store, translated
+from prodml.metadata.store import Store
 
 
 class LineageWriter:
@@ -47,21 +47,27 @@ class LineageWriter:
             },
         )
         pipeline_context = self._context(PIPELINE, pipeline)
-        with self._store.writing(f"cannot record run {run_id}") as store:
+
+        def change(store: Any) -> int:
             (run_context,) = store.put_contexts([context])
             found = store.get_context_by_type_and_name(PIPELINE, pipeline)
             parent = found.id if found else store.put_contexts([pipeline_context])[0]
             store.put_parent_contexts([mlmd.ParentContext(child_id=run_context, parent_id=parent)])
-        return int(run_context)
+            return int(run_context)
+
+        return self._store.write(f"cannot record run {run_id}", change)
 
     def end_run(self, run_id: str, state: RunState, message: str = "") -> None:
         """Records how a run ended; `message` says why where it failed."""
-        with self._store.writing(f"cannot record the end of run {run_id}") as store:
+
+        def change(store: Any) -> None:
             context = store.get_context_by_type_and_name(PIPELINE_RUN, run_id)
             set_values(
                 context.custom_properties, {"state": state, "ended": _now(), "message": message}
             )
             store.put_contexts([context])
+
+        self._store.write(f"cannot record the end of run {run_id}", change)
 
     def begin_execution(
         self,
@@ -76,11 +82,7 @@ class LineageWriter:
         execution = self._execution(pipeline, run_id, node_id, type_name, State.RUNNING, properties)
         pairs = self._input_pairs(inputs)
         contexts = self._contexts(pipeline, run_id, node_id)
-        with self._store.writing(f"cannot record the start of {node_id}") as store:
-            execution_id, _, _ = store.put_execution(
-                execution, pairs, contexts, reuse_context_if_already_exist=True
-            )
-        return int(execution_id)
+        return self._put(f"cannot record the start of {node_id}", execution, pairs, contexts)
 
     def complete_execution(
         self,
@@ -105,7 +107,8 @@ class LineageWriter:
             for index, (name, artifact) in enumerate(named)
         ]
         contexts = [self._context(EXECUTION_CACHE, key) for key in fingerprints]
-        with self._store.writing(f"cannot publish execution {execution_id}") as store:
+
+        def change(store: Any) -> Any:
             (execution,) = store.get_executions_by_id([execution_id])
             execution.last_known_state = mlmd.Execution.COMPLETE
             set_values(execution.custom_properties, properties)
@@ -113,6 +116,9 @@ class LineageWriter:
             _, artifact_ids, _ = store.put_execution(
                 execution, pairs, [*known, *contexts], reuse_context_if_already_exist=True
             )
+            return artifact_ids
+
+        artifact_ids = self._store.write(f"cannot publish execution {execution_id}", change)
         ids: dict[str, list[int]] = {key: [] for key in outputs}
         for key, artifact_id in zip(keys, artifact_ids, strict=True):
             ids[key].append(int(artifact_id))
@@ -122,11 +128,14 @@ class LineageWriter:
         self, execution_id: int, state: State, properties: Mapping[str, PropertyValue]
     ) -> None:
         """Records that an execution ended without outputs: FAILED or CANCELED."""
-        with self._store.writing(f"cannot record the end of execution {execution_id}") as store:
+
+        def change(store: Any) -> None:
             (execution,) = store.get_executions_by_id([execution_id])
             execution.last_known_state = mlmd.Execution.State.Value(state)
             set_values(execution.custom_properties, properties)
             store.put_executions([execution])
+
+        self._store.write(f"cannot record the end of execution {execution_id}", change)
 
     def record_found(
         self,
@@ -143,11 +152,7 @@ class LineageWriter:
         execution = self._execution(pipeline, run_id, node_id, type_name, state, properties)
         pairs = self._whole(_pairs(inputs, mlmd.Event.INPUT) + _pairs(outputs, mlmd.Event.OUTPUT))
         contexts = self._contexts(pipeline, run_id, node_id)
-        with self._store.writing(f"cannot record the result of {node_id}") as store:
-            execution_id, _, _ = store.put_execution(
-                execution, pairs, contexts, reuse_context_if_already_exist=True
-            )
-        return int(execution_id)
+        return self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
 
     def record_baseline(
         self, pipeline: str, action: str, model_id: int, who: str, why: str
@@ -165,8 +170,7 @@ class LineageWriter:
             [(mlmd.Artifact(id=model_id), event("model", 0, mlmd.Event.INPUT))] if model_id else []
         )
         contexts = [self._context(PIPELINE, pipeline)]
-        with self._store.writing("cannot record the baseline") as store:
-            store.put_execution(execution, pairs, contexts, reuse_context_if_already_exist=True)
+        self._put("cannot record the baseline", execution, pairs, contexts)
 
     def record_rollout(
         self,
@@ -195,8 +199,7 @@ class LineageWriter:
             else []
         )
         contexts = [self._context(PIPELINE, pipeline)] if pipeline else []
-        with self._store.writing("cannot record the rollout") as store:
-            store.put_execution(execution, pairs, contexts, reuse_context_if_already_exist=True)
+        self._put("cannot record the rollout", execution, pairs, contexts)
 
     def _context(self, type_name: str, name: str) -> Any:
         return mlmd.Context(type_id=self._store.context_type(type_name), name=name)
@@ -240,10 +243,24 @@ class LineageWriter:
 
     def _whole(self, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         """The pairs with artifacts as stored: putting a bare id would blank what is there."""
-        with translated("cannot read artifacts"):
-            found = self._store.mlmd.get_artifacts_by_id([a.id for a, _ in pairs]) if pairs else []
+        if not pairs:
+            return []
+        found = self._store.read(
+            "cannot read artifacts",
+            lambda store: store.get_artifacts_by_id([a.id for a, _ in pairs]),
+        )
         by_id = {artifact.id: artifact for artifact in found}
         return [(by_id[artifact.id], event) for artifact, event in pairs]
+
+    def _put(self, what: str, execution: Any, pairs: list[Any], contexts: list[Any]) -> int:
+        return self._store.write(
+            what,
+            lambda store: int(
+                store.put_execution(
+                    execution, pairs, contexts, reuse_context_if_already_exist=True
+                )[0]
+            ),
+        )
 
     def _input_pairs(self, inputs: Mapping[str, Sequence[Artifact]]) -> list[tuple[Any, Any]]:
         return self._whole(_pairs(inputs, mlmd.Event.INPUT))

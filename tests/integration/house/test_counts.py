@@ -130,7 +130,7 @@ def test_a_node_costs_so_many_calls_and_no_more_with_more_nodes(
 
     def counting_open(self: Store, path: str) -> None:
         opened(self, path)
-        self.mlmd = CountingStore(self.mlmd, calls)
+        self._mlmd = CountingStore(self._mlmd, calls)
 
     def counting_sync(descriptor: int) -> None:
         calls["fsync"] += 1

@@ -210,7 +210,7 @@ def test_moves_are_recorded_once_each(base: Path, tmp_path: Path) -> None:
     journal = read_journal(target.config_path, "late")
     assert record_rollouts(store, journal, {}) == 2
     assert record_rollouts(store, journal, {}) == 0
-    recorded = store.mlmd.get_executions_by_type("prodml.Rollout")
+    recorded = store.read("rollouts", lambda raw: raw.get_executions_by_type("prodml.Rollout"))
     values = {e.custom_properties["action"].string_value: e.custom_properties for e in recorded}
     assert values["canary"]["who"].string_value == "ann@desk"
     assert values["canary"]["labels_after"].string_value == '{"stable": 1, "canary": 2}'

@@ -26,7 +26,7 @@ def test_contexts_have_the_names_that_tfx_gives_them(store: Store) -> None:
     writer = LineageWriter(store)
     writer.begin_run("flights", "run", "{}")
     made(writer, "flights", "/m")
-    found = {(c.type, c.name) for c in store.mlmd.get_contexts()}
+    found = {(c.type, c.name) for c in store.read("contexts", lambda raw: raw.get_contexts())}
     assert found == {
         ("pipeline", "flights"),
         ("pipeline_run", "run"),
