@@ -5,6 +5,7 @@ from prodml.dsl.component import Component, component
 from prodml.dsl.conditions import Cond
 from prodml.dsl.pipeline import pipeline
 from prodml.dsl.signature import Input, Output, Parameter
+from prodml.secrets import Secret
 
 __version__ = "0.1.0"
 
@@ -15,6 +16,7 @@ __all__ = [
     "Input",
     "Output",
     "Parameter",
+    "Secret",
     "component",
     "pipeline",
 ]

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prodml.errors import ConfigError
+from prodml.secrets import REFUSED_TYPE
 
 if TYPE_CHECKING:
     from prodml.orchestration.run import RunSettings
@@ -117,7 +118,7 @@ def _read(path: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration file {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+        raise ConfigError(f"{path} is not YAML: {_place(error)}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -138,8 +139,9 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> None:
             place = inner
         try:
             place[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{name}={text!r} is not YAML: {error}") from None
+        except yaml.YAMLError:
+            # Its value is not shown: it may be a secret that should have been a reference.
+            raise ConfigError(f"{name} is not YAML; put quotes around its value") from None
 
 
 def _explain(source: str, error: ValidationError) -> str:
@@ -151,9 +153,27 @@ def _explain(source: str, error: ValidationError) -> str:
             close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             lines.append(f"unknown key {key!r}{hint} allowed: {', '.join(allowed)}")
+        elif problem["type"] in _SAYS_ENOUGH or not _is_shown(problem["input"]):
+            lines.append(f"{key}: {problem['msg']}")
         else:
             lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
     return f"{source}: {'; '.join(lines)}"
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line itself: a secret may stand in it."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return type(error).__name__
+    mark = error.problem_mark
+    return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
+
+
+_SAYS_ENOUGH = (REFUSED_TYPE, "missing", "model_type", "model_attributes_type")
+"""Errors whose input is not shown: a secret may be in it, in the place of a reference."""
+
+
+def _is_shown(given: object) -> bool:
+    return given is None or isinstance(given, bool | int | float | str)
 
 
 def _allowed(where: tuple[int | str, ...]) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Optional, TypeAlias, get_args
+from typing import Annotated, Any, Optional, TypeAlias, get_args, get_type_hints
+
+from prodml.secrets import Secret
 
 JsonValue: TypeAlias = Any
 """None, bool, int, float, str, or a list or str-keyed dict of them."""
@@ -39,10 +41,11 @@ def encode(declared: Any, value: Any) -> JsonValue:
     """Checks a value against its declared type and gives its JSON form.
 
     Protocol buffers become the dict that `json_format.MessageToDict` gives with the proto's own
-    field names; dataclasses become dicts of their fields.
+    field names; dataclasses become dicts of their fields; a Secret becomes its reference.
 
     Raises:
-        ValueError: the value is not of the declared type; says where and what was expected.
+        ValueError: the value is not of the declared type; says where and what was expected,
+            and what was given unless a secret may be in it.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -54,8 +57,8 @@ def encode(declared: Any, value: Any) -> JsonValue:
             TypeAdapter(declared).validate_python(None)
         checked = adapter.validate_python(plain, strict=_is_scalar(plain))
     except ValidationError as error:
-        raise ValueError(_explain(error)) from None
-    return adapter.dump_python(checked, mode="json", warnings=False)
+        raise ValueError(_explain(error, declared)) from None
+    return adapter.serializer.to_python(checked, mode="json", warnings=False, fallback=_no_schema)
 
 
 def decode(declared: Any, value: JsonValue) -> Any:
@@ -63,6 +66,30 @@ def decode(declared: Any, value: JsonValue) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(declared).validate_python(value)
+
+
+def declares_secret(declared: Any) -> bool:
+    """Whether a Secret is anywhere in a declared type: such input is not shown in messages."""
+    seen: list[Any] = []
+    pending = [declared]
+    while pending:
+        part = pending.pop()
+        if part is Secret:
+            return True
+        if part in seen:
+            continue
+        seen.append(part)
+        pending += get_args(part)
+        if isinstance(part, type) and dataclasses.is_dataclass(part):
+            pending += get_type_hints(part).values()
+    return False
+
+
+def _no_schema(value: Any) -> JsonValue:
+    """The JSON form of what stands where any value may, such as a default."""
+    if isinstance(value, Secret):
+        return value.reference
+    raise ValueError(f"{type(value).__name__} has no JSON form")
 
 
 def _is_scalar(value: Any) -> bool:
@@ -88,10 +115,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, declared: Any) -> str:
     parts = []
     for problem in error.errors():
         where = ".".join(str(step) for step in problem["loc"])
         parts.append(f"{where}: {problem['msg']}" if where else problem["msg"])
+    if declares_secret(declared):
+        return "; ".join(parts)
     got = error.errors()[0].get("input")
     return f"{'; '.join(parts)}; got {got!r}"

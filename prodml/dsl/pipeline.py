@@ -12,9 +12,10 @@ from typing import Any
 from prodml.dsl import building
 from prodml.dsl.component import Component, suggest
 from prodml.dsl.locations import SourceLocation, author_location
-from prodml.dsl.parameters import JsonValue, decode, encode
+from prodml.dsl.parameters import JsonValue, declares_secret, decode, encode
 from prodml.dsl.user_code import user_code
 from prodml.errors import DefinitionError, ParameterError
+from prodml.secrets import REFUSED
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ class PipelineDefinition:
         try:
             return adapter.validate_json(text)
         except ValidationError:
+            got = REFUSED if declares_secret(spec.type) else f"got {text!r}"
             raise ParameterError(
-                f"parameter {name!r} of pipeline {self.name!r} takes {type_text(spec.type)}, "
-                f"got {text!r}"
+                f"parameter {name!r} of pipeline {self.name!r} takes {type_text(spec.type)}, {got}"
             ) from None
 
     def _value(self, spec: RuntimeParameter, values: Mapping[str, Any]) -> JsonValue:

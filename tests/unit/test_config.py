@@ -52,3 +52,20 @@ def test_a_file_that_does_not_exist_is_named() -> None:
 def test_an_unknown_variable_is_an_unknown_key() -> None:
     with pytest.raises(ConfigError, match="unknown key 'hom'"):
         load_config(None, {"PRODML_HOM": "x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        ('home: "c4n4ry\n', {}),
+        ("metadata: c4n4ry\n", {}),
+        ("home: a\n", {"PRODML_METADATA__SQLITE": "@c4n4ry"}),
+        ("home: [c4n4ry]\n", {}),
+    ],
+)
+def test_what_may_be_a_secret_in_the_wrong_place_is_not_shown(
+    tmp_path: Path, text: str, environment: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path, text), environment)
+    assert "c4n4ry" not in str(caught.value)
