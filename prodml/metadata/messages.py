@@ -77,6 +77,9 @@ def run_record(context: Any) -> RunRecord:
         ended=int(values.get("ended", 0)),
         parameters=str(values.get("parameters", "{}")),
         message=str(values.get("message", "")),
+        lease_id=int(values.get("lease", 0)),
+        pipeline_file=str(values.get("pipeline_file", "")),
+        pipeline_root=str(values.get("pipeline_root", "")),
     )
 
 

@@ -20,7 +20,14 @@ from prodml.metadata.messages import (
     link,
     run_record,
 )
-from prodml.metadata.records import ArtifactRecord, ExecutionRecord, Link, RunRecord, State
+from prodml.metadata.records import (
+    ArtifactRecord,
+    ExecutionRecord,
+    Link,
+    RunRecord,
+    RunState,
+    State,
+)
 from prodml.metadata.store import Store
 
 _PAGE = 20
@@ -55,6 +62,16 @@ class LineageReader:
             where += f" AND custom_properties.pipeline.string_value = {_quoted(pipeline)}"
         contexts = self._store.read(
             "cannot list the runs", lambda store: store.get_contexts(_newest(limit, where))
+        )
+        return [run_record(context) for context in contexts]
+
+    def runs_in_state(self, state: RunState) -> list[RunRecord]:
+        """All runs in a state, newest first."""
+        where = (
+            f"type = '{PIPELINE_RUN}' AND custom_properties.state.string_value = {_quoted(state)}"
+        )
+        contexts = self._store.read(
+            "cannot list the runs", lambda store: store.get_contexts(_newest(_MANY, where))
         )
         return [run_record(context) for context in contexts]
 

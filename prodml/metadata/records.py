@@ -61,7 +61,14 @@ class ExecutionRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run of a pipeline; times are Unix ms, `ended` is 0 while it goes on."""
+    """A run of a pipeline; times are Unix ms, `ended` is 0 while it goes on.
+
+    Attributes:
+        parameters: the runtime parameters, as JSON.
+        lease_id: the lease under which it goes on, or last did.
+        pipeline_file: the Python file with the pipeline.
+        pipeline_root: where its artifacts are published.
+    """
 
     id: int
     run_id: str
@@ -71,6 +78,45 @@ class RunRecord:
     ended: int
     parameters: str
     message: str
+    lease_id: int = 0
+    pipeline_file: str = ""
+    pipeline_root: str = ""
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """A process, told from every other one, also from a later one with its number.
+
+    Attributes:
+        host: the machine's name.
+        machine: its boot and process namespace; empty where the system does not tell.
+        pid: the process's number there.
+        started: when it started, in clock ticks since the boot.
+    """
+
+    host: str
+    machine: str
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True)
+class LeaseRecord:
+    """The right to run a pipeline: the newest of a pipeline counts; times are Unix ms.
+
+    Attributes:
+        number: counts a pipeline's leases from 1.
+        heartbeat: when its holder was last heard of.
+        ended: when it was given back; 0 before.
+    """
+
+    id: int
+    pipeline: str
+    number: int
+    run_id: str
+    holder: ProcessRecord
+    heartbeat: int
+    ended: int
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact, PropertyValue
+from prodml.errors import MetadataError
 from prodml.metadata.messages import (
     BASELINE,
     EXECUTION_CACHE,
@@ -17,6 +20,8 @@ from prodml.metadata.messages import (
     PIPELINE_RUN,
     ROLLOUT,
     event,
+    link,
+    run_record,
     set_values,
 )
 from prodml.metadata.records import RunState, State
@@ -33,41 +38,90 @@ class LineageWriter:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def begin_run(self, pipeline: str, run_id: str, parameters: str) -> int:
-        """Records a run as RUNNING and gives the id of its context."""
+    def begin_run(
+        self,
+        pipeline: str,
+        run_id: str,
+        parameters: str,
+        lease_id: int = 0,
+        pipeline_file: str = "",
+        pipeline_root: str = "",
+    ) -> None:
+        """Records a run as RUNNING.
+
+        Args:
+            parameters: the runtime parameters, as JSON.
+            lease_id: the lease under which it goes on.
+            pipeline_file: the Python file with the pipeline, and
+            pipeline_root: where its artifacts are published: what resuming it needs.
+        """
         context = self._context(PIPELINE_RUN, run_id)
-        now = _now()
         set_values(
             context.custom_properties,
             {
                 "pipeline": pipeline,
                 "state": RunState.RUNNING,
-                "started": now,
+                "started": _now(),
                 "parameters": parameters,
+                "lease": lease_id,
+                "pipeline_file": pipeline_file,
+                "pipeline_root": pipeline_root,
             },
         )
-        pipeline_context = self._context(PIPELINE, pipeline)
-
-        def change(store: Any) -> int:
-            (run_context,) = store.put_contexts([context])
-            found = store.get_context_by_type_and_name(PIPELINE, pipeline)
-            parent = found.id if found else store.put_contexts([pipeline_context])[0]
-            store.put_parent_contexts([mlmd.ParentContext(child_id=run_context, parent_id=parent)])
-            return int(run_context)
-
-        return self._store.write(f"cannot record run {run_id}", change)
-
-    def end_run(self, run_id: str, state: RunState, message: str = "") -> None:
-        """Records how a run ended; `message` says why where it failed."""
+        parent = self._context(PIPELINE, pipeline)
 
         def change(store: Any) -> None:
-            context = store.get_context_by_type_and_name(PIPELINE_RUN, run_id)
-            set_values(
-                context.custom_properties, {"state": state, "ended": _now(), "message": message}
-            )
-            store.put_contexts([context])
+            ids = [_id_of_new_context(store, context, PIPELINE_RUN)]
+            ids.append(_id_of_new_context(store, parent, PIPELINE))
+            with contextlib.suppress(mlmd_errors.AlreadyExistsError):
+                store.put_parent_contexts([mlmd.ParentContext(child_id=ids[0], parent_id=ids[1])])
 
-        self._store.write(f"cannot record the end of run {run_id}", change)
+        self._store.write(f"cannot record run {run_id}", change)
+
+    def resume_run(self, run_id: str, lease_id: int) -> None:
+        """Records that a run which had ended goes on, under another lease."""
+        self._change_run(
+            run_id, {"state": RunState.RUNNING, "lease": lease_id, "ended": 0, "message": ""}
+        )
+
+    def end_run(
+        self, run_id: str, state: RunState, message: str = "", lease_id: int | None = None
+    ) -> bool:
+        """Records how a run ended, where it is RUNNING.
+
+        Args:
+            message: why, where it failed.
+            lease_id: end it only where it goes on under this lease.
+
+        Returns:
+            False where it had ended before, or goes on under another lease.
+        """
+        return self._change_run(
+            run_id,
+            {"state": state, "ended": _now(), "message": message},
+            RunState.RUNNING,
+            lease_id,
+        )
+
+    def _change_run(
+        self,
+        run_id: str,
+        properties: Mapping[str, PropertyValue],
+        state: RunState | None = None,
+        lease_id: int | None = None,
+    ) -> bool:
+        """Sets properties of a run, where it is in a state and under a lease."""
+
+        def change(store: Any) -> bool:
+            context = store.get_context_by_type_and_name(PIPELINE_RUN, run_id)
+            found = run_record(context)
+            if state not in (None, found.state) or lease_id not in (None, found.lease_id):
+                return False
+            set_values(context.custom_properties, properties)
+            store.put_contexts([context])
+            return True
+
+        return self._store.write(f"cannot record the state of run {run_id}", change)
 
     def begin_execution(
         self,
@@ -77,9 +131,12 @@ class LineageWriter:
         type_name: str,
         properties: Mapping[str, PropertyValue],
         inputs: Mapping[str, Sequence[Artifact]],
+        attempt: int = 1,
     ) -> int:
         """Records that a node starts; its inputs are linked at once. Gives the execution's id."""
-        execution = self._execution(pipeline, run_id, node_id, type_name, State.RUNNING, properties)
+        execution = self._execution(
+            pipeline, run_id, node_id, type_name, State.RUNNING, properties, attempt
+        )
         pairs = self._input_pairs(inputs)
         contexts = self._contexts(pipeline, run_id, node_id)
         return self._put(f"cannot record the start of {node_id}", execution, pairs, contexts)
@@ -99,6 +156,9 @@ class LineageWriter:
 
         Returns:
             Artifact ids by output key.
+
+        Raises:
+            MetadataError: it is not RUNNING any more: somebody took its run for dead.
         """
         keys = [key for key, named in outputs.items() for _ in named]
         pairs = [
@@ -110,6 +170,14 @@ class LineageWriter:
 
         def change(store: Any) -> Any:
             (execution,) = store.get_executions_by_id([execution_id])
+            if execution.last_known_state == mlmd.Execution.COMPLETE:
+                # By ourselves, in a call whose answer was lost.
+                return _ids_of_outputs(store, execution_id, [event for _, event in pairs])
+            if execution.last_known_state != mlmd.Execution.RUNNING:
+                raise MetadataError(
+                    f"execution {execution_id} was given up by somebody who took its run for dead; "
+                    f"its outputs are not published"
+                )
             execution.last_known_state = mlmd.Execution.COMPLETE
             set_values(execution.custom_properties, properties)
             known = store.get_contexts_by_execution(execution_id)
@@ -147,9 +215,12 @@ class LineageWriter:
         properties: Mapping[str, PropertyValue],
         inputs: Mapping[str, Sequence[Artifact]],
         outputs: Mapping[str, Sequence[Artifact]],
+        attempt: int = 1,
     ) -> int:
         """Records, at once, an execution whose outputs existed before: CACHED, or a resolver's."""
-        execution = self._execution(pipeline, run_id, node_id, type_name, state, properties)
+        execution = self._execution(
+            pipeline, run_id, node_id, type_name, state, properties, attempt
+        )
         pairs = self._whole(_pairs(inputs, mlmd.Event.INPUT) + _pairs(outputs, mlmd.Event.OUTPUT))
         contexts = self._contexts(pipeline, run_id, node_id)
         return self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
@@ -219,14 +290,23 @@ class LineageWriter:
         type_name: str,
         state: State,
         properties: Mapping[str, PropertyValue],
+        attempt: int,
     ) -> Any:
         execution = mlmd.Execution(
             type_id=self._store.execution_type(type_name),
+            # Can be taken once: what is written again after a lost answer is written once.
+            name=f"{run_id}:{node_id}:{attempt}",
             last_known_state=mlmd.Execution.State.Value(state),
         )
         set_values(
             execution.custom_properties,
-            {"node_id": node_id, "run_id": run_id, "pipeline_name": pipeline, **properties},
+            {
+                "node_id": node_id,
+                "run_id": run_id,
+                "pipeline_name": pipeline,
+                "attempt": attempt,
+                **properties,
+            },
         )
         return execution
 
@@ -253,17 +333,39 @@ class LineageWriter:
         return [(by_id[artifact.id], event) for artifact, event in pairs]
 
     def _put(self, what: str, execution: Any, pairs: list[Any], contexts: list[Any]) -> int:
-        return self._store.write(
-            what,
-            lambda store: int(
-                store.put_execution(
+        def change(store: Any) -> int:
+            try:
+                made = store.put_execution(
                     execution, pairs, contexts, reuse_context_if_already_exist=True
-                )[0]
-            ),
-        )
+                )
+            except mlmd_errors.AlreadyExistsError:
+                if not execution.name:
+                    raise
+                (type_,) = store.get_execution_types_by_id([execution.type_id])
+                found = store.get_execution_by_type_and_name(type_.name, execution.name)
+                if found.last_known_state != execution.last_known_state:
+                    raise
+                # By ourselves, in a call whose answer was lost.
+                return int(found.id)
+            return int(made[0])
+
+        return self._store.write(what, change)
 
     def _input_pairs(self, inputs: Mapping[str, Sequence[Artifact]]) -> list[tuple[Any, Any]]:
         return self._whole(_pairs(inputs, mlmd.Event.INPUT))
+
+
+def _id_of_new_context(store: Any, context: Any, type_name: str) -> int:
+    """Id of a context, made where it is new."""
+    found = store.get_context_by_type_and_name(type_name, context.name)
+    return int(found.id if found else store.put_contexts([context])[0])
+
+
+def _ids_of_outputs(store: Any, execution_id: int, events: Sequence[Any]) -> list[int]:
+    """Ids of an execution's output artifacts, in the order of these events."""
+    recorded = store.get_events_by_execution_ids([execution_id])
+    ids = {(link(e).key, link(e).index): e.artifact_id for e in recorded if link(e).is_output}
+    return [ids[link(e).key, link(e).index] for e in events]
 
 
 def _pairs(artifacts: Mapping[str, Sequence[Artifact]], kind: int) -> list[tuple[Any, Any]]:

@@ -1,13 +1,16 @@
+import itertools
 from pathlib import Path
 
 import pytest
 
 from prodml.artifacts import Examples, Model
-from prodml.errors import NotFoundError
+from prodml.errors import MetadataError, NotFoundError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
+
+attempts = itertools.count(1)
 
 
 @pytest.fixture
@@ -16,7 +19,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def made(writer: LineageWriter, pipeline: str, uri: str, fingerprint: str = "f") -> int:
-    execution = writer.begin_execution(pipeline, "run", "node", "Type", {}, {})
+    # An attempt has its name alone; these are the node's first, second and so on.
+    attempt = next(attempts)
+    execution = writer.begin_execution(pipeline, "run", "node", "Type", {}, {}, attempt)
     artifact = Model(final_uri=uri, custom_properties={"output_key": "model"})
     outputs = {"model": [(f"name of {uri}", artifact)]}
     return writer.complete_execution(execution, {"k": 1}, outputs, [fingerprint])["model"][0]
@@ -95,6 +100,40 @@ def test_using_an_artifact_does_not_blank_it(store: Store) -> None:
         "p", "run", "again", "Type", State.CACHED, {}, {}, {"model": [Model(id=model)]}
     )
     assert reader.artifacts([model]) == before
+
+
+def test_what_is_written_twice_for_a_lost_answer_is_there_once(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    outputs = {"model": [("n", Model(final_uri="/m"))]}
+    for _ in range(2):
+        writer.begin_run("p", "run", "{}")
+        writer.record_found("p", "run", "found", "Type", State.COMPLETE, {}, {}, {})
+    first, again = (writer.begin_execution("p", "run", "n", "Type", {}, {}) for _ in range(2))
+    assert first == again
+    ids, ids_again = (writer.complete_execution(first, {}, outputs) for _ in range(2))
+    assert ids == ids_again
+    assert len(reader.executions_of_run("run")) == 2
+    assert [a.id for a in reader.list_artifacts(10)] == ids["model"]
+
+
+def test_an_execution_that_was_given_up_publishes_nothing(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    execution = writer.begin_execution("p", "run", "node", "Type", {}, {})
+    writer.end_execution(execution, State.FAILED, {"message": "its run died"})
+    with pytest.raises(MetadataError, match="was given up"):
+        writer.complete_execution(execution, {}, {"model": [("n", Model(final_uri="/m"))]})
+    assert reader.list_artifacts(10) == []
+
+
+def test_a_run_ends_once_and_only_under_its_own_lease(store: Store) -> None:
+    writer, reader = LineageWriter(store), LineageReader(store)
+    writer.begin_run("p", "run", "{}", lease_id=7)
+    assert not writer.end_run("run", RunState.FAILED, "dead", lease_id=6)
+    assert writer.end_run("run", RunState.COMPLETE, lease_id=7)
+    assert not writer.end_run("run", RunState.FAILED, "too late")
+    assert reader.run("run").state is RunState.COMPLETE
+    writer.resume_run("run", 8)
+    assert [r.run_id for r in reader.runs_in_state(RunState.RUNNING)] == ["run"]
 
 
 def test_the_cache_gives_the_newest_execution_first(store: Store) -> None:

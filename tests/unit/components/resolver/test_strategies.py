@@ -29,7 +29,7 @@ class Shelf:
         uri = self.directory / f"{len(list(self.directory.iterdir()))}"
         uri.mkdir()
         artifact.final_uri = str(uri)
-        execution = self.writer.begin_execution(owner, "run", "node", "Type", {}, {})
+        execution = self.writer.begin_execution(owner, "run", uri.name, "Type", {}, {})
         outputs = {"out": [(str(uri), artifact)]}
         return self.writer.complete_execution(execution, {}, outputs)["out"][0]
 

@@ -1,0 +1,143 @@
+"""Leases as ML Metadata keeps them: contexts, of which only one can have a name.
+
+A pipeline's leases are numbered. Whoever takes the name of the next number holds the pipeline, and
+no two can, on whatever database: its tables refuse a second context of a type and name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ml_metadata import ListOptions, OrderByField
+from ml_metadata import errors as mlmd_errors
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from prodml.metadata.messages import get_values, set_values
+from prodml.metadata.records import LeaseRecord, ProcessRecord
+from prodml.metadata.store import Store
+
+LEASE = "prodml.Lease"
+"""Context type; named `pipeline#number`."""
+
+
+class LeaseTable:
+    """The leases of a store.
+
+    Args:
+        store: an open store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def newest(self, pipeline: str) -> LeaseRecord | None:
+        """The lease that counts for a pipeline, or None where it never ran."""
+        self._store.context_type(LEASE)
+        options = ListOptions(
+            limit=1,
+            order_by=OrderByField.ID,
+            is_asc=False,
+            filter_query=(
+                f"type = '{LEASE}' AND custom_properties.pipeline.string_value = '{pipeline}'"
+            ),
+        )
+        found = self._store.read(
+            f"cannot read the lease of {pipeline}", lambda store: store.get_contexts(options)
+        )
+        return _record(found[0]) if found else None
+
+    def by_id(self, ids: Iterable[int]) -> dict[int, LeaseRecord]:
+        """Leases by id; unknown ids are left out."""
+        wanted = list(ids)
+        if not wanted:
+            return {}
+        found = self._store.read(
+            "cannot read leases", lambda store: store.get_contexts_by_id(wanted)
+        )
+        return {context.id: _record(context) for context in found}
+
+    def is_newest(self, lease: LeaseRecord) -> bool:
+        """Whether nobody has taken a later one."""
+        following = _name(lease.pipeline, lease.number + 1)
+        found = self._store.read(
+            f"cannot read the lease of {lease.pipeline}",
+            lambda store: store.get_context_by_type_and_name(LEASE, following),
+        )
+        return found is None
+
+    def take(
+        self, pipeline: str, number: int, run_id: str, holder: ProcessRecord
+    ) -> LeaseRecord | None:
+        """Takes the lease of a number; None where somebody else has."""
+        wanted = LeaseRecord(0, pipeline, number, run_id, holder, _now(), 0)
+        message = self._message(wanted)
+
+        def change(store: Any) -> Any:
+            # Where the name is taken, perhaps by ourselves in a call whose answer was lost.
+            with contextlib.suppress(mlmd_errors.AlreadyExistsError):
+                store.put_contexts([message])
+            return store.get_context_by_type_and_name(LEASE, message.name)
+
+        taken = _record(self._store.write(f"cannot take the lease of {pipeline}", change))
+        return taken if (taken.run_id, taken.holder) == (run_id, holder) else None
+
+    def beat(self, lease: LeaseRecord) -> None:
+        """Records that the holder goes on."""
+        self._put(lease, heartbeat=_now())
+
+    def give_back(self, lease: LeaseRecord) -> None:
+        """Records that the holder is done."""
+        self._put(lease, heartbeat=_now(), ended=_now())
+
+    def _put(self, lease: LeaseRecord, **changes: int) -> None:
+        message = self._message(lease)
+        message.id = lease.id
+        set_values(message.custom_properties, changes)
+        self._store.write(
+            f"cannot write the lease of {lease.pipeline}",
+            lambda store: store.put_contexts([message]),
+        )
+
+    def _message(self, lease: LeaseRecord) -> Any:
+        message = mlmd.Context(
+            type_id=self._store.context_type(LEASE), name=_name(lease.pipeline, lease.number)
+        )
+        set_values(
+            message.custom_properties,
+            {
+                "pipeline": lease.pipeline,
+                "number": lease.number,
+                "run_id": lease.run_id,
+                "host": lease.holder.host,
+                "machine": lease.holder.machine,
+                "pid": lease.holder.pid,
+                "started": lease.holder.started,
+                "heartbeat": lease.heartbeat,
+                "ended": lease.ended,
+            },
+        )
+        return message
+
+
+def _name(pipeline: str, number: int) -> str:
+    return f"{pipeline}#{number}"
+
+
+def _record(context: Any) -> LeaseRecord:
+    values: dict[str, Any] = get_values(context.custom_properties)
+    return LeaseRecord(
+        id=context.id,
+        pipeline=values["pipeline"],
+        number=values["number"],
+        run_id=values["run_id"],
+        holder=ProcessRecord(values["host"], values["machine"], values["pid"], values["started"]),
+        heartbeat=values["heartbeat"],
+        ended=values["ended"],
+    )
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
