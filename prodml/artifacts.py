@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from prodml.errors import InputDataError
+from prodml.names import RULE, is_name
+
 PropertyValue = int | float | str
 
 SPLIT_NAMES = "split_names"
@@ -57,7 +60,19 @@ class Artifact:
         """
         if split not in self.split_names:
             raise KeyError(f"no split {split!r} in {self.uri}; it has {self.split_names}")
-        return os.path.join(self.uri, f"Split-{split}")
+        return split_directory(self.uri, split)
+
+
+def split_directory(uri: str, split: str) -> str:
+    """Where a split stands under an artifact's directory.
+
+    Raises:
+        InputDataError: the split's name breaks `prodml.names.RULE`. Names come from the store,
+            too, where anybody may have written them.
+    """
+    if not is_name(split):
+        raise InputDataError(f"split {split!r} of {uri}: {RULE}")
+    return os.path.join(uri, f"Split-{split}")
 
 
 _SPAN_AND_SPLITS: Mapping[str, type] = {"span": int, SPLIT_NAMES: str}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from prodml.names import RULE, is_name
+
 
 @dataclass(frozen=True)
 class InputSplit:
@@ -77,6 +79,9 @@ def _require_names(splits: Sequence[str]) -> None:
         raise ValueError("splits must name at least one split")
     if len(set(splits)) < len(splits):
         raise ValueError(f"split names must differ, got {list(splits)}")
+    for split in splits:
+        if not is_name(split):
+            raise ValueError(f"split name {split!r}: {RULE}")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from prodml.artifacts import Examples, InfraBlessing, Model
 from prodml.dsl.component import Component
 from prodml.dsl.signature import Input, Output, Parameter
+from prodml.names import RULE, is_name
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class ServingSpec:
     binaries: tuple[str, ...] = ()
     embedded: bool = False
     model_name: str = "infra-validation-model"
+
+    def __post_init__(self) -> None:
+        # It is a part of the path in the container, and of Docker's own options.
+        if not is_name(self.model_name):
+            raise ValueError(f"model_name {self.model_name!r}: {RULE}")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.component import Component
 from prodml.dsl.pipeline import Pipeline
 from prodml.errors import DefinitionError
+from prodml.names import RULE, is_name
 
 
 def has_nodes(pipeline: Pipeline) -> None:
@@ -19,14 +20,13 @@ def has_nodes(pipeline: Pipeline) -> None:
         )
 
 
-def ids_are_safe(pipeline: Pipeline) -> None:
-    """Node ids become directory names."""
+def names_are_safe(pipeline: Pipeline) -> None:
+    """Node ids and output keys become directory names."""
     for component in pipeline.components:
-        name = component.id
-        if not name or not all(c.isascii() and (c.isalnum() or c in "_-") for c in name):
-            raise DefinitionError(
-                f"node id {name!r}: use letters, digits, '_' and '-'", str(component.location)
-            )
+        named = [("node id", component.id), *(("output", key) for key in component.outputs)]
+        for what, name in named:
+            if not is_name(name):
+                raise DefinitionError(f"{what} {name!r}: {RULE}", str(component.location))
 
 
 def ids_are_unique(pipeline: Pipeline) -> None:
@@ -87,7 +87,7 @@ def has_no_cycle(pipeline: Pipeline) -> None:
 
 RULES = (
     has_nodes,
-    ids_are_safe,
+    names_are_safe,
     ids_are_unique,
     producers_are_inside,
     only_resolvers_search_the_store,

@@ -6,12 +6,14 @@ Everything after the compiler sees these records and no object of the DSL.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from prodml.artifacts import PropertyValue
 from prodml.errors import RequestError
+from prodml.names import RULE, is_name
 
 SPEC_VERSION = 1
 
@@ -154,14 +156,26 @@ def from_json(text: str) -> PipelineSpec:
                 f"pipeline spec has version {version!r}, this prodml reads {SPEC_VERSION}; "
                 f"compile the pipeline again"
             )
-        return PipelineSpec(
+        spec = PipelineSpec(
             name=document["name"],
             parameters=tuple(ParameterSpec(**p) for p in document["parameters"]),
             nodes=tuple(_node(n) for n in document["nodes"]),
             location=document["location"],
         )
+        for name in _names(spec):
+            if not is_name(name):
+                raise RequestError(f"pipeline spec: the name {name!r} is not allowed; {RULE}")
+        return spec
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RequestError(f"not a pipeline spec: {type(error).__name__}: {error}") from error
+
+
+def _names(spec: PipelineSpec) -> Iterator[str]:
+    """All that become directory names: a spec may come from a file that somebody has edited."""
+    yield spec.name
+    for node in spec.nodes:
+        yield node.id
+        yield from (output.name for output in node.outputs)
 
 
 def _node(document: dict[str, Any]) -> NodeSpec:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from prodml.artifacts import Examples
+from prodml.artifacts import Examples, split_directory
 from prodml.data.payload import PayloadFormat
 from prodml.data.writers import ExamplesWriter
 
@@ -94,7 +94,7 @@ def _publish(
     files = [_only_file(shard, split) for shard, _ in shards]
     if len(files) > 1:
         files.sort(key=_digest)
-    directory = os.path.join(uri, f"Split-{split}")
+    directory = split_directory(uri, split)
     os.makedirs(directory, exist_ok=True)
     for number, file in enumerate(files):
         stem = os.path.basename(file).partition("-")[0]
@@ -113,7 +113,7 @@ def _publish_empty(uri: str, split: str, payload: PayloadFormat) -> int:
 
 
 def _only_file(shard: str, split: str) -> str:
-    directory = os.path.join(shard, f"Split-{split}")
+    directory = split_directory(shard, split)
     [name] = os.listdir(directory)
     return os.path.join(directory, name)
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 
-from prodml.artifacts import Examples
+from prodml.artifacts import Examples, split_directory
 from prodml.errors import InputDataError
 
 PAYLOAD_FORMAT = "payload_format"
@@ -55,7 +55,7 @@ def split_files(examples: Examples, split: str) -> list[str]:
     Raises:
         InputDataError: the split has none.
     """
-    directory = os.path.join(examples.uri, f"Split-{split}")
+    directory = split_directory(examples.uri, split)
     files = sorted(glob.glob(os.path.join(glob.escape(directory), "*")))
     if not files:
         raise InputDataError(

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prodml.artifacts import Examples
+from prodml.artifacts import Examples, split_directory
 from prodml.data.columns import to_example_shape
 from prodml.data.payload import PayloadFormat, describe_examples
 from prodml.data.record_batches import serialize_examples
@@ -44,7 +44,7 @@ class ExamplesWriter:
         if batch.num_rows == 0 and split in self._files:
             return
         if split not in self._files:
-            directory = os.path.join(self._examples.uri, f"Split-{split}")
+            directory = split_directory(self._examples.uri, split)
             os.makedirs(directory, exist_ok=True)
             stem = "data" if self._payload is PayloadFormat.PARQUET else "data_tfrecord"
             path = os.path.join(directory, f"{stem}-00000-of-00001{self._payload.suffix}")

@@ -15,6 +15,7 @@ from prodml.dsl.locations import SourceLocation, author_location
 from prodml.dsl.parameters import JsonValue, declares_secret, decode, encode
 from prodml.dsl.user_code import user_code
 from prodml.errors import DefinitionError, ParameterError
+from prodml.names import RULE, is_name
 from prodml.secrets import REFUSED
 
 
@@ -126,16 +127,14 @@ def pipeline(name: str) -> Callable[[Callable[..., None]], PipelineDefinition]:
     """Makes a pipeline of the function below it.
 
     Args:
-        name: the pipeline's name, by which the store knows it: letters, digits, `_`, `-`.
+        name: the pipeline's name, by which the store knows it; see `prodml.names.RULE`.
 
     Raises:
-        DefinitionError: the name has other characters, or a parameter has no type.
+        DefinitionError: the name breaks that rule, or a parameter has no type.
     """
     location = author_location()
-    if not name or not all(c.isascii() and (c.isalnum() or c in "_-") for c in name):
-        raise DefinitionError(
-            f"pipeline name {name!r}: use letters, digits, '_' and '-'", str(location)
-        )
+    if not is_name(name):
+        raise DefinitionError(f"pipeline name {name!r}: {RULE}", str(location))
 
     def decorate(function: Callable[..., None]) -> PipelineDefinition:
         return PipelineDefinition(name, function, location)

@@ -66,7 +66,7 @@ def test_a_node_id_that_would_leave_its_directory_is_refused() -> None:
     def body() -> None:
         Make().with_id("../escape")
 
-    with pytest.raises(DefinitionError, match="use letters, digits"):
+    with pytest.raises(DefinitionError, match="letters, digits"):
         compiled(body)
 
 

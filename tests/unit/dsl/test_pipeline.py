@@ -64,7 +64,7 @@ def test_text_that_does_not_fit_is_refused() -> None:
 
 
 def test_a_pipeline_name_is_safe_as_a_directory() -> None:
-    with pytest.raises(DefinitionError, match="use letters"):
+    with pytest.raises(DefinitionError, match="letters, digits"):
         pipeline(name="../up")
 
 
