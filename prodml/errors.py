@@ -6,6 +6,7 @@ ProdmlError
 │   ├── ParameterError        a runtime parameter is unknown or has the wrong type
 │   ├── ConfigError           a configuration file or PRODML_ variable is wrong
 │   ├── NotFoundError         a run, artifact or file that was asked for does not exist
+│   ├── BusyError             another run of the pipeline goes on
 │   └── RolloutError          a version cannot be moved to, or from, a label
 ├── RunFailedError            one or more nodes failed                      (exit code 1)
 ├── NodeError                 one node failed
@@ -15,8 +16,12 @@ ProdmlError
 │   ├── ModelContractError    a model does not offer what a component needs
 │   ├── ValidationError       the data is not what the schema allows
 │   ├── RowCountError         rows in and rows out do not add up
+│   ├── ArtifactError         an input is not what its producer published
+│   ├── LimitError            it took more time or memory than its configuration allows
+│   ├── WorkerLostError       its process, or a worker, died
 │   └── StorageError          the filesystem refused: full, read-only, gone
-├── MetadataError             ML Metadata refused or lost an answer         (exit code 1)
+├── MetadataError             ML Metadata refused a call                    (exit code 1)
+│   └── MetadataUnavailableError   it did not answer within the retry budget
 ├── ServingError              a model server refused or could not answer    (exit code 1)
 ├── NotPushedError            --require-push, and nothing was pushed        (exit code 3)
 └── CancelledError            the user or the system stopped the run        (exit code 130)
@@ -67,6 +72,10 @@ class NotFoundError(RequestError):
     """A run, artifact or file that was asked for does not exist."""
 
 
+class BusyError(RequestError):
+    """Another run of the pipeline goes on; says which, and where."""
+
+
 class RolloutError(RequestError):
     """A version cannot be moved to, or from, a label; what is served has not changed."""
 
@@ -99,6 +108,18 @@ class RowCountError(NodeError):
     """Rows read, written and dropped by a node do not add up."""
 
 
+class ArtifactError(NodeError):
+    """An input is not what its producer published: changed, damaged or gone."""
+
+
+class LimitError(NodeError):
+    """A node took more time or memory than its configuration allows, and was stopped."""
+
+
+class WorkerLostError(NodeError):
+    """The process of a node, or a worker of its runner, died without a word."""
+
+
 class StorageError(NodeError):
     """The filesystem refused: full, read-only, permission denied, or a path that is gone."""
 
@@ -122,6 +143,10 @@ class RunFailedError(ProdmlError):
 
 class MetadataError(ProdmlError):
     """ML Metadata refused a call."""
+
+
+class MetadataUnavailableError(MetadataError):
+    """ML Metadata did not answer within the retry budget; whether it did what was asked is open."""
 
 
 class ServingError(ProdmlError):

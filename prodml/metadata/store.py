@@ -17,7 +17,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact
-from prodml.errors import MetadataError, storage_error
+from prodml.errors import MetadataError, MetadataUnavailableError, storage_error
 
 _PROPERTY_TYPES = {int: mlmd.INT, float: mlmd.DOUBLE, str: mlmd.STRING}
 _TRANSIENT = (mlmd_errors.AbortedError, mlmd_errors.UnavailableError)
@@ -122,6 +122,10 @@ def _retried(what: str, call: Callable[[], T]) -> T:
     )
     try:
         return retrying(call)
+    except _TRANSIENT as error:
+        raise MetadataUnavailableError(
+            f"{what}: no answer within {_RETRY_SECONDS:.0f} s: {error}"
+        ) from error
     except mlmd_errors.StatusError as error:
         raise _translated(what, error) from error
 

@@ -1,0 +1,66 @@
+"""What is left of runs whose process died: they are recorded as failed, and cleaned up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+
+from prodml.metadata.leases import LeaseTable
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import ExecutionRecord, RunRecord, RunState, State
+from prodml.metadata.store import Store
+from prodml.metadata.writing import LineageWriter
+from prodml.orchestration.liveness import is_held
+
+
+def settle_dead_runs(store: Store) -> list[RunRecord]:
+    """Records every run that is shown as running, but whose process is gone, as FAILED.
+
+    Returns:
+        The runs that were found dead.
+    """
+    reader = LineageReader(store)
+    running = reader.runs_in_state(RunState.RUNNING)
+    leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
+    dead = [
+        run for run in running if run.lease_id not in leases or not is_held(leases[run.lease_id])
+    ]
+    return [run for run in dead if _settle(reader, LineageWriter(store), run, leases)]
+
+
+def _settle(
+    reader: LineageReader, writer: LineageWriter, run: RunRecord, leases: dict[int, object]
+) -> bool:
+    for execution in reader.executions_of_run(run.run_id):
+        if execution.state is State.RUNNING:
+            writer.end_execution(execution.id, State.FAILED, {"message": "its run died"})
+    return writer.end_run(
+        run.run_id,
+        RunState.FAILED,
+        f"its process died; to go on: prodml run --resume {run.run_id}",
+        run.lease_id,
+    )
+
+
+def remove_staging(pipeline_root: str) -> None:
+    """Removes all staging directories of a pipeline, whose lease must be held."""
+    for node in _folders(pipeline_root):
+        for name in _folders(node):
+            if os.path.basename(name).startswith(".staging-"):
+                shutil.rmtree(name, ignore_errors=True)
+
+
+def remove_unrecorded(pipeline_root: str, executions: Iterable[ExecutionRecord]) -> None:
+    """Removes outputs that unfinished executions put into place, but could not record."""
+    for execution in executions:
+        if execution.state not in (State.COMPLETE, State.CACHED):
+            for output in _folders(os.path.join(pipeline_root, execution.node_id)):
+                shutil.rmtree(os.path.join(output, str(execution.id)), ignore_errors=True)
+
+
+def _folders(directory: str) -> list[str]:
+    try:
+        return [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
