@@ -1,7 +1,16 @@
-"""TensorFlow Transform's analyzer cache: what earlier runs know of a dataset."""
+"""TensorFlow Transform's analyzer cache: what earlier runs know of a dataset.
+
+<dataset>/MANIFEST.json                    {"entries": [{"key": <base64>, "number": 0}, ...]}
+<dataset>/<number>-00000-of-00001.gz       one TFRecord file an entry
+
+Transform's own reader and writer keep the manifest, the size of the dataset and the sketches behind
+quantiles as pickles, which run whatever code they hold when they are read. Nothing here does.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,9 +19,13 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
+from tensorflow_transform import analyzer_nodes, analyzers
 from tensorflow_transform.beam import analysis_graph_builder, analyzer_cache
+from tfx_bsl import sketches
 
 from prodml.artifacts import TransformCache
+
+_MANIFEST = "MANIFEST.json"
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,26 @@ class CachePlan:
     to_read: frozenset[Any]
 
 
+def keep_sketches_as_bytes() -> None:
+    """Lets Transform cache the sketches behind quantiles as their own bytes, not as pickles.
+
+    The coder is asked for while the graph is built, and travels to workers with it.
+    """
+    analyzers.QuantilesCombiner.accumulator_coder = property(lambda combiner: SketchCoder())
+
+
+class SketchCoder(analyzer_nodes.CacheCoder):  # type: ignore[misc]
+    """Quantile sketches as tfx_bsl's protocol buffer, which is all that their pickle holds."""
+
+    def encode_cache(self, accumulator: Any) -> bytes:
+        return bytes(accumulator.__getstate__())
+
+    def decode_cache(self, encoded_accumulator: bytes) -> Any:
+        sketch = sketches.QuantilesSketch.__new__(sketches.QuantilesSketch)
+        sketch.__setstate__(encoded_accumulator)
+        return sketch
+
+
 def plan_cache(
     pipeline: Any,
     stored: TransformCache | None,
@@ -39,7 +72,7 @@ def plan_cache(
     """Reads the cache of the datasets that are analyzed, and finds out which it covers whole."""
     if stored is None:
         return CachePlan({}, frozenset(keys))
-    cache = pipeline | "ReadCache" >> analyzer_cache.ReadAnalysisCacheFromFS(stored.uri, keys)
+    cache = _read(pipeline, stored.uri, keys)
     if not cache:
         return CachePlan({}, frozenset(keys))
     to_read = analysis_graph_builder.get_analysis_dataset_keys(
@@ -54,8 +87,27 @@ def copy_cached(stored: TransformCache, cache_path: str, keys: Iterable[Any]) ->
         shutil.copytree(os.path.join(stored.uri, key.key), os.path.join(cache_path, key.key))
 
 
-class WriteCacheEntry(beam.PTransform):  # type: ignore[misc]
-    """A sink for WriteAnalysisCacheToFS: one small compressed TFRecord file an entry.
+def write_cache(updated: Mapping[Any, Any], cache_path: str) -> None:
+    """Adds the entries that were not read from the cache to what was carried over.
+
+    Args:
+        updated: TFT's cache by dataset key.
+        cache_path: directory of the new cache.
+    """
+    for dataset, (key, cache) in enumerate(sorted(updated.items())):
+        directory = os.path.join(cache_path, key.key)
+        os.makedirs(directory, exist_ok=True)
+        numbers = _read_manifest(directory)
+        first = max(numbers.values(), default=-1) + 1
+        for number, (entry, values) in enumerate(cache.cache_dict.items(), first):
+            numbers[entry] = number
+            path = os.path.join(directory, str(number))
+            values | f"WriteCache[{dataset}][{number}]" >> _WriteEntry(path)
+        _write_manifest(directory, numbers)
+
+
+class _WriteEntry(beam.PTransform):  # type: ignore[misc]
+    """Writes one small compressed TFRecord file.
 
     Beam's own WriteToTFRecord is six stages for each of them; on 10 analyzers of 15,000 rows this
     one is half a second faster.
@@ -78,7 +130,39 @@ class WriteCacheEntry(beam.PTransform):  # type: ignore[misc]
 
 
 def _write(path: str, values: Sequence[bytes]) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(f"{path}-00000-of-00001.gz", "GZIP") as writer:
         for value in values:
             writer.write(value)
+
+
+def _read(pipeline: Any, uri: str, keys: Sequence[Any]) -> dict[Any, Any]:
+    found = {}
+    for dataset, key in enumerate(sorted(keys)):
+        directory = os.path.join(uri, key.key)
+        entries = {
+            entry: pipeline
+            | f"ReadCache[{dataset}][{number}]"
+            >> beam.io.ReadFromTFRecord(os.path.join(directory, f"{number}-*-of-*"))
+            for entry, number in _read_manifest(directory).items()
+        }
+        if entries:
+            found[key] = analyzer_cache.DatasetCache(entries, None)
+    return found
+
+
+def _read_manifest(directory: str) -> dict[bytes, int]:
+    """Numbers of entries by key; none where there is no manifest, or none of this format."""
+    try:
+        with open(os.path.join(directory, _MANIFEST), encoding="utf-8") as file:
+            entries = json.load(file)["entries"]
+        return {base64.b64decode(entry["key"]): int(entry["number"]) for entry in entries}
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _write_manifest(directory: str, numbers: Mapping[bytes, int]) -> None:
+    entries = [
+        {"key": base64.b64encode(key).decode(), "number": number} for key, number in numbers.items()
+    ]
+    with open(os.path.join(directory, _MANIFEST), "w", encoding="utf-8") as file:
+        json.dump({"entries": entries}, file, indent=1)

@@ -20,6 +20,7 @@ from prodml.artifacts import (
     TransformCache,
     TransformGraph,
 )
+from prodml.components.transform.cache import keep_sketches_as_bytes
 from prodml.components.transform.datasets import Datasets, plan_datasets
 from prodml.components.transform.deep_copies import allow_deep_copies
 from prodml.components.transform.preprocessing import blaming_user_code, load_preprocessing_fn
@@ -48,6 +49,7 @@ def execute(context: ExecutorContext) -> None:
     )
     results = _results(context, datasets)
     allow_deep_copies()
+    keep_sketches_as_bytes()
     with (
         blaming_user_code(parameters["module_file"]),
         context.beam.pipeline() as pipeline,

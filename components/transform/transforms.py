@@ -14,7 +14,7 @@ from tensorflow_transform.beam import analyzer_cache
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
 
 from prodml.artifacts import TransformCache
-from prodml.components.transform.cache import WriteCacheEntry, copy_cached, plan_cache
+from prodml.components.transform.cache import copy_cached, plan_cache, write_cache
 from prodml.components.transform.datasets import Dataset, Datasets
 from prodml.components.transform.raw_features import RawFeatures
 from prodml.components.transform.sources import (
@@ -121,9 +121,7 @@ def _analyze(
         config,
     ) | tft_beam.AnalyzeDatasetWithCache(analysis.preprocessing_fn, pipeline=pipeline)
     if updated:
-        updated | "WriteCache" >> analyzer_cache.WriteAnalysisCacheToFS(
-            pipeline, analysis.cache_path, list(keys), sink=WriteCacheEntry
-        )
+        write_cache(updated, analysis.cache_path)
     return transform_fn, len(keys) - len(plan.to_read)
 
 

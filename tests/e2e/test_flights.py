@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pickles import pickles_under
 
 ROOT = Path(__file__).parents[2]
 STEPS = 300
@@ -151,6 +152,12 @@ def test_tools_made_for_tfx_read_what_the_run_left(work: Workplace) -> None:
     assert "tfx.components.trainer.component.Trainer" in {e.type for e in lineage.executions}
     contexts = {context.type for context in store.get_contexts()}
     assert {"pipeline", "pipeline_run", "node"} <= contexts
+
+
+def test_nothing_that_the_run_left_is_a_pickle(work: Workplace) -> None:
+    home = work.directory / ".prodml"
+    assert any(home.glob("artifacts/flights/Transform/updated_analyzer_cache/*/*/MANIFEST.json"))
+    assert pickles_under(home) == []
 
 
 def test_lineage_of_the_pushed_model_reaches_the_examples(work: Workplace) -> None:

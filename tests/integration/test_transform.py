@@ -1,5 +1,7 @@
 """Transform against TensorFlow Transform and TFDV."""
 
+import os
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_transform as tft
 from flights_with_gaps import flights, write_flights
+from pickles import pickles_under
 from running import execute
 from statistics_on_disk import write_schema
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -266,6 +269,30 @@ def test_a_cache_that_covers_everything_is_passed_on_whole(tmp_path: Path) -> No
         for cache in (stored, again)
     ]
     assert names[0] == names[1]
+
+
+def test_the_cache_holds_no_pickle_and_none_in_it_is_loaded(tmp_path: Path) -> None:
+    raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 200)})
+    stored = transform(tmp_path, raw).output("updated_analyzer_cache", TransformCache)
+    assert len(list(Path(stored.uri).rglob("*.gz"))) > 3
+    assert pickles_under(Path(stored.uri)) == []
+    (manifest,) = Path(stored.uri).rglob("MANIFEST.json")
+    trap = pickle.dumps(Trap(str(tmp_path / "was-run")))
+    manifest.write_bytes(trap)
+    manifest.with_name("MANIFEST").write_bytes(trap)
+    again = transform(tmp_path, raw, cache=stored)
+    assert not any("analyzer cache" in note for note in again.notes)
+    assert not (tmp_path / "was-run").exists()
+
+
+class Trap:
+    """Makes a directory when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.path,)
 
 
 def test_custom_config_reaches_the_function(tmp_path: Path) -> None:
