@@ -53,6 +53,7 @@ class RunConfig(BaseModel):
         home: directory for everything that is not set elsewhere.
         pipeline_root: directory of artifacts; by default `artifacts` under `home`.
         params: runtime parameters of the pipeline.
+        module_roots: directories that users' code must lie in, links followed; anywhere by default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +63,7 @@ class RunConfig(BaseModel):
     metadata: Metadata = Metadata()
     runner: Runner = Runner()
     params: dict[str, Any] = Field(default_factory=dict)
+    module_roots: tuple[str, ...] = ()
 
     @property
     def artifacts_path(self) -> str:
