@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import os
+import types
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from prodml.errors import ConfigError
 from prodml.secrets import REFUSED_TYPE
 
 if TYPE_CHECKING:
+    from prodml.orchestration.leases import Wait
     from prodml.orchestration.run import RunSettings
 
 _PREFIX = "PRODML_"
@@ -46,6 +49,36 @@ class Runner(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class Retry(BaseModel):
+    """When a node is tried again: after lost connections, I/O errors and lost workers.
+
+    Attributes:
+        max_attempts: in all; 1 for no second attempt.
+        wait_seconds: before the second attempt; doubled, with jitter, before each later one.
+        longest_wait_seconds: no wait is longer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_attempts: int = Field(default=3, ge=1)
+    wait_seconds: float = Field(default=1.0, ge=0)
+    longest_wait_seconds: float = Field(default=60.0, ge=0)
+
+
+class Node(BaseModel):
+    """Limits of one node; it then runs in a process of its own, and is stopped beyond them.
+
+    Attributes:
+        timeout_seconds: wall time of an attempt.
+        memory: resident memory of the process and its children, such as `4GiB`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout_seconds: float | None = Field(default=None, gt=0)
+    memory: ByteSize | None = None
+
+
 class RunConfig(BaseModel):
     """A run configuration.
 
@@ -54,6 +87,9 @@ class RunConfig(BaseModel):
         pipeline_root: directory of artifacts; by default `artifacts` under `home`.
         params: runtime parameters of the pipeline.
         module_roots: directories that users' code must lie in, links followed; anywhere by default.
+        retry: when a node is tried again.
+        nodes: limits by node id.
+        grace_seconds: how long a run that is cancelled may take to end in order.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +100,9 @@ class RunConfig(BaseModel):
     runner: Runner = Runner()
     params: dict[str, Any] = Field(default_factory=dict)
     module_roots: tuple[str, ...] = ()
+    retry: Retry = Retry()
+    nodes: dict[str, Node] = Field(default_factory=dict)
+    grace_seconds: float = Field(default=30.0, gt=0)
 
     @property
     def artifacts_path(self) -> str:
@@ -77,9 +116,16 @@ class RunConfig(BaseModel):
     def logs_path(self) -> str:
         return os.path.join(self.home, "logs")
 
-    def run_settings(self, use_cache: bool) -> RunSettings:
-        """What the engine needs of it."""
+    def run_settings(self, use_cache: bool, wait: Wait | None = None) -> RunSettings:
+        """What the engine needs of it.
+
+        Args:
+            use_cache: False runs every node.
+            wait: told for whom the run waits; None for not waiting.
+        """
         from prodml.beam.profiles import RunnerProfile
+        from prodml.orchestration.limits import NodeLimits
+        from prodml.orchestration.retries import RetryPolicy
         from prodml.orchestration.run import RunSettings
 
         return RunSettings(
@@ -88,6 +134,11 @@ class RunConfig(BaseModel):
             log_root=self.logs_path,
             runner=RunnerProfile(self.runner.name, self.runner.options),
             use_cache=use_cache,
+            retry=RetryPolicy(**self.retry.model_dump()),
+            limits={
+                id: NodeLimits(node.timeout_seconds, node.memory) for id, node in self.nodes.items()
+            },
+            wait=wait,
         )
 
 
@@ -179,7 +230,13 @@ def _is_shown(given: object) -> bool:
 
 
 def _allowed(where: tuple[int | str, ...]) -> list[str]:
-    model: Any = RunConfig
+    """The keys of the part of a configuration that stands at a place."""
+    part: Any = RunConfig
     for step in where:
-        model = model.model_fields[step].annotation
-    return sorted(model.model_fields)
+        if typing.get_origin(part) is dict:
+            _, part = typing.get_args(part)
+        else:
+            part = part.model_fields[step].annotation
+        if isinstance(part, types.UnionType):
+            part = next(t for t in typing.get_args(part) if t is not type(None))
+    return sorted(part.model_fields)

@@ -24,7 +24,7 @@ def compile(
     from prodml.compiler.spec import to_json
     from prodml.config import load_config
 
-    text = to_json(options.load_spec(pipeline, load_config(config), param))
+    text = to_json(options.load_spec(pipeline, load_config(config).params, param))
     if output is None:
         print(text, end="")
     else:

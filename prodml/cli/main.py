@@ -32,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run.run)
+app.command("run", cls=run.RunCommand)(run.run)
 app.command("plan")(plan.plan)
 app.command("compile")(compile.compile)
 app.command("runs")(runs.runs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -28,8 +29,14 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit: TypeAlias = Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")]
 
 
-def load_spec(path: str, config: RunConfig, params: list[str] | None) -> PipelineSpec:
-    """The spec of the pipeline in a file, with the parameters of the configuration and --param.
+def load_spec(
+    path: str, values: Mapping[str, Any], params: list[str] | None = None
+) -> PipelineSpec:
+    """The spec of the pipeline in a file.
+
+    Args:
+        values: runtime parameters, such as those of the configuration.
+        params: `name=value` texts of --param, which override them.
 
     Raises:
         RequestError: the file, the pipeline or a parameter is wrong.
@@ -49,7 +56,7 @@ def load_spec(path: str, config: RunConfig, params: list[str] | None) -> Pipelin
         names = ", ".join(definition.name for definition in found) or "none"
         raise DefinitionError(f"{path} must define one @pipeline; it has: {names}")
     (definition,) = found
-    values = dict(config.params)
+    values = dict(values)
     for text in params or []:
         name, equals, value = text.partition("=")
         if not equals:
@@ -62,15 +69,25 @@ def load_spec(path: str, config: RunConfig, params: list[str] | None) -> Pipelin
 
 
 def open_reader(config: RunConfig) -> LineageReader | None:
-    """The metadata store for reading, or None where nothing has been recorded yet."""
+    """The metadata store for reading, or None where nothing has been recorded yet.
+
+    Runs whose process died are recorded as such first, so that none of them is shown as running.
+    """
+    import contextlib
     import os
 
+    from prodml.errors import MetadataError
     from prodml.metadata.reading import LineageReader
     from prodml.metadata.store import Store
+    from prodml.orchestration.dead_runs import settle_dead_runs
 
     if not os.path.exists(config.metadata_path):
         return None
-    return LineageReader(Store(config.metadata_path))
+    store = Store(config.metadata_path)
+    # A store that may only be read is read.
+    with contextlib.suppress(MetadataError):
+        settle_dead_runs(store)
+    return LineageReader(store)
 
 
 def require_reader(config: RunConfig) -> LineageReader:

@@ -56,6 +56,9 @@ class PlainLines:
     def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None:
         """Plain lines are for logs: progress would only fill them."""
 
+    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None:
+        self._say(f"{failed.node_id} failed, {_again(failed, wait_seconds)}")
+
     def node_finished(self, result: NodeResult) -> None:
         first, *_ = result.message.splitlines() or [""]
         why = "" if result.state is NodeState.COMPLETE else f": {first}"
@@ -89,6 +92,9 @@ class LiveLines:
         of = f" of {total:,}" if total is not None else ""
         self._lines[node_id].text = f"{done:,}{of} {unit}"
 
+    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None:
+        self._lines[failed.node_id] = _Line(_again(failed, wait_seconds), "yellow", "↻")
+
     def node_finished(self, result: NodeResult) -> None:
         mark, style = _STYLES[result.state]
         first, *_ = result.message.splitlines() or [""]
@@ -106,3 +112,8 @@ class LiveLines:
                 Text(line.text, overflow="ellipsis", no_wrap=True),
             )
         return table
+
+
+def _again(failed: NodeResult, wait_seconds: float) -> str:
+    first, *_ = failed.message.splitlines() or [""]
+    return f"attempt {failed.attempt + 1} follows in {seconds_text(wait_seconds)}: {first}"

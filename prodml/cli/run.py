@@ -3,43 +3,90 @@
 from __future__ import annotations
 
 import gc
-import signal
-from typing import Annotated
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from prodml.cli.options import ConfigFile, NoCache, Params, PipelineFile
+from prodml.cli.options import ConfigFile, NoCache, Params
+
+if TYPE_CHECKING:
+    from prodml.compiler.spec import PipelineSpec
+    from prodml.config import RunConfig
+    from prodml.metadata.records import LeaseRecord, RunRecord
+
+_NEWEST = "newest"
+_RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+
+class RunCommand(TyperCommand):
+    """Takes `--resume` with a run and without one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _with_value(args))
 
 
 def run(
-    pipeline: PipelineFile,
+    pipeline: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PIPELINE.py",
+            help="Python file with one @pipeline; with --resume by default the run's own.",
+        ),
+    ] = None,
     config: ConfigFile = None,
     param: Params = None,
     no_cache: NoCache = False,
     require_push: Annotated[
         bool, typer.Option("--require-push", help="Exit with 3 when no model was pushed.")
     ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="[RUN]",
+            help="Go on with a run that did not end well, by default the newest: with its "
+            "parameters, and without running again what it had finished.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Where the pipeline is in use, wait until it is free."),
+    ] = False,
 ) -> None:
-    """Run a pipeline: what has not changed since an earlier run is taken from the cache."""
+    """Run a pipeline: what has not changed since an earlier run is taken from the cache.
+
+    Ctrl-C or SIGTERM cancels the run within the configuration's grace_seconds; a second one ends
+    it at once. Either way `prodml run --resume` goes on.
+    """
     from prodml.cli import options
     from prodml.cli.progress import follow
     from prodml.cli.summary import print_summary
     from prodml.config import load_config
     from prodml.errors import NotPushedError, RunFailedError
+    from prodml.orchestration.cancellation import cancellable
+    from prodml.orchestration.dead_runs import cancel_run_of_this_process
     from prodml.orchestration.results import RunResult
     from prodml.orchestration.run import run_pipeline
 
     # TensorFlow and Beam are millions of objects that live to the end: at Python's own setting a
     # tenth of a run's processor time goes into looking for garbage among them.
     gc.set_threshold(50_000, 20, 10)
-    # A scheduler stops a job with SIGTERM: it ends as Ctrl-C does, recorded as cancelled.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     loaded = load_config(config)
-    spec = options.load_spec(pipeline, loaded, param)
-    settings = loaded.run_settings(use_cache=not no_cache)
+    spec, resumed = _what_to_run(pipeline, loaded, param, resume)
+    settings = loaded.run_settings(use_cache=not no_cache, wait=_say_for_whom if wait else None)
+
+    def give_up() -> None:
+        cancel_run_of_this_process(settings.open_store())
+
     try:
-        with follow([node.id for node in spec.nodes]) as observer:
-            result = run_pipeline(spec, settings, observer)
+        with (
+            cancellable(give_up, loaded.grace_seconds),
+            follow([node.id for node in spec.nodes]) as observer,
+        ):
+            result = run_pipeline(spec, settings, observer, resumed)
     except RunFailedError as failure:
         if isinstance(failure.result, RunResult):
             print_summary(failure.result, options.require_reader(loaded))
@@ -47,3 +94,61 @@ def run(
     was_pushed = print_summary(result, options.require_reader(loaded))
     if require_push and not was_pushed:
         raise NotPushedError("the run is complete, but no model was pushed")
+
+
+def _what_to_run(
+    pipeline: str | None, config: RunConfig, params: list[str] | None, resume: str | None
+) -> tuple[PipelineSpec, RunRecord | None]:
+    from prodml.cli import options
+    from prodml.errors import RequestError
+
+    if resume is None:
+        if pipeline is None:
+            raise RequestError("name the pipeline: prodml run PIPELINE.py")
+        return options.load_spec(pipeline, config.params, params), None
+    if params:
+        raise RequestError("a run that is resumed keeps its parameters: leave --param away")
+    resumed = _run_to_resume(config, resume)
+    spec = options.load_spec(pipeline or resumed.pipeline_file, json.loads(resumed.parameters))
+    if spec.name != resumed.pipeline:
+        raise RequestError(
+            f"run {resumed.run_id} is of pipeline {resumed.pipeline}, but {pipeline} defines "
+            f"{spec.name}"
+        )
+    return spec, resumed
+
+
+def _run_to_resume(config: RunConfig, resume: str) -> RunRecord:
+    from prodml.cli import options
+    from prodml.errors import NotFoundError, RequestError
+    from prodml.metadata.records import RunState
+
+    reader = options.require_reader(config)
+    if resume == _NEWEST:
+        newest = reader.runs(1)
+        if not newest:
+            raise NotFoundError("there is no run to resume")
+        found = newest[0]
+    else:
+        found = reader.run(resume)
+    if found.state is RunState.COMPLETE:
+        raise RequestError(f"run {found.run_id} is complete, there is nothing to resume")
+    return found
+
+
+def _say_for_whom(lease: LeaseRecord) -> None:
+    print(
+        f"waiting for run {lease.run_id} of {lease.pipeline} (process {lease.holder.pid} on "
+        f"{lease.holder.host})",
+        flush=True,
+    )
+
+
+def _with_value(args: list[str]) -> list[str]:
+    """The arguments, with the newest run named where `--resume` stands without one."""
+    if "--resume" not in args:
+        return args
+    place = args.index("--resume") + 1
+    if place < len(args) and _RUN_ID.fullmatch(args[place]):
+        return args
+    return [*args[:place], _NEWEST, *args[place:]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import errors as mlmd_errors
@@ -224,6 +224,18 @@ class LineageWriter:
         pairs = self._whole(_pairs(inputs, mlmd.Event.INPUT) + _pairs(outputs, mlmd.Event.OUTPUT))
         contexts = self._contexts(pipeline, run_id, node_id)
         return self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
+
+    def mark_deleted(self, ids: Collection[int], why: str) -> None:
+        """Records artifacts as DELETED: nobody is given them any more."""
+
+        def change(store: Any) -> None:
+            artifacts = store.get_artifacts_by_id(ids)
+            for artifact in artifacts:
+                artifact.state = mlmd.Artifact.DELETED
+                set_values(artifact.custom_properties, {"deleted": _now(), "deleted_because": why})
+            store.put_artifacts(artifacts)
+
+        self._store.write("cannot record what is deleted", change)
 
     def record_baseline(
         self, pipeline: str, action: str, model_id: int, who: str, why: str

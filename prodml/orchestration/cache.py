@@ -52,15 +52,15 @@ def _newest_whole(reader: LineageReader, node: NodeSpec, key: str) -> Hit | Miss
     """None where no execution has the key; a Miss where none of them is whole."""
     broken = None
     for execution in reader.cached_executions(key):
-        outputs = _outputs(reader, execution.id)
-        damage = _damage(node, outputs)
+        outputs = outputs_of(reader, execution.id)
+        damage = damage_of(node, outputs)
         if damage is None:
             return Hit(execution.id, outputs)
         broken = broken or Miss(damage)
     return broken
 
 
-def _outputs(reader: LineageReader, execution_id: int) -> dict[str, list[Artifact]]:
+def outputs_of(reader: LineageReader, execution_id: int) -> dict[str, list[Artifact]]:
     links = [link for link in reader.links_of_executions([execution_id]) if link.is_output]
     by_id = {record.id: record for record in reader.artifacts(link.artifact_id for link in links)}
     outputs: dict[str, list[Artifact]] = {}
@@ -71,7 +71,7 @@ def _outputs(reader: LineageReader, execution_id: int) -> dict[str, list[Artifac
     return outputs
 
 
-def _damage(node: NodeSpec, outputs: Mapping[str, Sequence[Artifact]]) -> str | None:
+def damage_of(node: NodeSpec, outputs: Mapping[str, Sequence[Artifact]]) -> str | None:
     for declared in node.outputs:
         if not outputs.get(declared.name):
             return f"its output {declared.name!r} is no longer live"

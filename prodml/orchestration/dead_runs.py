@@ -11,7 +11,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ExecutionRecord, RunRecord, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.liveness import is_held
+from prodml.orchestration.liveness import is_held, this_process
 
 
 def settle_dead_runs(store: Store) -> list[RunRecord]:
@@ -26,21 +26,23 @@ def settle_dead_runs(store: Store) -> list[RunRecord]:
     dead = [
         run for run in running if run.lease_id not in leases or not is_held(leases[run.lease_id])
     ]
-    return [run for run in dead if _settle(reader, LineageWriter(store), run, leases)]
+    writer = LineageWriter(store)
+    message = "its process died; to go on: prodml run --resume {}"
+    return [
+        run
+        for run in dead
+        if _settle(reader, writer, run, RunState.FAILED, message.format(run.run_id))
+    ]
 
 
-def _settle(
-    reader: LineageReader, writer: LineageWriter, run: RunRecord, leases: dict[int, object]
-) -> bool:
-    for execution in reader.executions_of_run(run.run_id):
-        if execution.state is State.RUNNING:
-            writer.end_execution(execution.id, State.FAILED, {"message": "its run died"})
-    return writer.end_run(
-        run.run_id,
-        RunState.FAILED,
-        f"its process died; to go on: prodml run --resume {run.run_id}",
-        run.lease_id,
-    )
+def cancel_run_of_this_process(store: Store) -> None:
+    """Records the run that goes on in this process, which is about to be ended, as CANCELED."""
+    reader, writer = LineageReader(store), LineageWriter(store)
+    running = reader.runs_in_state(RunState.RUNNING)
+    leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
+    for run in running:
+        if run.lease_id in leases and leases[run.lease_id].holder == this_process():
+            _settle(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
 
 
 def remove_staging(pipeline_root: str) -> None:
@@ -61,6 +63,17 @@ def remove_unrecorded(pipeline_root: str, executions: Iterable[ExecutionRecord])
 
 def _folders(directory: str) -> list[str]:
     try:
-        return [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+        return [
+            entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)
+        ]
     except OSError:
         return []
+
+
+def _settle(
+    reader: LineageReader, writer: LineageWriter, run: RunRecord, state: RunState, message: str
+) -> bool:
+    for execution in reader.executions_of_run(run.run_id):
+        if execution.state is State.RUNNING:
+            writer.end_execution(execution.id, State(state), {"message": "its run was ended"})
+    return writer.end_run(run.run_id, state, message, run.lease_id)

@@ -1,72 +1,66 @@
-"""Takes one node to its published outputs: settle, stage, execute, publish."""
+"""Takes one node to its published outputs: adopt, skip, find, take from the cache, or run."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 import threading
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+
+import tenacity
 
 from prodml.artifacts import Artifact, PropertyValue
-from prodml.beam.profiles import RunnerProfile
-from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
-from prodml.dsl.executor import ExecutorContext
-from prodml.errors import NodeError, ProdmlError, storage_error
+from prodml.compiler.spec import NodeKind, NodeSpec
+from prodml.errors import NodeError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration import cache, executors, inputs, memory, publication
+from prodml.orchestration import cache, inputs
+from prodml.orchestration.announcements import Announcements
+from prodml.orchestration.attempts import (
+    AttemptFailedError,
+    Attempts,
+    Watch,
+    parameter_properties,
+)
 from prodml.orchestration.conditions import unmet_condition
+from prodml.orchestration.finished import FinishedNode
 from prodml.orchestration.prepare import Prepared, Preparer
-from prodml.orchestration.results import NodeResult, NodeState, Observer
-
-Watch = Callable[[str], AbstractContextManager[None]]
-"""Sends what a node prints while it executes to the file it is given."""
+from prodml.orchestration.results import NodeResult, NodeState
+from prodml.orchestration.retries import is_transient
+from prodml.orchestration.run_context import RunContext
 
 
 class Launcher:
-    """Runs the nodes of one run, from several threads if need be; only it writes metadata.
-
-    Args:
-        run_id: the run.
-        pipeline_root: where artifacts are published.
-        log_dir: where each node's output is captured.
-        beam: the runner profile that executors get.
-    """
+    """Runs the nodes of one run, from several threads if need be; only it writes metadata."""
 
     def __init__(
         self,
-        spec: PipelineSpec,
-        run_id: str,
+        run: RunContext,
         preparer: Preparer,
         reader: LineageReader,
         writer: LineageWriter,
-        pipeline_root: str,
-        log_dir: str,
-        beam: RunnerProfile,
-        observer: Observer,
+        announcements: Announcements,
     ) -> None:
-        self._spec = spec
-        self._run_id = run_id
+        self._run = run
         self._preparer = preparer
         self._reader = reader
         self._writer = writer
-        self._pipeline_root = pipeline_root
-        self._log_dir = log_dir
-        self._beam = beam
-        self._observer = observer
+        self._announcements = announcements
         self._artifacts: dict[int, Artifact] = {}
         # Everything but the execution itself is done by one thread at a time: a connection to ML
         # Metadata is not to be shared.
         self._lock = threading.RLock()
+        self._attempts = Attempts(run, writer, announcements, self._lock)
+        self._adopted: set[str] = set()
         self.ended: dict[str, NodeResult] = {}
         """Results by node id, of every node that has ended."""
-        self.is_cancelled = False
-        """Whether a node was interrupted; Beam makes a RuntimeError of a KeyboardInterrupt."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether a node was interrupted."""
+        return self._attempts.is_cancelled
 
     def settle(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         """Ends a node whose result is known without running it; else says what it needs."""
@@ -83,6 +77,15 @@ class Launcher:
             unmet = unmet_condition(node, self._produced(upstream))
             if unmet is not None:
                 return self._told(NodeResult(node.id, NodeState.SKIPPED, message=unmet))
+            finished = self._run.history.finished.get(node.id)
+            damage = None
+            if finished is not None and self._adopted.issuperset(node.upstream):
+                damage = self._damage(node, finished)
+                if damage is None:
+                    return self._told(self._adopt(node, finished))
+                self._writer.mark_deleted(
+                    [a.id for made in finished.outputs.values() for a in made], damage
+                )
             if node.kind is not NodeKind.EXECUTOR:
                 return self._told(self._found(node, started))
             prepared = self._preparer.prepare(node, self._produced(upstream))
@@ -97,123 +100,62 @@ class Launcher:
         settled = self.settle(node, upstream)
         if isinstance(settled, NodeResult):
             return settled
-        self._observer.node_started(node.id, settled.reason)
-        return self._told(self._execute(settled, watch))
+        return self._told(self._execute(settled, watch), settled.inputs)
 
     def _execute(self, prepared: Prepared, watch: Watch) -> NodeResult:
-        node = prepared.node
-        started = time.monotonic()
-        log = os.path.join(self._log_dir, f"{node.id}.log")
-        with self._lock:
-            execution_id = self._writer.begin_execution(
-                self._spec.name,
-                self._run_id,
-                node.id,
-                node.execution_type,
-                {**_parameter_properties(node), "log": log, "reason": prepared.reason},
-                prepared.inputs,
-            )
-        staging = None
+        policy = self._run.retry
+        numbers = itertools.count(self._next_attempt(prepared.node))
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(
+                lambda error: isinstance(error, AttemptFailedError) and is_transient(error.cause)
+            ),
+            wait=tenacity.wait_exponential_jitter(policy.wait_seconds, policy.longest_wait_seconds),
+            stop=tenacity.stop_after_attempt(policy.max_attempts),
+            before_sleep=self._tell_of_retry,
+            reraise=True,
+        )
         try:
-            staging = publication.stage(self._pipeline_root, node, execution_id)
-            context = self._context(prepared, staging)
-            with watch(log):
-                try:
-                    # Two threads must not import at once: where packages import one another in a
-                    # circle, as TensorFlow's do, Python would give one of them half a module.
-                    with self._lock:
-                        execute = executors.load_executor(node)
-                    execute(context)
-                except BaseException:
-                    traceback.print_exc()
-                    raise
-            publication.publish(staging)
-            with self._lock:
-                return self._complete(prepared, execution_id, staging, context, started, log)
-        except BaseException as error:
-            if _was_interrupted(error):
-                self.is_cancelled = True
-                with self._lock:
-                    self._writer.end_execution(
-                        execution_id, State.CANCELED, {"message": "cancelled"}
-                    )
-                raise KeyboardInterrupt from error
-            if not isinstance(error, Exception):
-                raise
-            message = _message(error, log)
-            seconds = time.monotonic() - started
-            with self._lock:
-                self._writer.end_execution(
-                    execution_id, State.FAILED, {"message": message, "seconds": seconds}
-                )
-            return NodeResult(
-                node.id,
-                NodeState.FAILED,
-                message=message,
-                seconds=seconds,
-                peak_memory=memory.peak(),
-                log=log,
-            )
-        finally:
-            if staging is not None:
-                publication.discard(staging)
+            result, outputs = retrying(lambda: self._attempts.make(prepared, next(numbers), watch))
+        except AttemptFailedError as failed:
+            return failed.result
+        self._remember(outputs)
+        return result
 
-    def _complete(
-        self,
-        prepared: Prepared,
-        execution_id: int,
-        staging: publication.Staging,
-        context: ExecutorContext,
-        started: float,
-        log: str,
-    ) -> NodeResult:
-        node = prepared.node
-        for key, artifact in staging.outputs.items():
-            artifact.custom_properties.update(
-                output_key=key, producer_component=node.id, pipeline_name=self._spec.name
-            )
-        named = {
-            key: [(f"{self._spec.name}:{self._run_id}:{node.id}:{key}:0", artifact)]
-            for key, artifact in staging.outputs.items()
-        }
-        seconds, peak = time.monotonic() - started, memory.peak()
-        try:
-            ids = self._writer.complete_execution(
-                execution_id,
-                {
-                    "seconds": seconds,
-                    "peak_memory": peak,
-                    "row_counts": json.dumps([asdict(count) for count in context.row_counts]),
-                    "notes": json.dumps(context.notes),
-                    cache.FINGERPRINT_PARTS: json.dumps(prepared.fingerprint.parts),
-                },
-                named,
-                prepared.fingerprint.keys if node.is_cached else (),
-            )
-        except ProdmlError:
-            publication.withdraw(list(staging.outputs.values()))
-            raise
-        for key, artifact in staging.outputs.items():
-            artifact.uri = artifact.final_uri
-            artifact.id = ids[key][0]
-            self._artifacts[artifact.id] = artifact
+    def _tell_of_retry(self, state: tenacity.RetryCallState) -> None:
+        failed = state.outcome.exception() if state.outcome else None
+        assert isinstance(failed, AttemptFailedError)
+        wait_seconds = state.next_action.sleep if state.next_action else 0.0
+        self._announcements.node_retried(failed.result, wait_seconds)
+
+    def _next_attempt(self, node: NodeSpec) -> int:
+        return self._run.history.attempts.get(node.id, 0) + 1
+
+    def _damage(self, node: NodeSpec, finished: FinishedNode) -> str | None:
+        if node.kind is NodeKind.EXECUTOR:
+            return cache.damage_of(node, finished.outputs)
+        live = {r.id for r in self._reader.artifacts(_flat(finished.outputs)) if r.state == "LIVE"}
+        return None if live.issuperset(_flat(finished.outputs)) else "what it found is gone"
+
+    def _adopt(self, node: NodeSpec, finished: FinishedNode) -> NodeResult:
+        """Takes over what the node made before its run was resumed."""
+        self._adopted.add(node.id)
+        self._remember(finished.outputs)
+        values = finished.execution.properties
         return NodeResult(
             node.id,
             NodeState.COMPLETE,
-            outputs={key: tuple(found) for key, found in ids.items()},
-            message=prepared.reason,
-            notes=tuple(context.notes),
-            row_counts=tuple(context.row_counts),
-            seconds=seconds,
-            peak_memory=peak,
-            log=log,
+            outputs=_ids(finished.outputs),
+            message="finished before the run was resumed",
+            notes=tuple(json.loads(str(values.get("notes", "[]")))),
+            seconds=float(values.get("seconds", 0.0)),
+            execution_id=finished.execution.id,
         )
 
     def _cached(self, prepared: Prepared, hit: cache.Hit, started: float) -> NodeResult:
         node = prepared.node
         (source,) = self._reader.executions([hit.execution_id])
         notes = str(source.properties.get("notes", "[]"))
-        self._record_found(
+        execution_id = self._record_found(
             node,
             State.CACHED,
             prepared.inputs,
@@ -232,6 +174,7 @@ class Launcher:
             message=prepared.reason,
             notes=tuple(json.loads(notes)),
             seconds=time.monotonic() - started,
+            execution_id=execution_id,
         )
 
     def _found(self, node: NodeSpec, started: float) -> NodeResult:
@@ -239,12 +182,23 @@ class Launcher:
         new = [a for artifacts in outputs.values() for a in artifacts if not a.id]
         if new:
             execution_id = self._writer.begin_execution(
-                self._spec.name, self._run_id, node.id, node.execution_type, {}, {}
+                self._run.spec.name,
+                self._run.run_id,
+                node.id,
+                node.execution_type,
+                {},
+                {},
+                self._next_attempt(node),
             )
             named = {
-                key: [(f"{self._spec.name}:{self._run_id}:{node.id}:{key}:{i}", artifact)]
+                key: [
+                    (
+                        f"{self._run.spec.name}:{self._run.run_id}:{node.id}:{key}:{i}:{execution_id}",
+                        a,
+                    )
+                    for i, a in enumerate(artifacts)
+                ]
                 for key, artifacts in outputs.items()
-                for i, artifact in enumerate(artifacts)
             }
             ids = self._writer.complete_execution(execution_id, {}, named)
             for key, artifacts in outputs.items():
@@ -252,17 +206,17 @@ class Launcher:
                     artifact.id = artifact_id
             message = "recorded"
         else:
-            self._record_found(node, State.COMPLETE, {}, outputs, {})
+            execution_id = self._record_found(node, State.COMPLETE, {}, outputs, {})
             count = sum(len(artifacts) for artifacts in outputs.values())
             message = f"found {count} artifact(s)" if count else "found none"
-        for artifacts in outputs.values():
-            self._artifacts.update({artifact.id: artifact for artifact in artifacts})
+        self._remember(outputs)
         return NodeResult(
             node.id,
             NodeState.COMPLETE,
             outputs=_ids(outputs),
             message=message,
             seconds=time.monotonic() - started,
+            execution_id=execution_id,
         )
 
     def _record_found(
@@ -272,47 +226,38 @@ class Launcher:
         used: Mapping[str, Sequence[Artifact]],
         outputs: Mapping[str, Sequence[Artifact]],
         properties: Mapping[str, PropertyValue],
-    ) -> None:
-        self._writer.record_found(
-            self._spec.name,
-            self._run_id,
+    ) -> int:
+        execution_id = self._writer.record_found(
+            self._run.spec.name,
+            self._run.run_id,
             node.id,
             node.execution_type,
             state,
             properties,
             used,
             outputs,
+            self._next_attempt(node),
         )
-        for artifacts in outputs.values():
-            self._artifacts.update({artifact.id: artifact for artifact in artifacts})
+        self._remember(outputs)
+        return execution_id
 
     def _failed_before(self, node: NodeSpec, error: NodeError, started: float) -> NodeResult:
         execution_id = self._writer.begin_execution(
-            self._spec.name,
-            self._run_id,
+            self._run.spec.name,
+            self._run.run_id,
             node.id,
             node.execution_type,
-            _parameter_properties(node),
+            parameter_properties(node),
             {},
+            self._next_attempt(node),
         )
         self._writer.end_execution(execution_id, State.FAILED, {"message": str(error)})
-        seconds = time.monotonic() - started
-        return NodeResult(node.id, NodeState.FAILED, message=str(error), seconds=seconds)
-
-    def _context(self, prepared: Prepared, staging: publication.Staging) -> ExecutorContext:
-        node = prepared.node
-        return ExecutorContext(
-            pipeline_name=self._spec.name,
-            run_id=self._run_id,
-            node_id=node.id,
-            inputs={d.name: tuple(prepared.inputs.get(d.name, ())) for d in node.inputs},
-            declared_inputs=frozenset(d.name for d in node.inputs if d.channels),
-            outputs=staging.outputs,
-            parameters=executors.parameters_of(node),
-            resolved=prepared.driver.resolved if prepared.driver else {},
-            tmp_dir=staging.tmp_dir,
-            beam=self._beam,
-            reporter=_NodeReporter(node.id, self._observer),
+        return NodeResult(
+            node.id,
+            NodeState.FAILED,
+            message=str(error),
+            seconds=time.monotonic() - started,
+            execution_id=execution_id,
         )
 
     def _produced(self, upstream: Mapping[str, NodeResult]) -> dict[str, inputs.Artifacts]:
@@ -324,46 +269,20 @@ class Launcher:
             for node_id, result in upstream.items()
         }
 
-    def _told(self, result: NodeResult) -> NodeResult:
+    def _remember(self, outputs: Mapping[str, Sequence[Artifact]]) -> None:
+        for artifacts in outputs.values():
+            self._artifacts.update({artifact.id: artifact for artifact in artifacts})
+
+    def _told(self, result: NodeResult, used: inputs.Artifacts | None = None) -> NodeResult:
         self.ended[result.node_id] = result
-        self._observer.node_finished(result)
+        outputs = {k: [self._artifacts[i] for i in ids] for k, ids in result.outputs.items()}
+        self._announcements.node_ended(result, used or {}, outputs)
         return result
-
-
-class _NodeReporter:
-    def __init__(self, node_id: str, observer: Observer) -> None:
-        self._node_id = node_id
-        self._observer = observer
-
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        self._observer.node_progress(self._node_id, done, total, unit)
 
 
 def _ids(outputs: Mapping[str, Sequence[Artifact]]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(a.id for a in artifacts) for key, artifacts in outputs.items()}
 
 
-def _parameter_properties(node: NodeSpec) -> dict[str, PropertyValue]:
-    """Parameters under their own names, as TFX records its exec_properties."""
-    return {
-        p.name: p.value if isinstance(p.value, str) else json.dumps(p.value, sort_keys=True)
-        for p in node.parameters
-        if p.value is not None
-    }
-
-
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C or SIGTERM is behind an error: Beam and user code wrap what they catch."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _message(error: Exception, log: str) -> str:
-    if isinstance(error, OSError) and (refused := storage_error(error)) is not None:
-        error = refused
-    if isinstance(error, ProdmlError):
-        return str(error)
-    return f"{type(error).__name__}: {error}; the full output is in {log}"
+def _flat(outputs: Mapping[str, Sequence[Artifact]]) -> set[int]:
+    return {a.id for artifacts in outputs.values() for a in artifacts}

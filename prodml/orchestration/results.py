@@ -35,6 +35,8 @@ class NodeResult:
         peak_memory: highest resident memory of the process during the node, in bytes; 0 where
             it was not measured.
         log: file with what the node printed; empty where it did not run.
+        execution_id: in ML Metadata; 0 where there is none.
+        attempt: which attempt it was, from 1; 0 where it did not run.
     """
 
     node_id: str
@@ -46,6 +48,8 @@ class NodeResult:
     seconds: float = 0.0
     peak_memory: int = 0
     log: str = ""
+    execution_id: int = 0
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,5 +77,7 @@ class Observer(Protocol):
     def node_started(self, node_id: str, reason: str) -> None: ...
 
     def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
+
+    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
 
     def node_finished(self, result: NodeResult) -> None: ...

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import secrets
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
-from prodml.errors import CancelledError, RunFailedError
+from prodml.errors import CancelledError, MetadataUnavailableError, RequestError, RunFailedError
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import RunState
+from prodml.metadata.records import LeaseRecord, RunRecord, RunState
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
+from prodml.orchestration import dead_runs, leases
+from prodml.orchestration.announcements import Announcements
 from prodml.orchestration.capture import captured
+from prodml.orchestration.events import EventSink
+from prodml.orchestration.finished import History, history
 from prodml.orchestration.launcher import Launcher
+from prodml.orchestration.limits import NodeLimits
 from prodml.orchestration.prepare import Preparer
 from prodml.orchestration.results import NodeResult, Observer, RunResult
+from prodml.orchestration.retries import RetryPolicy
+from prodml.orchestration.run_context import RunContext
+
+OpenSinks = Callable[[str], Sequence[EventSink]]
+"""Gives the event sinks of a run, by its id."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Where a run keeps what it makes.
+    """Where a run keeps what it makes, and how it goes about it.
 
     Attributes:
         metadata_path: SQLite file of ML Metadata.
@@ -32,6 +44,10 @@ class RunSettings:
         log_root: directory of captured output; each run has its own below it.
         runner: the Beam runner of data-parallel executors.
         use_cache: False runs every node.
+        retry: when a node is tried again.
+        limits: by node id, of those that have any.
+        open_sinks: who is told what happens.
+        wait: told for whom the run waits; None for not waiting where the pipeline is in use.
     """
 
     metadata_path: str
@@ -39,51 +55,107 @@ class RunSettings:
     log_root: str
     runner: RunnerProfile = field(default_factory=RunnerProfile)
     use_cache: bool = True
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: Mapping[str, NodeLimits] = field(default_factory=dict)
+    open_sinks: OpenSinks = lambda run_id: ()
+    wait: leases.Wait | None = None
+
+    def open_store(self) -> Store:
+        return Store(self.metadata_path)
 
 
-def run_pipeline(spec: PipelineSpec, settings: RunSettings, observer: Observer) -> RunResult:
+def run_pipeline(
+    spec: PipelineSpec, settings: RunSettings, observer: Observer, resumed: RunRecord | None = None
+) -> RunResult:
     """Runs a pipeline to its end; independent branches go on when one fails.
+
+    Args:
+        resumed: a run that did not end well, to go on with: its finished nodes are not run again.
 
     Raises:
         RunFailedError: a node failed; carries each node's cause. The result is in its `result`.
         CancelledError: a KeyboardInterrupt came; nothing is half-published.
+        BusyError: another run of the pipeline goes on.
+        RequestError: a node has limits that the pipeline does not have; the run to resume is
+            complete.
         MetadataError: the store refused a read or write.
     """
-    started = time.monotonic()
-    run_id = new_run_id()
-    store = Store(settings.metadata_path)
+    _check_limits(spec, settings)
+    run_id = resumed.run_id if resumed else new_run_id()
+    store = settings.open_store()
+    with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:
+        dead_runs.settle_dead_runs(store)
+        return _run_held(spec, settings, observer, store, lease, resumed)
+
+
+def _run_held(
+    spec: PipelineSpec,
+    settings: RunSettings,
+    observer: Observer,
+    store: Store,
+    lease: LeaseRecord,
+    resumed: RunRecord | None,
+) -> RunResult:
+    run_id = lease.run_id
     reader, writer = LineageReader(store), LineageWriter(store)
-    writer.begin_run(
-        spec.name, run_id, json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
-    )
-    launcher = Launcher(
+    run = RunContext(
         spec,
         run_id,
-        Preparer(spec, reader, settings.use_cache),
-        reader,
-        writer,
         os.path.join(settings.pipeline_root, spec.name),
         os.path.join(settings.log_root, run_id),
         settings.runner,
-        observer,
+        settings.retry,
+        settings.limits,
+        _begin(reader, writer, spec, settings, lease, resumed),
     )
+    dead_runs.remove_staging(run.pipeline_root)
+    announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
+    launcher = Launcher(
+        run, Preparer(spec, reader, settings.use_cache), reader, writer, announcements
+    )
+    with contextlib.closing(announcements):
+        announcements.run_started(is_resumed=resumed is not None)
+        return _to_the_end(run, launcher, writer, announcements, lease)
+
+
+def _to_the_end(
+    run: RunContext,
+    launcher: Launcher,
+    writer: LineageWriter,
+    announcements: Announcements,
+    lease: LeaseRecord,
+) -> RunResult:
+    started = time.monotonic()
+    run_id = run.run_id
+
+    def end(state: RunState, message: str = "") -> None:
+        writer.end_run(run_id, state, message, lease.id)
+        announcements.run_ended(state, message, time.monotonic() - started)
+
     try:
-        ended = _run_nodes(spec, run_id, launcher, os.path.join(settings.log_root, run_id))
+        ended = _run_nodes(run, launcher)
+    except MetadataUnavailableError as error:
+        # How it ended cannot be recorded. Whoever looks next finds its process gone.
+        announcements.run_ended(RunState.FAILED, str(error), time.monotonic() - started)
+        raise MetadataUnavailableError(
+            f"{error}; when the store answers again: prodml run --resume {run_id}"
+        ) from error
     except BaseException as error:
         if launcher.is_cancelled or isinstance(error, KeyboardInterrupt):
-            writer.end_run(run_id, RunState.CANCELED, "stopped by the user or the system")
+            end(RunState.CANCELED, "stopped by the user or the system")
             raise CancelledError(
-                f"run {run_id} was cancelled; what had ended is kept, run it again to go on"
+                f"run {run_id} was cancelled; what had ended is kept, to go on: "
+                f"prodml run --resume {run_id}"
             ) from error
-        writer.end_run(run_id, RunState.FAILED, f"{type(error).__name__}: {error}")
+        end(RunState.FAILED, f"{type(error).__name__}: {error}")
         raise
-    result = RunResult(run_id, spec.name, ended, time.monotonic() - started)
+    result = RunResult(run_id, run.spec.name, ended, time.monotonic() - started)
     if result.is_success:
-        writer.end_run(run_id, RunState.COMPLETE)
+        end(RunState.COMPLETE)
         return result
-    failure = RunFailedError(run_id, [(node.node_id, node.message) for node in result.failures])
+    failure = RunFailedError(run_id, [(node.node_id, _cause(node)) for node in result.failures])
     failure.result = result
-    writer.end_run(run_id, RunState.FAILED, str(failure))
+    end(RunState.FAILED, str(failure))
     raise failure
 
 
@@ -93,9 +165,49 @@ def new_run_id() -> str:
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _run_nodes(
-    spec: PipelineSpec, run_id: str, launcher: Launcher, log_dir: str
-) -> tuple[NodeResult, ...]:
+def _begin(
+    reader: LineageReader,
+    writer: LineageWriter,
+    spec: PipelineSpec,
+    settings: RunSettings,
+    lease: LeaseRecord,
+    resumed: RunRecord | None,
+) -> History:
+    """Records that the run goes on; gives what it did before."""
+    root = os.path.join(os.path.abspath(settings.pipeline_root), spec.name)
+    if resumed is None:
+        parameters = json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
+        file = os.path.abspath(spec.location.rpartition(":")[0])
+        writer.begin_run(spec.name, lease.run_id, parameters, lease.id, file, root)
+        return History()
+    # Read again under the lease: another process may have finished it meanwhile.
+    if reader.run(resumed.run_id).state is RunState.COMPLETE:
+        raise RequestError(f"run {resumed.run_id} is complete, there is nothing to resume")
+    executions = reader.executions_of_run(resumed.run_id)
+    dead_runs.remove_unrecorded(root, executions)
+    writer.resume_run(resumed.run_id, lease.id)
+    return history(reader, executions)
+
+
+def _check_limits(spec: PipelineSpec, settings: RunSettings) -> None:
+    known = {node.id for node in spec.nodes}
+    unknown = sorted(settings.limits.keys() - known)
+    if unknown:
+        raise RequestError(
+            f"the configuration has limits for {', '.join(unknown)}, but pipeline {spec.name} has "
+            f"no such node; it has: {', '.join(sorted(known))}"
+        )
+
+
+def _cause(node: NodeResult) -> str:
+    """Why a node failed, with the place of all that it printed."""
+    if not node.log or node.log in node.message:
+        return node.message
+    return f"{node.message}\n    its output is in {node.log}"
+
+
+def _run_nodes(run: RunContext, launcher: Launcher) -> tuple[NodeResult, ...]:
+    spec = run.spec
     settled: dict[str, NodeResult] = {}
     left = []
     for node in spec.nodes:
@@ -106,9 +218,9 @@ def _run_nodes(
                 continue
         left.append(node)
     if left:
-        with captured(os.path.join(log_dir, "beam.log")):
+        with captured(os.path.join(run.log_dir, "beam.log")):
             # Only now: a run that is fully cached never pays for importing Beam.
             from prodml.orchestration.dag import run_nodes
 
-            settled |= run_nodes(run_id, launcher, left, settled)
+            settled |= run_nodes(run.run_id, launcher, left, settled)
     return tuple(settled[node.id] for node in spec.nodes)

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl import references
 from prodml.orchestration import memory
+from prodml.orchestration.attempts import Watch
 from prodml.orchestration.capture import captured, captured_thread
-from prodml.orchestration.launcher import Launcher, Watch
+from prodml.orchestration.launcher import Launcher
 from prodml.orchestration.results import NodeResult
 
 _SECONDS_TO_END = 10.0

@@ -1,0 +1,91 @@
+"""Ctrl-C and SIGTERM: the first ends a run in order, within a grace period; the second at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+GRACE_SECONDS = 30.0
+EXIT_CODE = 130
+_LAST_WORDS_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def cancellable(on_give_up: Callable[[], None], grace_seconds: float) -> Iterator[None]:
+    """Turns the first SIGINT or SIGTERM into a KeyboardInterrupt in the main thread.
+
+    A thread watches beside it: Python calls a signal's handler only between two steps of its main
+    thread, and that may be deep in TensorFlow for minutes.
+
+    Args:
+        on_give_up: called, in another thread, when the grace period is over and the process is
+            about to be ended without waiting for what it does.
+        grace_seconds: how long what runs may take to end in order.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    # While a node runs, standard error goes to its log.
+    terminal = os.dup(2)
+    watch = threading.Thread(
+        target=_watch, args=(reading, terminal, on_give_up, grace_seconds), daemon=True
+    )
+    is_first = True
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            raise KeyboardInterrupt
+
+    before: dict[int, Any] = {
+        n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)
+    }
+    fd_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    watch.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(fd_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writing)
+        watch.join()
+        os.close(reading)
+        os.close(terminal)
+
+
+def _watch(
+    reading: int, terminal: int, on_give_up: Callable[[], None], grace_seconds: float
+) -> None:
+    """Ends the process at the second signal, or when the grace period is over."""
+    signals = 0
+    while True:
+        is_ready, _, _ = select.select([reading], [], [], grace_seconds if signals else None)
+        if not is_ready:
+            _say(
+                terminal,
+                f"did not end within {grace_seconds:.0f} s of being told to; ended at once",
+            )
+            last_words = threading.Thread(target=on_give_up, daemon=True)
+            last_words.start()
+            last_words.join(_LAST_WORDS_SECONDS)
+            os._exit(EXIT_CODE)
+        got = os.read(reading, 16)
+        if not got:
+            return
+        signals += sum(byte in (signal.SIGINT, signal.SIGTERM) for byte in got)
+        if signals > 1:
+            _say(terminal, "ended at once")
+            os._exit(EXIT_CODE)
+
+
+def _say(terminal: int, text: str) -> None:
+    # Not by print: the main thread may hold the stream's lock.
+    with contextlib.suppress(OSError):
+        os.write(terminal, f"{text}\n".encode())

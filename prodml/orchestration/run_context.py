@@ -1,0 +1,35 @@
+"""What belongs to one run and stays the same while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prodml.beam.profiles import RunnerProfile
+from prodml.compiler.spec import PipelineSpec
+from prodml.orchestration.finished import History
+from prodml.orchestration.limits import NodeLimits
+from prodml.orchestration.retries import RetryPolicy
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run.
+
+    Attributes:
+        pipeline_root: where the pipeline's artifacts are published.
+        log_dir: where each node's output is captured.
+        beam: the runner profile that executors get.
+        retry: when a node is tried again.
+        limits: by node id, of those that have any.
+        history: what the run did before it was resumed.
+    """
+
+    spec: PipelineSpec
+    run_id: str
+    pipeline_root: str
+    log_dir: str
+    beam: RunnerProfile = field(default_factory=RunnerProfile)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: Mapping[str, NodeLimits] = field(default_factory=dict)
+    history: History = field(default_factory=History)
