@@ -61,7 +61,10 @@ class PlainLines:
 
     def node_finished(self, result: NodeResult) -> None:
         first, *_ = result.message.splitlines() or [""]
-        why = "" if result.state is NodeState.COMPLETE else f": {first}"
+        # Why it ran was said when it started.
+        why = f": {first}" if result.attempt == 0 else ""
+        if result.state is NodeState.FAILED:
+            why = f": {first}"
         self._say(f"{result.node_id} {result.state} in {seconds_text(result.seconds)}{why}")
 
     def _say(self, text: str) -> None:

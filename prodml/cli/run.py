@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from prodml.metadata.records import LeaseRecord, RunRecord
 
 _NEWEST = "newest"
-_RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
 class RunCommand(TyperCommand):
@@ -149,6 +147,7 @@ def _with_value(args: list[str]) -> list[str]:
     if "--resume" not in args:
         return args
     place = args.index("--resume") + 1
-    if place < len(args) and _RUN_ID.fullmatch(args[place]):
+    following = args[place] if place < len(args) else "--"
+    if not following.startswith("-") and not following.endswith(".py"):
         return args
     return [*args[:place], _NEWEST, *args[place:]]

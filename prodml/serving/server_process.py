@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Sequence
 from types import TracebackType
 
 from prodml.errors import ServingError
-from prodml.serving import process_guard
+from prodml.processes.guarded import GuardedProcess, ending, megabytes
 from prodml.serving.client import GrpcClient
 from prodml.serving.endpoint import Endpoint
 from prodml.serving.server_launchers import ServedModel, ServerLauncher
 
 LAST_LINES = 20
 
-_WATCH_SECONDS = 0.05
 _DRAIN_SECONDS = 2.0
 _EXIT_SECONDS = 1.0
 _TAIL_BYTES = 64 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class ServerProcess:
@@ -74,25 +68,16 @@ class ServerProcess:
             memory_limit_bytes,
         )
         self._log_path = log_path
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ended = threading.Event()
-        self._watcher: threading.Thread | None = None
-        self._peak_over_limit = 0
+        self._process: GuardedProcess | None = None
 
     def __enter__(self) -> ServerProcess:
         self._launcher.check()
-        command = [sys.executable, "-I", "-S", process_guard.__file__]
         with open(self._log_path, "wb") as log:
-            self._process = subprocess.Popen(
-                [*command, *self._launcher.command(self._model)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            self._process = GuardedProcess(
+                self._launcher.command(self._model),
+                log,
+                memory_limit_bytes=self._model.memory_limit_bytes,
             )
-        if self._model.memory_limit_bytes is not None:
-            self._watcher = threading.Thread(target=self._watch_memory, daemon=True)
-            self._watcher.start()
         return self
 
     def __exit__(
@@ -101,19 +86,7 @@ class ServerProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        process = self._started()
-        self._ended.set()
-        if self._watcher is not None:
-            self._watcher.join()
-        if process.poll() is None:
-            self._signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_DRAIN_SECONDS)
-        # Also what the server itself has left behind.
-        self._signal(signal.SIGKILL)
-        process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
+        self._started().stop(_DRAIN_SECONDS)
 
     def wait_until_available(self, timeout_seconds: float) -> int:
         """The version that answers, as soon as it does.
@@ -134,15 +107,16 @@ class ServerProcess:
             ServingError: it has ended. RESOURCE_EXHAUSTED where it was killed for its memory,
                 else ABORTED, with its exit code or signal.
         """
-        code = self._started().poll()
+        process = self._started()
+        code = process.poll()
         if code is None:
             return
         limit = self._model.memory_limit_bytes
-        if self._peak_over_limit and limit is not None:
+        if process.bytes_over_limit and limit is not None:
             raise ServingError(
                 "RESOURCE_EXHAUSTED",
-                f"the server was ended at {_megabytes(self._peak_over_limit)} of memory; its "
-                f"limit is {_megabytes(limit)}",
+                f"the server was ended at {megabytes(process.bytes_over_limit)} of memory; its "
+                f"limit is {megabytes(limit)}",
             )
         raise ServingError("ABORTED", f"the server {ending(code)}")
 
@@ -150,8 +124,7 @@ class ServerProcess:
         """The same after a request failed: where the connection broke, the server may be gone in a
         moment."""
         if error.code == "UNAVAILABLE":
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._started().wait(_EXIT_SECONDS)
+            self._started().wait(_EXIT_SECONDS)
         self.check()
 
     def last_words(self) -> str:
@@ -163,25 +136,11 @@ class ServerProcess:
 
     def resident_bytes(self) -> int:
         """Memory that the server and its children hold now."""
-        return _resident_bytes(self._started().pid)
+        return self._started().resident_bytes()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> GuardedProcess:
         assert self._process is not None, "the server was not started"
         return self._process
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._started().pid, number)
-
-    def _watch_memory(self) -> None:
-        limit = self._model.memory_limit_bytes
-        assert limit is not None
-        while not self._ended.wait(_WATCH_SECONDS):
-            held = self.resident_bytes()
-            if held > limit:
-                self._peak_over_limit = held
-                self._signal(signal.SIGKILL)
-                return
 
 
 def free_ports(count: int) -> list[int]:
@@ -191,19 +150,6 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def ending(code: int) -> str:
-    """How a process ended: `was killed by SIGSEGV`, `ended with exit code 1`.
-
-    Args:
-        code: as subprocess has it, a negative signal number, or as shells and Docker have it.
-    """
-    number = -code if code < 0 else code - 128
-    if code < 0 or code > 128:
-        with contextlib.suppress(ValueError):
-            return f"was killed by {signal.Signals(number).name}"
-    return f"ended with exit code {code}"
 
 
 def without_tracebacks(lines: Sequence[str]) -> list[str]:
@@ -218,21 +164,3 @@ def without_tracebacks(lines: Sequence[str]) -> list[str]:
             inside = False
             kept.append(line)
     return kept
-
-
-def _resident_bytes(group: int) -> int:
-    """Memory of all processes of a group; those that end meanwhile count no more."""
-    total = 0
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    # The command's name stands in parentheses and may hold anything.
-                    fields = file.read().rpartition(b")")[2].split()
-                if int(fields[2]) == group:
-                    total += int(fields[21]) * _PAGE
-    return total
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"

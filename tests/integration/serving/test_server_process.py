@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from prodml.errors import ServingError
+from prodml.processes.guarded import ending
 from prodml.serving.server_launchers import Binary
-from prodml.serving.server_process import ServerProcess, ending, without_tracebacks
+from prodml.serving.server_process import ServerProcess, without_tracebacks
 
 
 def process(tmp_path: Path, script: str, **limits: int) -> ServerProcess:

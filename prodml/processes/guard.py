@@ -1,6 +1,6 @@
 """Runs a command, and ends it with all its children when whoever started this is gone.
 
-Run as a script: `python process_guard.py COMMAND ...`, in a process group of its own, with a pipe
+Run as a script: `python guard.py COMMAND ...`, in a process group of its own, with a pipe
 as standard input. The end of the pipe means that the starter has died, however it died. It exits
 as the command did, by the same signal where one killed it. Standard library only: it starts in a
 few hundredths of a second.

@@ -1,0 +1,1 @@
+"""Processes of our own: started, watched, and surely ended with all their children."""
