@@ -159,7 +159,7 @@ def from_json(text: str) -> PipelineSpec:
         spec = PipelineSpec(
             name=document["name"],
             parameters=tuple(ParameterSpec(**p) for p in document["parameters"]),
-            nodes=tuple(_node(n) for n in document["nodes"]),
+            nodes=tuple(node_from_json(n) for n in document["nodes"]),
             location=document["location"],
         )
         for name in _names(spec):
@@ -178,7 +178,8 @@ def _names(spec: PipelineSpec) -> Iterator[str]:
         yield from (output.name for output in node.outputs)
 
 
-def _node(document: dict[str, Any]) -> NodeSpec:
+def node_from_json(document: dict[str, Any]) -> NodeSpec:
+    """The node that `dataclasses.asdict` and JSON made a document of."""
     return NodeSpec(
         **{
             **document,

@@ -18,11 +18,12 @@ from dataclasses import asdict
 from prodml.artifacts import Artifact, PropertyValue
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl.executor import ExecutorContext
-from prodml.errors import ArtifactError, MetadataUnavailableError, ProdmlError, storage_error
+from prodml.errors import ArtifactError, MetadataUnavailableError, ProdmlError
 from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import cache, executors, manifest, memory, publication
 from prodml.orchestration.announcements import Announcements
+from prodml.orchestration.failures import failure_message, was_interrupted
 from prodml.orchestration.prepare import Prepared
 from prodml.orchestration.results import NodeResult, NodeState
 from prodml.orchestration.run_context import RunContext
@@ -85,23 +86,22 @@ class Attempts:
                 refuse_damaged(key, artifacts)
             staging = publication.stage(self._run.pipeline_root, node, execution_id)
             context = self._context(prepared, staging)
-            with watch(log):
-                self._execute(node, context, attempt)
+            peak = self._execute(node, context, attempt, watch, log)
             publication.publish(staging)
             with self._lock:
                 return self._complete(
-                    prepared, execution_id, attempt, staging, context, started, log
+                    prepared, execution_id, attempt, staging, context, started, peak, log
                 )
         except MetadataUnavailableError:
             raise
         except BaseException as error:
-            if _was_interrupted(error):
+            if was_interrupted(error):
                 self.is_cancelled = True
                 self._end(execution_id, State.CANCELED, "cancelled", started)
                 raise KeyboardInterrupt from error
             if not isinstance(error, Exception):
                 raise
-            message = _message(error, log)
+            message = failure_message(error, log)
             self._end(execution_id, State.FAILED, message, started)
             result = NodeResult(
                 node.id,
@@ -134,18 +134,29 @@ class Attempts:
         )
         return execution_id
 
-    def _execute(self, node: NodeSpec, context: ExecutorContext, attempt: int) -> None:
-        try:
-            if attempt > 1:
-                print(f"--- attempt {attempt}", flush=True)
-            # Two threads must not import at once: where packages import one another in a
-            # circle, as TensorFlow's do, Python would give one of them half a module.
-            with self._lock:
-                execute = executors.load_executor(node)
-            execute(context)
-        except BaseException:
-            print(redact(traceback.format_exc()), file=sys.stderr)
-            raise
+    def _execute(
+        self, node: NodeSpec, context: ExecutorContext, attempt: int, watch: Watch, log: str
+    ) -> int:
+        """Runs the executor; gives the highest resident memory meanwhile, in bytes."""
+        if attempt > 1:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(f"--- attempt {attempt}\n")
+        limits = self._run.limits.get(node.id)
+        if limits is not None:
+            from prodml.orchestration import node_process
+
+            return node_process.execute(node, context, self._run.beam, limits, log)
+        with watch(log):
+            try:
+                # Two threads must not import at once: where packages import one another in a
+                # circle, as TensorFlow's do, Python would give one of them half a module.
+                with self._lock:
+                    execute = executors.load_executor(node)
+                execute(context)
+            except BaseException:
+                print(redact(traceback.format_exc()), file=sys.stderr)
+                raise
+        return memory.peak()
 
     def _complete(
         self,
@@ -155,6 +166,7 @@ class Attempts:
         staging: publication.Staging,
         context: ExecutorContext,
         started: float,
+        peak: int,
         log: str,
     ) -> tuple[NodeResult, dict[str, list[Artifact]]]:
         node, pipeline = prepared.node, self._run.spec.name
@@ -166,7 +178,7 @@ class Attempts:
             key: [(f"{pipeline}:{self._run.run_id}:{node.id}:{key}:0:{execution_id}", artifact)]
             for key, artifact in staging.outputs.items()
         }
-        seconds, peak = time.monotonic() - started, memory.peak()
+        seconds = time.monotonic() - started
         try:
             ids = self._writer.complete_execution(
                 execution_id,
@@ -262,20 +274,3 @@ class _NodeReporter:
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         self._announcements.node_progress(self._node_id, done, total, unit)
-
-
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C or SIGTERM is behind an error: Beam and user code wrap what they catch."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _message(error: Exception, log: str) -> str:
-    if isinstance(error, OSError) and (refused := storage_error(error)) is not None:
-        error = refused
-    if isinstance(error, ProdmlError):
-        return redact(str(error))
-    return redact(f"{type(error).__name__}: {error}; the full output is in {log}")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import wait_until_gone
 
 from prodml.errors import ServingError
 from prodml.processes.guarded import ending
@@ -57,7 +58,7 @@ def test_leaving_ends_a_server_that_does_not_want_to_and_its_children(tmp_path: 
     with process(tmp_path, stubborn) as server:
         pids = _pids(tmp_path / "log", 2)
         assert server.resident_bytes() > 0
-    _wait_until_gone(pids)
+    wait_until_gone(pids)
 
 
 def test_a_server_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_server_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None
     pids = _pids(tmp_path / "log", 2)
     starter.send_signal(signal.SIGKILL)
     starter.wait()
-    _wait_until_gone(pids)
+    wait_until_gone(pids)
 
 
 def test_an_ending_is_told_by_signal_or_exit_code() -> None:
@@ -110,19 +111,3 @@ def _pids(log: Path, count: int) -> list[int]:
                 return found
         time.sleep(0.01)
     raise AssertionError(f"{log} does not name {count} processes")
-
-
-def _wait_until_gone(pids: list[int]) -> None:
-    """A process that was killed may be seen a moment longer."""
-    deadline = time.monotonic() + 20
-    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not any(_runs(pid) for pid in pids)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,28 @@
+"""How the failure of a node is told: to ML Metadata, to events and to a person."""
+
+from __future__ import annotations
+
+from prodml.errors import ProdmlError, storage_error
+from prodml.secrets import redact
+
+
+def failure_message(error: Exception, log: str) -> str:
+    """What happened and what to do; secrets that were revealed are hidden.
+
+    Args:
+        log: file with what the node printed.
+    """
+    if isinstance(error, OSError) and (refused := storage_error(error)) is not None:
+        error = refused
+    if isinstance(error, ProdmlError):
+        return redact(str(error))
+    return redact(f"{type(error).__name__}: {error}; the full output is in {log}")
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C or SIGTERM is behind an error: Beam and user code wrap what they catch."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

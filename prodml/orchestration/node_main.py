@@ -1,0 +1,97 @@
+"""What runs in a node's own process: `python -m prodml.orchestration.node_main ORDER PROGRESS`.
+
+ORDER is the file that `node_process` wrote, PROGRESS the descriptor that takes progress.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from prodml.artifacts import Artifact, artifact_type
+from prodml.beam.profiles import RunnerProfile
+from prodml.compiler.spec import NodeSpec, node_from_json
+from prodml.dsl import references
+from prodml.dsl.executor import ExecutorContext
+from prodml.orchestration import executors, memory
+from prodml.orchestration.failures import failure_message
+from prodml.orchestration.retries import is_transient
+from prodml.secrets import redact
+
+
+def main(order_path: str, progress: int) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with open(order_path, encoding="utf-8") as file:
+        order = json.load(file)
+    node = node_from_json(order["node"])
+    try:
+        answer = _work(node, order, progress)
+    except Exception as error:
+        print(redact(traceback.format_exc()), file=sys.stderr)
+        answer = {
+            "failure": {
+                "message": failure_message(error, order["log"]),
+                "is_transient": is_transient(error),
+            }
+        }
+    # Whole or not there: no answer means that the process was lost.
+    with open(f"{order['answer']}.tmp", "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+    os.rename(f"{order['answer']}.tmp", order["answer"])
+
+
+def _work(node: NodeSpec, order: Mapping[str, Any], progress: int) -> dict[str, Any]:
+    # The node's module declares the types of its artifacts, where they are its own.
+    references.load(node.component)
+    context = ExecutorContext(
+        pipeline_name=order["pipeline_name"],
+        run_id=order["run_id"],
+        node_id=node.id,
+        inputs={key: tuple(map(_artifact, found)) for key, found in order["inputs"].items()},
+        declared_inputs=frozenset(d.name for d in node.inputs if d.channels),
+        outputs={key: _artifact(made) for key, made in order["outputs"].items()},
+        parameters=executors.parameters_of(node),
+        resolved=order["resolved"],
+        tmp_dir=order["tmp_dir"],
+        beam=RunnerProfile(**order["beam"]),
+        reporter=_PipeReporter(progress),
+    )
+    executors.load_executor(node)(context)
+    return {
+        "outputs": {
+            key: {"properties": made.properties, "custom_properties": made.custom_properties}
+            for key, made in context.outputs.items()
+        },
+        "notes": context.notes,
+        "row_counts": [asdict(count) for count in context.row_counts],
+        "peak_memory": memory.peak(),
+    }
+
+
+def _artifact(described: Mapping[str, Any]) -> Artifact:
+    fields = dict(described)
+    return artifact_type(fields.pop("type_name"))(**fields)
+
+
+class _PipeReporter:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        line = json.dumps({"done": done, "total": total, "unit": unit})
+        os.write(self._descriptor, f"{line}\n".encode())
+
+
+def _arguments(arguments: Sequence[str]) -> tuple[str, int]:
+    order, progress = arguments
+    return order, int(progress)
+
+
+if __name__ == "__main__":
+    main(*_arguments(sys.argv[1:]))
