@@ -20,6 +20,7 @@ from prodml.cli import (
     rollout,
     run,
     runs,
+    scan,
     serve,
     show,
 )
@@ -41,6 +42,7 @@ app.command("artifacts")(artifacts.artifacts)
 app.command("lineage")(lineage.lineage)
 app.command("serve", cls=serve.ServeCommand)(serve.serve)
 app.command("predict")(predict.predict)
+app.command("scan")(scan.scan)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(baseline.app, name="baseline")
 
