@@ -108,6 +108,10 @@ def _role_of(hint: Any) -> tuple[Role | None, Any, bool]:
     if origin is Annotated:
         declared, *marks = typing.get_args(hint)
         roles = [mark for mark in marks if isinstance(mark, Role)]
+        # `Parameter[FilePath]` is one flat Annotated: the mark of FilePath stays with the type.
+        for mark in marks:
+            if not isinstance(mark, Role):
+                declared = Annotated[declared, mark]
         return (roles[0], declared, False) if roles else (None, declared, False)
     if origin in (typing.Union, types.UnionType):
         members = typing.get_args(hint)

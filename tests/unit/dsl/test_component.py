@@ -4,6 +4,7 @@ import pytest
 
 from prodml import Channel, Component, Input, Output, Parameter, component
 from prodml.artifacts import Examples, ExampleStatistics, Schema
+from prodml.dsl.parameters import FilePath, ModulePath, Watched, watched
 from prodml.errors import DefinitionError
 
 
@@ -87,3 +88,13 @@ def test_a_function_argument_without_a_role_is_refused() -> None:
 
         @component
         def Double(examples: Input[Examples], times: int) -> None: ...
+
+
+def test_a_path_that_is_no_more_than_a_path_is_watched_as_well() -> None:
+    class Reads(Component):
+        schema_file: Parameter[FilePath]
+        module_file: Parameter[ModulePath] = "module.py"
+
+    declared = Reads.signature.parameters
+    assert watched(declared["schema_file"].type) is Watched.FILE
+    assert watched(declared["module_file"].type) is Watched.MODULE
