@@ -24,7 +24,9 @@ def compile(
     from prodml.compiler.spec import to_json
     from prodml.config import load_config
 
-    text = to_json(options.load_spec(pipeline, load_config(config).params, param))
+    loaded = load_config(config)
+    spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
+    text = to_json(spec)
     if output is None:
         print(text, end="")
     else:

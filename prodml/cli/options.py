@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -30,13 +30,19 @@ Limit: TypeAlias = Annotated[int, typer.Option("--limit", min=1, help="How many,
 
 
 def load_spec(
-    path: str, values: Mapping[str, Any], params: list[str] | None = None
+    path: str,
+    values: Mapping[str, Any],
+    params: list[str] | None = None,
+    *,
+    module_roots: Sequence[str],
 ) -> PipelineSpec:
     """The spec of the pipeline in a file.
 
     Args:
         values: runtime parameters, such as those of the configuration.
         params: `name=value` texts of --param, which override them.
+        module_roots: directories that the file and all modules it names must lie in; where there
+            are none, they may lie anywhere.
 
     Raises:
         RequestError: the file, the pipeline or a parameter is wrong.
@@ -45,7 +51,9 @@ def load_spec(
     from prodml.dsl.pipeline import PipelineDefinition
     from prodml.dsl.user_code import load_module
     from prodml.errors import DefinitionError, ParameterError, RequestError, UserCodeError
+    from prodml.orchestration.module_roots import require_inside, require_modules_inside
 
+    require_inside(module_roots, path, "pipeline file")
     try:
         module = load_module(path)
     except UserCodeError as error:
@@ -63,9 +71,11 @@ def load_spec(
             raise ParameterError(f"--param {text!r}: write name=value")
         values[name] = definition.parse(name, value)
     try:
-        return compile_pipeline(definition.build(values))
+        spec = compile_pipeline(definition.build(values))
     except UserCodeError as error:
         raise RequestError(str(error)) from error
+    require_modules_inside(module_roots, spec)
+    return spec
 
 
 def open_reader(config: RunConfig) -> LineageReader | None:

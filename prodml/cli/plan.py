@@ -20,7 +20,7 @@ def plan(
     from prodml.orchestration.plan import make_plan
 
     loaded = load_config(config)
-    spec = options.load_spec(pipeline, loaded.params, param)
+    spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
     made = make_plan(spec, LineageReader(Store(loaded.metadata_path)), use_cache=not no_cache)
     if json:
         printing.print_json(made)

@@ -103,11 +103,16 @@ def _what_to_run(
     if resume is None:
         if pipeline is None:
             raise RequestError("name the pipeline: prodml run PIPELINE.py")
-        return options.load_spec(pipeline, config.params, params), None
+        roots = config.module_roots
+        return options.load_spec(pipeline, config.params, params, module_roots=roots), None
     if params:
         raise RequestError("a run that is resumed keeps its parameters: leave --param away")
     resumed = _run_to_resume(config, resume)
-    spec = options.load_spec(pipeline or resumed.pipeline_file, json.loads(resumed.parameters))
+    spec = options.load_spec(
+        pipeline or resumed.pipeline_file,
+        json.loads(resumed.parameters),
+        module_roots=config.module_roots,
+    )
     if spec.name != resumed.pipeline:
         raise RequestError(
             f"run {resumed.run_id} is of pipeline {resumed.pipeline}, but {pipeline} defines "

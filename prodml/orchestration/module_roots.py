@@ -27,9 +27,10 @@ def require_inside(roots: Sequence[str], file: str, what: str) -> None:
     """
     if not roots or not os.path.isfile(file):
         return
-    for path, _ in source_closure(file).files:
+    itself = os.path.realpath(file)
+    for path in (itself, *(path for path, _ in source_closure(file).files)):
         if not inside_any(roots, path):
-            by = "" if os.path.realpath(file) == path else f", imported by {file},"
+            by = "" if path == itself else f", imported by {file},"
             raise RequestError(
                 f"{what} {path}{by} lies outside of module_roots ({', '.join(roots)}); move it "
                 f"there, or name its directory in module_roots"

@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from prodml.artifacts import Examples
+from prodml.cli.options import load_spec
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import PipelineSpec
+from prodml.config import load_config
 from prodml.dsl.component import Component
 from prodml.dsl.parameters import ModulePath
 from prodml.dsl.pipeline import pipeline
@@ -82,3 +84,34 @@ def test_a_component_of_a_users_file_counts_as_well(tmp_path: Path, roots: list[
 
     with pytest.raises(RequestError, match="Own: component .*own.py lies outside"):
         require_modules_inside(roots, compile_pipeline(uses.build()))
+
+
+def test_the_command_line_refuses_before_anything_is_imported(
+    tmp_path: Path, roots: list[str]
+) -> None:
+    outside = tmp_path / "other" / "pipeline_file.py"
+    outside.write_text("raise SystemExit('was imported')\n")
+    with pytest.raises(RequestError, match="pipeline file .*pipeline_file.py lies outside"):
+        load_spec(str(outside), {}, module_roots=roots)
+    inside = tmp_path / "team" / "pipeline_file.py"
+    inside.write_text(
+        "from prodml import Output, Parameter, Component, pipeline\n"
+        "from prodml.artifacts import Examples\n"
+        "from prodml.dsl.parameters import ModulePath\n"
+        "class Uses(Component):\n"
+        "    module_file: Parameter[ModulePath]\n"
+        "    made: Output[Examples]\n"
+        "@pipeline(name='uses')\n"
+        "def uses(module_file: str):\n"
+        "    Uses(module_file=module_file)\n"
+    )
+    evil = f"module_file={tmp_path}/other/module.py"
+    with pytest.raises(RequestError, match="Uses: module_file .*other/module.py lies outside"):
+        load_spec(str(inside), {}, [evil], module_roots=roots)
+    own = f"module_file={tmp_path}/team/module.py"
+    assert load_spec(str(inside), {}, [own], module_roots=roots).name == "uses"
+
+
+def test_the_configuration_names_the_roots(tmp_path: Path) -> None:
+    (tmp_path / "local.yaml").write_text("module_roots: [team, shared]\n")
+    assert load_config(str(tmp_path / "local.yaml"), {}).module_roots == ("team", "shared")
