@@ -15,6 +15,7 @@ from prodml.cli import (
     baseline,
     compile,
     lineage,
+    logs,
     plan,
     predict,
     rollout,
@@ -38,6 +39,7 @@ app.command("plan")(plan.plan)
 app.command("compile")(compile.compile)
 app.command("runs")(runs.runs)
 app.command("show")(show.show)
+app.command("logs")(logs.logs)
 app.command("artifacts")(artifacts.artifacts)
 app.command("lineage")(lineage.lineage)
 app.command("serve", cls=serve.ServeCommand)(serve.serve)
