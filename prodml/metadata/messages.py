@@ -16,6 +16,7 @@ from prodml.metadata.records import (
     RunState,
     State,
 )
+from prodml.secrets import redact
 
 PIPELINE = "pipeline"
 """Context type; named by the pipeline."""
@@ -103,14 +104,14 @@ def event(key: str, index: int, kind: int) -> Any:
 
 
 def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:
-    """Writes plain values into an ML Metadata property map."""
+    """Writes plain values into an ML Metadata property map; secrets in texts are hidden."""
     for key, value in values.items():
         if isinstance(value, bool | int):
             target[key].int_value = int(value)
         elif isinstance(value, float):
             target[key].double_value = value
         else:
-            target[key].string_value = value
+            target[key].string_value = redact(value)
 
 
 def get_values(source: Any) -> dict[str, PropertyValue]:

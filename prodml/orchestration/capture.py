@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from prodml.secrets import redact
+
 
 @contextlib.contextmanager
 def captured(path: str) -> Iterator[None]:
@@ -60,13 +62,14 @@ _own = threading.local()
 
 
 class _ByThread(io.TextIOBase):
-    """A text stream that hands what is written on to the thread's own stream."""
+    """A text stream that hands what is written on to the thread's own stream, secrets hidden."""
 
     def __init__(self, shared: Any) -> None:
         self._shared = shared
 
     def write(self, text: str) -> int:
-        return int(self._stream.write(text))
+        self._stream.write(redact(text))
+        return len(text)
 
     def flush(self) -> None:
         self._stream.flush()
