@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ml_metadata import ListOptions, OrderByField
 from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.metadata.messages import get_values, set_values
+from prodml.metadata.reading import newest_first
 from prodml.metadata.records import LeaseRecord, ProcessRecord
 from prodml.metadata.store import Store
 
@@ -36,18 +36,15 @@ class LeaseTable:
     def newest(self, pipeline: str) -> LeaseRecord | None:
         """The lease that counts for a pipeline, or None where it never ran."""
         self._store.context_type(LEASE)
-        options = ListOptions(
-            limit=1,
-            order_by=OrderByField.ID,
-            is_asc=False,
-            filter_query=(
-                f"type = '{LEASE}' AND custom_properties.pipeline.string_value = '{pipeline}'"
+        found = newest_first(
+            lambda options: self._store.read(
+                f"cannot read the lease of {pipeline}", lambda store: store.get_contexts(options)
             ),
+            # By name: a property is looked up among all contexts that have it.
+            f"type = '{LEASE}' AND name LIKE '{pipeline}#%'",
         )
-        found = self._store.read(
-            f"cannot read the lease of {pipeline}", lambda store: store.get_contexts(options)
-        )
-        return _record(found[0]) if found else None
+        # In LIKE, the `_` of a name stands for any character.
+        return next((r for r in map(_record, found) if r.pipeline == pipeline), None)
 
     def by_id(self, ids: Iterable[int]) -> dict[int, LeaseRecord]:
         """Leases by id; unknown ids are left out."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ml_metadata import ListOptions, OrderByField
@@ -31,6 +32,8 @@ from prodml.metadata.records import (
 from prodml.metadata.store import Store
 
 _PAGE = 20
+_FIRST_SPAN = 500
+_WIDER = 8
 _MANY = 10_000
 
 
@@ -57,13 +60,10 @@ class LineageReader:
 
     def runs(self, limit: int, pipeline: str | None = None) -> list[RunRecord]:
         """The newest runs, newest first."""
-        where = f"type = '{PIPELINE_RUN}'"
-        if pipeline is not None:
-            where += f" AND custom_properties.pipeline.string_value = {_quoted(pipeline)}"
-        contexts = self._store.read(
-            "cannot list the runs", lambda store: store.get_contexts(_newest(limit, where))
-        )
-        return [run_record(context) for context in contexts]
+        found = map(run_record, self._newest_contexts(f"type = '{PIPELINE_RUN}'"))
+        # Not asked of the store: it would go through all runs of the pipeline.
+        ours = (run for run in found if pipeline in (None, run.pipeline))
+        return list(itertools.islice(ours, limit))
 
     def runs_in_state(self, state: RunState) -> list[RunRecord]:
         """All runs in a state, newest first."""
@@ -97,10 +97,16 @@ class LineageReader:
 
     def last_completed(self, pipeline: str, node_id: str) -> ExecutionRecord | None:
         """The newest complete or cached execution of a node, or None."""
-        found = self._executions_of(
-            f"cannot read the history of {node_id}", NODE, f"{pipeline}.{node_id}", _newest(_PAGE)
+        what = f"cannot read the history of {node_id}"
+        context = self._context(what, NODE, f"{pipeline}.{node_id}")
+        if context is None:
+            return None
+        found = newest_first(
+            lambda options: self._store.read(what, lambda store: store.get_executions(options)),
+            f"contexts_a.id = {context.id}",
         )
-        return next((r for r in found if r.state in (State.COMPLETE, State.CACHED)), None)
+        records = map(execution_record, found)
+        return next((r for r in records if r.state in (State.COMPLETE, State.CACHED)), None)
 
     def artifacts(self, ids: Iterable[int]) -> list[ArtifactRecord]:
         """Artifacts by id, in no particular order; unknown ids are left out."""
@@ -127,19 +133,15 @@ class LineageReader:
         context = self._context("cannot read artifacts", PIPELINE, pipeline)
         if context is None:
             return
-        before = 0
-        while True:
-            where = f"type = {_quoted(type_name)} AND state = LIVE"
-            if before:
-                where += f" AND id < {before}"
-            page = self._page_of_artifacts(context.id, _newest(_PAGE, where))
-            for found in page:
-                record = artifact_record(found)
-                if output_key in (None, record.custom_properties.get("output_key")):
-                    yield record
-            if len(page) < _PAGE:
-                return
-            before = page[-1].id
+        found = newest_first(
+            lambda options: self._store.read(
+                "cannot read artifacts", lambda store: store.get_artifacts(options)
+            ),
+            f"type = {_quoted(type_name)} AND state = LIVE AND contexts_a.id = {context.id}",
+        )
+        for record in map(artifact_record, found):
+            if output_key in (None, record.custom_properties.get("output_key")):
+                yield record
 
     def external_artifact(self, uri: str, type_name: str) -> ArtifactRecord | None:
         """The newest live artifact of a type at a URI, or None."""
@@ -172,13 +174,14 @@ class LineageReader:
 
     def pinned_model(self, pipeline: str) -> int | None:
         """Id of the model that was set as the baseline last, or None after a reset."""
-        self._store.execution_type(BASELINE)
-        found = self._executions_of(
-            "cannot read the baseline", PIPELINE, pipeline, _newest(1, f"type = '{BASELINE}'")
+        # Few of a kind, in all pipelines: quicker than to search what one pipeline did.
+        found = self._store.read(
+            "cannot read the baseline", lambda store: store.get_executions_by_type(BASELINE)
         )
-        if not found:
+        ours = [e for e in map(execution_record, found) if e.properties["pipeline"] == pipeline]
+        if not ours:
             return None
-        values = found[0].properties
+        values = max(ours, key=lambda e: e.id).properties
         return int(values["model_id"]) if values["action"] == "set" else None
 
     def rollouts(self, names: Iterable[str]) -> set[str]:
@@ -228,11 +231,35 @@ class LineageReader:
         )
         return [execution_record(e) for e in found]
 
-    def _page_of_artifacts(self, context_id: int, options: Any) -> Any:
-        return self._store.read(
-            "cannot read artifacts",
-            lambda store: store.get_artifacts_by_context(context_id, options),
+    def _newest_contexts(self, where: str) -> Iterator[Any]:
+        return newest_first(
+            lambda options: self._store.read(
+                "cannot list the runs", lambda store: store.get_contexts(options)
+            ),
+            where,
         )
+
+
+def newest_first(ask: Callable[[Any], Sequence[Any]], where: str) -> Iterator[Any]:
+    """Messages that fit a condition, newest first, read in pages.
+
+    A condition alone makes the database look at all that fit before it orders them. Here it looks
+    at the newest ids, and at ever wider spans of older ones as long as the caller goes on.
+
+    Args:
+        ask: gives the messages for ListOptions.
+        where: a filter query.
+    """
+    newest = ask(_newest(1))
+    before, span = (newest[0].id + 1 if newest else 1), _FIRST_SPAN
+    while before > 1:
+        after = max(0, before - 1 - span)
+        page = ask(_newest(_PAGE, f"id > {after} AND id < {before} AND {where}"))
+        yield from page
+        if len(page) == _PAGE:
+            before = page[-1].id
+        else:
+            before, span = after + 1, span * _WIDER
 
 
 def _newest(limit: int, where: str | None = None) -> Any:

@@ -247,7 +247,13 @@ class LineageWriter:
         )
         set_values(
             execution.custom_properties,
-            {"action": action, "model_id": model_id, "who": who, "why": why},
+            {
+                "pipeline": pipeline,
+                "action": action,
+                "model_id": model_id,
+                "who": who,
+                "why": why,
+            },
         )
         pairs = self._whole(
             [(mlmd.Artifact(id=model_id), event("model", 0, mlmd.Event.INPUT))] if model_id else []

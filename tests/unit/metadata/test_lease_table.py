@@ -39,8 +39,8 @@ def test_a_later_lease_counts(leases: LeaseTable) -> None:
 
 
 def test_pipelines_do_not_meet(leases: LeaseTable) -> None:
-    ours, theirs = leases.take("p", 1, "run", US), leases.take("q", 1, "other", THEM)
-    assert (leases.newest("p"), leases.newest("q")) == (ours, theirs)
+    ours, theirs = leases.take("a_b", 1, "run", US), leases.take("axb", 1, "other", THEM)
+    assert (leases.newest("a_b"), leases.newest("axb")) == (ours, theirs)
 
 
 def test_a_heartbeat_and_the_end_are_recorded(leases: LeaseTable) -> None:
