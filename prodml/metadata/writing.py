@@ -37,6 +37,8 @@ class LineageWriter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._begun: dict[int, list[Any]] = {}
+        """The contexts of executions that have begun: a round trip less when they end."""
 
     def begin_run(
         self,
@@ -139,7 +141,9 @@ class LineageWriter:
         )
         pairs = self._input_pairs(inputs)
         contexts = self._contexts(pipeline, run_id, node_id)
-        return self._put(f"cannot record the start of {node_id}", execution, pairs, contexts)
+        id = self._put(f"cannot record the start of {node_id}", execution, pairs, contexts)
+        self._begun[id] = contexts
+        return id
 
     def complete_execution(
         self,
@@ -151,6 +155,7 @@ class LineageWriter:
         """Records, in one transaction, that an execution is COMPLETE and its outputs LIVE.
 
         Args:
+            execution_id: one that this writer began.
             outputs: (name, artifact) by output key.
             fingerprints: under which the cache finds the execution again.
 
@@ -166,7 +171,8 @@ class LineageWriter:
             for key, named in outputs.items()
             for index, (name, artifact) in enumerate(named)
         ]
-        contexts = [self._context(EXECUTION_CACHE, key) for key in fingerprints]
+        contexts = self._begun.get(execution_id, [])
+        contexts = contexts + [self._context(EXECUTION_CACHE, key) for key in fingerprints]
 
         def change(store: Any) -> Any:
             (execution,) = store.get_executions_by_id([execution_id])
@@ -180,9 +186,8 @@ class LineageWriter:
                 )
             execution.last_known_state = mlmd.Execution.COMPLETE
             set_values(execution.custom_properties, properties)
-            known = store.get_contexts_by_execution(execution_id)
             _, artifact_ids, _ = store.put_execution(
-                execution, pairs, [*known, *contexts], reuse_context_if_already_exist=True
+                execution, pairs, contexts, reuse_context_if_already_exist=True
             )
             return artifact_ids
 

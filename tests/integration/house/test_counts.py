@@ -32,7 +32,6 @@ CALLS_A_NODE = {
     "put_execution": 2,
     "get_context_by_type_and_name": 2,
     "get_artifacts_by_id": 1,
-    "get_contexts_by_execution": 1,
     "get_executions_by_id": 1,
     "fsync": 3,
 }
