@@ -8,15 +8,26 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from prodml.errors import ConfigError
-from prodml.secrets import REFUSED_TYPE
+from prodml.secrets import REFUSED_TYPE, Secret
 
 if TYPE_CHECKING:
+    from prodml.orchestration.event_sinks import LineageSettings
     from prodml.orchestration.leases import Wait
     from prodml.orchestration.run import RunSettings
 
@@ -79,6 +90,62 @@ class Node(BaseModel):
     memory: ByteSize | None = None
 
 
+class OpenLineage(BaseModel):
+    """Where OpenLineage events go.
+
+    Attributes:
+        transport: `file` or `http`.
+        path: file of JSON lines; by default `openlineage.jsonl` under `home`.
+        url: server, such as `http://localhost:5000`.
+        endpoint: path of the server's API.
+        token: sent as a bearer token.
+        namespace: of the jobs.
+        timeout_seconds: longest wait for an answer, and for the server at the end of a run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    transport: Literal["file", "http"]
+    path: str | None = None
+    url: str | None = None
+    endpoint: str = "api/v1/lineage"
+    token: Secret | None = None
+    namespace: str = Field(default="prodml", min_length=1)
+    timeout_seconds: float = Field(default=5.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if self.transport == "file" and (self.url or self.token):
+            raise ValueError("transport file takes a path; url and token are for transport http")
+        if self.transport == "http" and (self.path or not self.url):
+            raise ValueError("transport http takes a url, such as http://localhost:5000, no path")
+        return self
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            if "@" in url:
+                # Its type keeps the input, which holds the password, out of the message.
+                raise PydanticCustomError(REFUSED_TYPE, "no name or password in it; use token")
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("write http://host:port or https://host:port")
+        return url
+
+
+class Events(BaseModel):
+    """Who else is told what happens in a run.
+
+    Attributes:
+        openlineage: none by default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    openlineage: OpenLineage | None = None
+
+
 class RunConfig(BaseModel):
     """A run configuration.
 
@@ -90,6 +157,7 @@ class RunConfig(BaseModel):
         retry: when a node is tried again.
         nodes: limits by node id.
         grace_seconds: how long a run that is cancelled may take to end in order.
+        events: who else is told what happens in a run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -103,6 +171,7 @@ class RunConfig(BaseModel):
     retry: Retry = Retry()
     nodes: dict[str, Node] = Field(default_factory=dict)
     grace_seconds: float = Field(default=30.0, gt=0)
+    events: Events = Events()
 
     @property
     def artifacts_path(self) -> str:
@@ -124,6 +193,7 @@ class RunConfig(BaseModel):
             wait: told for whom the run waits; None for not waiting.
         """
         from prodml.beam.profiles import RunnerProfile
+        from prodml.orchestration.event_sinks import sinks_of_runs
         from prodml.orchestration.limits import NodeLimits
         from prodml.orchestration.retries import RetryPolicy
         from prodml.orchestration.run import RunSettings
@@ -138,7 +208,25 @@ class RunConfig(BaseModel):
             limits={
                 id: NodeLimits(node.timeout_seconds, node.memory) for id, node in self.nodes.items()
             },
+            open_sinks=sinks_of_runs(self.logs_path, self._lineage()),
             wait=wait,
+        )
+
+    def _lineage(self) -> LineageSettings | None:
+        from prodml.orchestration.event_sinks import LineageSettings
+
+        chosen = self.events.openlineage
+        if chosen is None:
+            return None
+        if chosen.url is None:
+            path = chosen.path or os.path.join(self.home, "openlineage.jsonl")
+            return LineageSettings(chosen.namespace, path=path)
+        return LineageSettings(
+            chosen.namespace,
+            url=chosen.url,
+            endpoint=chosen.endpoint,
+            token=chosen.token.reveal() if chosen.token else None,
+            timeout_seconds=chosen.timeout_seconds,
         )
 
 
