@@ -26,6 +26,7 @@ from prodml.cli import (
     show,
 )
 from prodml.errors import ProdmlError
+from prodml.secrets import redact
 
 app = typer.Typer(
     name="prodml",
@@ -77,16 +78,20 @@ def _exit_code(show_traceback: bool) -> int:
         return ended.code if isinstance(ended.code, int) else 0
     except ProdmlError as error:
         if show_traceback:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+            _print_traceback()
+        print(redact(f"error: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
         return 130
     except Exception:
-        traceback.print_exc()
+        _print_traceback()
         return 1
     return 0
+
+
+def _print_traceback() -> None:
+    print(redact(traceback.format_exc()), file=sys.stderr, end="")
 
 
 def _leave(code: int) -> NoReturn:
