@@ -56,3 +56,15 @@ fuzz: setup  ## Send the model server wrong requests, thirty times as many as th
 .PHONY: properties
 properties: setup  ## Try the property tests on a thousand new examples each.
 	PRODML_EXAMPLES=other $(RUN)/pytest tests/unit
+
+.PHONY: audit
+audit: setup  ## Tell known vulnerabilities of the locked packages; fails where an upgrade mends one.
+	@mkdir -p build
+	$$(command -v uv || echo python3 -m uv) export --frozen --all-extras --no-dev --no-emit-project --quiet -o build/requirements.txt
+	$(RUN)/python tests/supply_chain/audit.py build/requirements.txt
+
+.PHONY: sbom
+sbom: setup  ## List what is installed as a CycloneDX file, build/sbom.json, validated.
+	@mkdir -p build
+	$(RUN)/cyclonedx-py environment .venv --pyproject pyproject.toml --mc-type library \
+	  --output-reproducible --validate --of JSON -o build/sbom.json
