@@ -78,6 +78,8 @@ class Pusher(Component):
         infra_blessing: InfraValidator's verdict, likewise; the model that it holds with its
             warm-up requests is pushed instead, where there is one.
         push_destination: where to.
+        require_clean_scan: refuse a model that has operations that touch files, the network or
+            Python, as `prodml scan` lists them.
         custom_config: for a Pusher of one's own; this one does not read it.
     """
 
@@ -87,5 +89,6 @@ class Pusher(Component):
     model_blessing: Input[ModelBlessing] | None = None
     infra_blessing: Input[InfraBlessing] | None = None
     push_destination: Parameter[PushDestination]
+    require_clean_scan: Parameter[bool] = False
     custom_config: Parameter[dict[str, Any] | None] = None
     pushed_model: Output[PushedModel]

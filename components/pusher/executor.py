@@ -10,11 +10,12 @@ from prodml.components.pusher.copying import copy_synced
 from prodml.components.pusher.versions import push_version
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import ModelContractError, StorageError, storage_error
+from prodml.serving.scan import scan
 
 
 def execute(context: ExecutorContext) -> None:
     pushed = context.output("pushed_model", PushedModel)
-    refusal = _refusal(context)
+    refusal = _refusal(context) or _dangers(context)
     if refusal is not None:
         pushed.custom_properties.update(pushed=0, reason=refusal)
         context.note(f"not pushed: {refusal}")
@@ -72,6 +73,20 @@ def _refusal(context: ExecutorContext) -> str | None:
             reason = blessing.custom_properties.get("reason")
             return f"the model was not blessed by {judge}{f': {reason}' if reason else ''}"
     return None
+
+
+def _dangers(context: ExecutorContext) -> str | None:
+    """Why the model must not be pushed, where it must have none of what a scan finds."""
+    if not context.parameters["require_clean_scan"]:
+        return None
+    source = _saved_model(context, context.input("model", Model))
+    found = sorted({f"{each.operation} ({each.danger})" for each in scan(source)})
+    if not found:
+        return None
+    return (
+        f"the model has operations that touch files, the network or Python: {', '.join(found)}; "
+        f"see where: prodml scan {source}"
+    )
 
 
 def _saved_model(context: ExecutorContext, model: Model) -> str:

@@ -32,6 +32,37 @@ def test_the_pushed_version_and_the_artifact_answer_as_the_model_did(tmp_path: P
     assert _score(pushed.uri) == expected
 
 
+def test_a_model_that_touches_files_is_refused_where_a_clean_scan_is_required(
+    tmp_path: Path,
+) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]
+    def read(path: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"content": tf.io.read_file(path)}
+
+    module = tf.Module()
+    module.read = read
+    reading, clean = (Model(uri=str(tmp_path / name)) for name in ("reading", "clean"))
+    tf.saved_model.save(module, reading.serving_model_dir, signatures=read)
+    export(build(), clean.serving_model_dir)
+    pusher = Pusher(
+        model=Channel(type=Model),
+        require_clean_scan=True,
+        push_destination=PushDestination(
+            PushDestination.Filesystem(base_directory=str(tmp_path / "serving"))
+        ),
+    )
+    context = execute(pusher, {"model": reading}, tmp_path)
+    (note,) = context.notes
+    assert note.startswith(
+        "not pushed: the model has operations that touch files, the network or Python: "
+        "ReadFile (reads files); see where: prodml scan "
+    )
+    assert context.outputs["pushed_model"].custom_properties["pushed"] == 0
+    assert not (tmp_path / "serving").exists()
+    context = execute(pusher, {"model": clean}, tmp_path)
+    assert context.outputs["pushed_model"].custom_properties["pushed"] == 1
+
+
 def _score(directory: str) -> list[float]:
     values = {"distance": 1400.0, "hour": 18, "origin": "JFK"}
     assert values.keys() == PARSED.keys()
