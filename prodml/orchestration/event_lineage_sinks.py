@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import tenacity
 from openlineage.client.event_v2 import RunEvent
 from openlineage.client.serde import Serde
 from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport
@@ -17,6 +18,8 @@ from requests import RequestException
 from prodml.orchestration.event_lineage import LineageEvents
 from prodml.orchestration.event_lines import AppendedLines
 from prodml.orchestration.events import Event
+
+_MAY_PASS: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 Warn = Callable[[str], None]
 """Tells the person who waits; called once at most, when the run has ended."""
@@ -92,15 +95,8 @@ class LineageServer:
             url=url.rstrip("/") + "/",
             endpoint=endpoint.lstrip("/"),
             timeout=timeout_seconds,
-            retry={
-                "total": 2,
-                "backoff_factor": 0.1,
-                "status_forcelist": [429, 500, 502, 503, 504],
-                "allowed_methods": ["POST"],
-                # A server that says "in an hour" is not waited for.
-                "respect_retry_after_header": False,
-                "raise_on_status": False,
-            },
+            # urllib3 would log every one of its attempts into the output of a node.
+            retry={"total": 0},
         )
         if token is not None:
             config.auth = ApiKeyTokenProvider({"apiKey": token})
@@ -110,6 +106,13 @@ class LineageServer:
         self._sent = 0
         self._cause = "it did not answer in time"
         self._is_closing = threading.Event()
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            wait=tenacity.wait_exponential(multiplier=0.1),
+            stop=tenacity.stop_after_attempt(3),
+            sleep=self._wait,
+            reraise=True,
+        )
         self._thread = threading.Thread(target=self._send, name="openlineage", daemon=True)
         self._thread.start()
 
@@ -141,15 +144,25 @@ class LineageServer:
                 f"{self._cause}"
             )
 
+    def _wait(self, seconds: float) -> None:
+        """Waits, but not beyond the end of the run."""
+        self._is_closing.wait(seconds)
+
     def _send(self) -> None:
         while (told := self._queue.get()) is not None and not self._is_closing.is_set():
             try:
-                self._transport.emit(told)
+                self._retrying(self._transport.emit, told)
                 self._sent += 1
             except Exception as error:
                 # Whatever it is, it is told when the run has ended, and the next event is tried.
                 self._cause = _cause(error)
         self._transport.close()
+
+
+def _may_pass(error: BaseException) -> bool:
+    if not isinstance(error, RequestException):
+        return False
+    return error.response is None or error.response.status_code in _MAY_PASS
 
 
 def _cause(error: Exception) -> str:
