@@ -21,6 +21,14 @@ class InputSplit:
     name: str
     pattern: str
 
+    def __post_init__(self) -> None:
+        steps = self.pattern.split("/")
+        if self.pattern.startswith("/") or ".." in steps or "\0" in self.pattern:
+            raise ValueError(
+                f"split {self.name!r}: pattern {self.pattern!r} leads out of input_base; name what "
+                f"holds all files as input_base"
+            )
+
 
 @dataclass(frozen=True)
 class Input:

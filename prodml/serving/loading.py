@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prodml.errors import ServingError
+from prodml.paths import leading_out
 from prodml.serving.inference import InferenceOptions, warm
 from prodml.serving.metrics import ServerMetrics
 from prodml.serving.saved_model import SavedModel, SessionOptions
@@ -79,6 +80,12 @@ def load_version(
 
 
 def _servable(path: str, options: ModelOptions) -> Servable:
+    if (link := leading_out(path)) is not None:
+        raise ServingError(
+            "FAILED_PRECONDITION",
+            f"{os.path.join(path, link)} is a link that leads out of the version; put the file "
+            f"itself there",
+        )
     if options.prefer_tflite and os.path.isfile(os.path.join(path, "model.tflite")):
         from prodml.serving.tflite_model import load_tflite_model
 

@@ -102,3 +102,10 @@ def test_a_split_that_the_store_names_cannot_lead_out_of_the_artifact() -> None:
         examples.split_uri("x/../../../etc")
     with pytest.raises(InputDataError, match="split 'x/../../../etc'"):
         split_files(examples, "x/../../../etc")
+
+
+@pytest.mark.parametrize("pattern", ["../other/*", "/etc/*", "a/../../b", "{SPAN}/..", "a\0b"])
+def test_a_pattern_that_leads_out_of_its_input_base_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="leads out of input_base"):
+        InputSplit("train", pattern)
+    InputSplit("train", "./span-{SPAN}/v{VERSION}/**/..data*")
