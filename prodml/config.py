@@ -116,9 +116,13 @@ class OpenLineage(BaseModel):
     @model_validator(mode="after")
     def _check_place(self) -> Self:
         if self.transport == "file" and (self.url or self.token):
-            raise ValueError("transport file takes a path; url and token are for transport http")
+            raise PydanticCustomError(
+                "place", "transport file takes a path; url and token are for transport http"
+            )
         if self.transport == "http" and (self.path or not self.url):
-            raise ValueError("transport http takes a url, such as http://localhost:5000, no path")
+            raise PydanticCustomError(
+                "place", "transport http takes a url, such as http://localhost:5000, and no path"
+            )
         return self
 
     @field_validator("url")
@@ -130,7 +134,7 @@ class OpenLineage(BaseModel):
                 raise PydanticCustomError(REFUSED_TYPE, "no name or password in it; use token")
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("write http://host:port or https://host:port")
+                raise PydanticCustomError("url", "write http://host:port or https://host:port")
         return url
 
 

@@ -69,3 +69,24 @@ def test_what_may_be_a_secret_in_the_wrong_place_is_not_shown(
     with pytest.raises(ConfigError) as caught:
         load_config(written(tmp_path, text), environment)
     assert "c4n4ry" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{transport: http}", r"events\.openlineage: transport http takes a url, such as http"),
+        ("{transport: http, url: 'localhost:5000'}", r"url: write http://host:port or .*, got "),
+        ("{transport: file, url: 'http://h'}", "transport file takes a path"),
+        ("{transport: kafka}", r"transport: .*'file' or 'http'"),
+        ("{transport: http, url: 'http://me:c4n4ry@h'}", "no name or password in it; use token"),
+        ("{transport: http, url: 'http://h', token: c4n4ry}", "a secret is given by reference"),
+        (
+            "{transport: file, pat: x}",
+            r"unknown key 'events\.openlineage\.pat'; did you mean 'path'",
+        ),
+    ],
+)
+def test_where_openlineage_events_go_is_checked(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(written(tmp_path, f"events:\n  openlineage: {text}\n"), {})
+    assert "c4n4ry" not in str(caught.value)
