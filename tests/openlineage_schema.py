@@ -24,6 +24,9 @@ from openlineage.client.generated.base import BaseFacet
 _OWN = json.loads((Path(__file__).parents[1] / "docs/openlineage/1-0-0.json").read_text())
 
 _URI = {"type": "string", "format": "uri"}
+_FORMATS = {"runId": {"format": "uuid"}, "uri": {"format": "uri"}}
+"""Of fields of facets: the generated classes check these by code."""
+
 _FACETS = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Facet"}}
 _DATASET = {
     "type": "object",
@@ -122,7 +125,7 @@ def _classes() -> dict[str, type]:
 def _of_class(cls: type) -> dict[str, Any]:
     fields = attr.fields_dict(cls)
     hints = typing.get_type_hints(cls)
-    properties = {name: _of_type(hints[name]) for name in fields}
+    properties = {name: _of_type(hints[name]) | _FORMATS.get(name, {}) for name in fields}
     required = [name for name, field in fields.items() if field.default is attr.NOTHING]
     if issubclass(cls, BaseFacet):
         properties |= {"_producer": _URI, "_schemaURL": _URI}

@@ -35,7 +35,7 @@ def logs(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'latest'.")],
     node: Annotated[
         str | None,
-        typer.Argument(metavar="[NODE]", help="A node: all that it printed, in every attempt."),
+        typer.Argument(metavar="NODE", help="A node: all that it printed, in every attempt."),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")

@@ -145,3 +145,16 @@ def test_a_resumed_run_keeps_its_id_and_ends_what_died() -> None:
 )
 def test_datasets_are_named_as_openlineage_names_them(uri: str, name: tuple[str, str]) -> None:
     assert dataset_name(uri) == name
+
+
+def test_the_schema_refuses_what_openlineage_does_not_take() -> None:
+    story = Story()
+    story.tell(EventKind.NODE_ENDED, "Gen", 7, state="failed", message="why")
+    event = story.told[1]
+    event["run"]["runId"] = event["run"]["facets"]["parent"]["run"]["runId"] = "run-1"
+    event["eventTime"] = "yesterday"
+    event["eventType"] = "FAILED"
+    del event["producer"]
+    del event["run"]["facets"]["errorMessage"]["programmingLanguage"]
+    event["run"]["facets"]["prodml_execution"]["state"] = "gone"
+    assert len(problems(event)) == 7
