@@ -159,20 +159,18 @@ class MetaGraph:
         return None, [(name, each) for each in before]
 
     def _of_argument(self, function: str, number: int) -> tuple[Origin | None, list[Place]]:
-        callers = self._callers.get(function, [])
-        if not callers:
-            # Only the object graph knows the function: it binds assets to the last arguments.
-            count = len(self.graphs[function].arguments)
-            bound = self._bound.get(function, ())
-            place = number - (count - len(bound))
-            is_asset = 0 <= place < len(bound) and bound[place]
-            return (Origin.ASSET if is_asset else Origin.ELSEWHERE), []
         before: list[Place] = []
-        for graph, node in callers:
+        for graph, node in self._callers.get(function, ()):
             inputs = _data_inputs(node)
             exact = node.op in _CALLS and number < len(inputs)
             before += [(graph, each) for each in (inputs[number : number + 1] if exact else inputs)]
-        return (None if before else Origin.ELSEWHERE), before
+        bound = self._bound.get(function)
+        if bound is None:
+            return (None if before else Origin.ELSEWHERE), before
+        # The object graph knows the function, too: it binds values to the last arguments.
+        place = number - (len(self.graphs[function].arguments) - len(bound))
+        is_asset = 0 <= place < len(bound) and bound[place]
+        return (Origin.ASSET if is_asset else Origin.ELSEWHERE), before
 
     def _called_by(self, node: Any) -> Iterator[str]:
         names = [node.op]

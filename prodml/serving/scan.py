@@ -84,7 +84,7 @@ def _in_meta_graph(meta_graph: MetaGraph) -> Iterator[Finding]:
     reached = {name: meta_graph.reached_from(at) for name, at in meta_graph.entrances().items()}
     for graph_name, graph in meta_graph.graphs.items():
         for node in graph.nodes.values():
-            if node.op in meta_graph.graphs:
+            if node.op in meta_graph.graphs and not is_registered(node.op):
                 continue
             place = (graph_name, node.name)
             by = tuple(sorted(name for name, places in reached.items() if place in places))

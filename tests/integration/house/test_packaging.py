@@ -48,6 +48,7 @@ def test_the_wheel_made_from_the_sdist_brings_the_components(tmp_path: Path) -> 
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert "prodml/components/statistics_gen/executor.py" in names
+        assert "prodml/serving/registered_operations.txt" in names
         assert not [name for name in names if name.startswith("components/")]
         archive.extractall(tmp_path / "installed")
     code = "import prodml.components as c; print(c.__file__); c.StatisticsGen"

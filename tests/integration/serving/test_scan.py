@@ -65,7 +65,7 @@ def test_a_model_with_variables_and_no_danger_is_clean(tmp_path: Path) -> None:
     assert scan(Model().save(tmp_path / "model")) == []
 
 
-def test_a_table_that_is_filled_from_an_asset_is_no_danger(tmp_path: Path) -> None:
+def model_with_table(tmp_path: Path) -> str:
     (tmp_path / "words").write_text("a\nb\n")
     table = tf.lookup.StaticVocabularyTable(
         tf.lookup.TextFileInitializer(
@@ -76,7 +76,11 @@ def test_a_table_that_is_filled_from_an_asset_is_no_danger(tmp_path: Path) -> No
     )  # fmt: skip
     model = Model(lambda x: tf.cast(table.lookup(tf.as_string(x)), tf.float32))
     model.table = table
-    directory = model.save(tmp_path / "model")
+    return model.save(tmp_path / "model")
+
+
+def test_a_table_that_is_filled_from_an_asset_is_no_danger(tmp_path: Path) -> None:
+    directory = model_with_table(tmp_path)
     assert scan(directory) == []
     # Loaded and saved again, as a model with a transform graph is: one function calls another.
     again = tf.saved_model.load(directory)
@@ -291,6 +295,33 @@ def test_an_operation_that_tensorflow_does_not_know_is_named(tmp_path: Path) -> 
 
     edited(directory, rename)
     assert brief(scan(directory)) == [("is unknown to TensorFlow", "SomebodysMul", SIGNATURE)]
+
+
+def test_a_function_cannot_hide_an_operation_by_its_name(tmp_path: Path) -> None:
+    directory = Model(read_file).save(tmp_path / "model")
+
+    def add_namesake(meta_graph: Any) -> None:
+        meta_graph.graph_def.library.function.add().signature.name = "ReadFile"
+
+    edited(directory, add_namesake)
+    assert [operation for _, operation, _ in brief(scan(directory))] == ["ReadFile"]
+
+
+def test_a_table_that_the_object_graph_fills_from_elsewhere_is_a_danger(tmp_path: Path) -> None:
+    directory = model_with_table(tmp_path)
+
+    def bind_another(meta_graph: Any) -> None:
+        graph = meta_graph.object_graph_def
+        constant = len(graph.nodes)
+        graph.nodes.add().constant.operation = "Const"
+        for function in graph.concrete_functions.values():
+            kinds = [graph.nodes[number].WhichOneof("kind") for number in function.bound_inputs]
+            if "asset" in kinds:
+                function.bound_inputs[kinds.index("asset")] = constant
+
+    edited(directory, bind_another)
+    found = brief(scan(directory))
+    assert found and {operation for _, operation, _ in found} == {"InitializeTableFromTextFileV2"}
 
 
 def test_every_meta_graph_is_scanned(tmp_path: Path) -> None:
