@@ -38,6 +38,9 @@ def Copy(source: Input[Text], copy: Output[Text], how: Parameter[str] = ""):
     if how.startswith("waits"):
         while not os.path.exists(how.split()[1]):
             time.sleep(0.05)
+    if how.startswith("flaky") and not os.path.exists(how.split()[1]):
+        open(how.split()[1], "w").close()
+        raise ConnectionResetError("the line is dead")
     if how.startswith("dies") and not os.path.exists(how.split()[1]):
         open(how.split()[1], "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -163,6 +166,18 @@ def work_with_a_run(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return work
 
 
+def test_a_fully_cached_run_is_logged_without_importing_structlog_or_openlineage(
+    work_with_a_run: Workplace,
+) -> None:
+    ran = work_with_a_run.run("run", "texts.py", PYTHONPROFILEIMPORTTIME="1")
+    assert "2 cached" in ran.stdout
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "prodml.orchestration.event_log" in imported
+    assert not imported & {"structlog", "openlineage.client", "requests"}
+    shown = work_with_a_run.run("logs", "latest").stdout
+    assert shown.count("ended: cached") == 2
+
+
 def test_following_ends_with_the_run(work: Workplace) -> None:
     gate = work.root / "gate"
     running = work.start("run", "texts.py", "--param", f"how=waits {gate}")
@@ -197,6 +212,34 @@ def test_a_killed_run_is_shown_followed_to_its_end_and_resumed_under_its_id(
     attempts = work.run("logs", "latest", "Copy").stdout
     assert attempts.count("copying") == 2
     assert attempts.endswith("copied\n")
+
+
+def test_every_attempt_is_told_and_its_output_kept(work: Workplace) -> None:
+    work.configure(transport="file")
+    ran = work.run(
+        "run", "texts.py", "--param", f"how=flaky {work.root / 'tried'}",
+        PRODML_RETRY__WAIT_SECONDS="0.01",
+    )  # fmt: skip
+    assert ran.returncode == 0
+    assert work.lineage() == [*WHOLE_RUN[:4], ("texts.Copy", "FAIL"), *WHOLE_RUN[3:]]
+    (warning,) = work.run("logs", "latest", "--level", "warning").stdout.splitlines()
+    assert "Copy  retried: failed, " in warning
+    assert "the line is dead" in warning
+    output = work.run("logs", "latest", "Copy").stdout
+    assert output.count("copying") == 2
+    assert "ConnectionResetError: the line is dead" in output
+
+
+def test_a_cancelled_run_leaves_nothing_open(work: Workplace) -> None:
+    work.configure(transport="file")
+    running = work.start("run", "texts.py", "--param", "how=waits nowhere")
+    wait_for(lambda: "copying" in read(work.root / "home/logs", "*/Copy.log"))
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert work.lineage() == [*WHOLE_RUN[:4], ("texts.Copy", "ABORT"), ("texts", "ABORT")]
+    last = work.run("logs", "latest", "-f").stdout.splitlines()[-1]
+    assert "run  ended: canceled" in last
 
 
 class Receiver:
