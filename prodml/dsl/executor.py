@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from prodml.artifacts import Artifact
 from prodml.errors import RowCountError
+from prodml.secrets import redact
 
 A = TypeVar("A", bound=Artifact)
 
@@ -113,7 +114,7 @@ class ExecutorContext:
 
     def note(self, text: str) -> None:
         """One line for the end of the run, such as a verdict with its figures."""
-        self.notes.append(text)
+        self.notes.append(redact(text))
 
     def reconcile(
         self, split: str, read: int, written: int, dropped: Mapping[str, int] | None = None

@@ -42,6 +42,16 @@ def captured(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def secrets_hidden() -> Iterator[None]:
+    """Hides revealed secrets in what Python prints while the block runs, wherever it goes."""
+    with (
+        contextlib.redirect_stdout(_ByThread(sys.stdout)),
+        contextlib.redirect_stderr(_ByThread(sys.stderr)),
+    ):
+        yield
+
+
+@contextlib.contextmanager
 def captured_thread(path: str) -> Iterator[None]:
     """Sends what Python code of this thread prints to the end of a file while the block runs.
 

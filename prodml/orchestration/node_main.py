@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from prodml.artifacts import Artifact, artifact_type
+from prodml.artifacts import Artifact, PropertyValue, artifact_type
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec, node_from_json
 from prodml.dsl import references
 from prodml.dsl.executor import ExecutorContext
 from prodml.orchestration import executors, memory
+from prodml.orchestration.capture import secrets_hidden
 from prodml.orchestration.failures import failure_message
 from prodml.orchestration.retries import is_transient
 from prodml.secrets import redact
@@ -31,7 +32,8 @@ def main(order_path: str, progress: int) -> None:
         order = json.load(file)
     node = node_from_json(order["node"])
     try:
-        answer = _work(node, order, progress)
+        with secrets_hidden():
+            answer = _work(node, order, progress)
     except Exception as error:
         print(redact(traceback.format_exc()), file=sys.stderr)
         answer = {
@@ -65,13 +67,21 @@ def _work(node: NodeSpec, order: Mapping[str, Any], progress: int) -> dict[str, 
     executors.load_executor(node)(context)
     return {
         "outputs": {
-            key: {"properties": made.properties, "custom_properties": made.custom_properties}
+            key: {
+                "properties": _without_secrets(made.properties),
+                "custom_properties": _without_secrets(made.custom_properties),
+            }
             for key, made in context.outputs.items()
         },
         "notes": context.notes,
         "row_counts": [asdict(count) for count in context.row_counts],
         "peak_memory": memory.peak(),
     }
+
+
+def _without_secrets(properties: Mapping[str, PropertyValue]) -> dict[str, PropertyValue]:
+    """The coordinator cannot hide them: it does not know what this process has revealed."""
+    return {k: redact(v) if isinstance(v, str) else v for k, v in properties.items()}
 
 
 def _artifact(described: Mapping[str, Any]) -> Artifact:

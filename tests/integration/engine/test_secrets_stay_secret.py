@@ -74,7 +74,13 @@ def work(tmp_path: Path) -> Workplace:
 WITH_CONFIG = ("downloads.py", "--config", "local.yaml")
 
 
-def test_the_value_is_nowhere_after_a_run_that_used_it(work: Workplace) -> None:
+OWN_PROCESS = "nodes:\n  Download: {timeout_seconds: 60}\n"
+BOTH_PROCESSES = pytest.mark.parametrize("limits", ["", OWN_PROCESS])
+
+
+@BOTH_PROCESSES
+def test_the_value_is_nowhere_after_a_run_that_used_it(work: Workplace, limits: str) -> None:
+    work.config += limits
     work.prodml("run", *WITH_CONFIG)
     compiled = json.loads(work.prodml("compile", *WITH_CONFIG))
     assert compiled["parameters"][1]["value"] == "env:TOKEN_OF_TEST"
@@ -120,10 +126,12 @@ def test_a_secret_that_is_not_there_fails_its_node_and_names_the_reference(
     assert "secret env:NO_SUCH_TOKEN: the environment variable NO_SUCH_TOKEN is not set" in said
 
 
+@BOTH_PROCESSES
 @pytest.mark.parametrize("traceback", [(), ("--traceback",)])
 def test_an_error_that_holds_the_value_is_recorded_and_shown_without_it(
-    work: Workplace, traceback: tuple[str, ...]
+    work: Workplace, traceback: tuple[str, ...], limits: str
 ) -> None:
+    work.config += limits
     said = work.prodml("run", *WITH_CONFIG, "--param", "fails=true", *traceback, code=1)
     assert "ValueError: https://user:***@host refused ['***']" in said
     shown = json.loads(work.prodml("show", "latest", "--json"))
