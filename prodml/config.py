@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -24,9 +25,17 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from prodml.errors import ConfigError
+from prodml.metadata.connection import (
+    Connection,
+    GrpcConnection,
+    MySqlConnection,
+    PostgreSqlConnection,
+    SqliteConnection,
+)
 from prodml.secrets import REFUSED_TYPE, Secret
 
 if TYPE_CHECKING:
+    from prodml.metadata.store import Store
     from prodml.orchestration.event_sinks import LineageSettings
     from prodml.orchestration.leases import Wait
     from prodml.orchestration.run import RunSettings
@@ -35,15 +44,30 @@ _PREFIX = "PRODML_"
 
 
 class Metadata(BaseModel):
-    """Where ML Metadata is kept.
+    """Where ML Metadata is kept: in one of four.
 
     Attributes:
         sqlite: database file; by default `metadata.db` under `home`.
+        mysql: a database of a MySQL or MariaDB server.
+        postgresql: a database of a PostgreSQL server.
+        grpc: ML Metadata's own service, such as `prodml metadata serve`.
+        retry_seconds: how long it is tried again while it does not answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sqlite: str | None = None
+    mysql: MySqlConnection | None = None
+    postgresql: PostgreSqlConnection | None = None
+    grpc: GrpcConnection | None = None
+    retry_seconds: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check_number(self) -> Self:
+        given = [self.sqlite, self.mysql, self.postgresql, self.grpc]
+        if sum(each is not None for each in given) > 1:
+            raise PydanticCustomError("places", "takes one of sqlite, mysql, postgresql and grpc")
+        return self
 
 
 class Runner(BaseModel):
@@ -182,19 +206,39 @@ class RunConfig(BaseModel):
         return self.pipeline_root or os.path.join(self.home, "artifacts")
 
     @property
-    def metadata_path(self) -> str:
-        return self.metadata.sqlite or os.path.join(self.home, "metadata.db")
+    def metadata_connection(self) -> Connection:
+        server = self.metadata.mysql or self.metadata.postgresql or self.metadata.grpc
+        path = self.metadata.sqlite or os.path.join(self.home, "metadata.db")
+        return server or SqliteConnection(path)
+
+    def open_store(self) -> Store:
+        """The metadata store, made where it does not exist."""
+        from prodml.metadata.store import Store
+
+        return Store(self.metadata_connection, self.metadata.retry_seconds)
+
+    def existing_store(self) -> Store | None:
+        """The metadata store, or None where nothing has been recorded yet."""
+        where = self.metadata_connection
+        is_missing = isinstance(where, SqliteConnection) and not os.path.exists(where.path)
+        return None if is_missing else self.open_store()
 
     @property
     def logs_path(self) -> str:
         return os.path.join(self.home, "logs")
 
-    def run_settings(self, use_cache: bool, wait: Wait | None = None) -> RunSettings:
+    def run_settings(
+        self,
+        use_cache: bool,
+        wait: Wait | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> RunSettings:
         """What the engine needs of it.
 
         Args:
             use_cache: False runs every node.
             wait: told for whom the run waits; None for not waiting.
+            warn: told when the metadata store does not answer and is waited for.
         """
         from prodml.beam.profiles import RunnerProfile
         from prodml.orchestration.event_sinks import sinks_of_runs
@@ -203,7 +247,7 @@ class RunConfig(BaseModel):
         from prodml.orchestration.run import RunSettings
 
         return RunSettings(
-            metadata_path=self.metadata_path,
+            metadata=self.metadata_connection,
             pipeline_root=self.artifacts_path,
             log_root=self.logs_path,
             runner=RunnerProfile(self.runner.name, self.runner.options),
@@ -214,6 +258,8 @@ class RunConfig(BaseModel):
             },
             open_sinks=sinks_of_runs(self.logs_path, self._lineage()),
             wait=wait,
+            retry_seconds=self.metadata.retry_seconds,
+            warn=warn,
         )
 
     def _lineage(self) -> LineageSettings | None:
@@ -331,4 +377,6 @@ def _allowed(where: tuple[int | str, ...]) -> list[str]:
             part = part.model_fields[step].annotation
         if isinstance(part, types.UnionType):
             part = next(t for t in typing.get_args(part) if t is not type(None))
+    if dataclasses.is_dataclass(part):
+        return sorted(field.name for field in dataclasses.fields(part))
     return sorted(part.model_fields)

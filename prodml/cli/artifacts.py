@@ -29,7 +29,7 @@ def artifacts(
         printing.print_json(found)
         return
     if not found:
-        print(f"no such artifacts in {loaded.metadata_path}")
+        print(f"no such artifacts in {loaded.metadata_connection}")
         return
     printing.print_table(
         ["id", "type", "state", "from", "created", "uri"],

@@ -31,7 +31,7 @@ def set_baseline(
     from prodml.config import load_config
     from prodml.orchestration.baseline import set_baseline
 
-    set_baseline(load_config(config).metadata_path, pipeline, model, who or _user(), why)
+    set_baseline(load_config(config).open_store(), pipeline, model, who or _user(), why)
     print(f"baseline of {pipeline} is model {model}")
 
 
@@ -43,7 +43,7 @@ def reset_baseline(
     from prodml.config import load_config
     from prodml.orchestration.baseline import reset_baseline
 
-    reset_baseline(load_config(config).metadata_path, pipeline, who or _user(), why)
+    reset_baseline(load_config(config).open_store(), pipeline, who or _user(), why)
     print(f"baseline of {pipeline} is the latest blessed model")
 
 

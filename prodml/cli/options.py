@@ -84,16 +84,14 @@ def open_reader(config: RunConfig) -> LineageReader | None:
     Runs whose process died are recorded as such first, so that none of them is shown as running.
     """
     import contextlib
-    import os
 
     from prodml.errors import MetadataError
     from prodml.metadata.reading import LineageReader
-    from prodml.metadata.store import Store
     from prodml.orchestration.dead_runs import settle_dead_runs
 
-    if not os.path.exists(config.metadata_path):
+    store = config.existing_store()
+    if store is None:
         return None
-    store = Store(config.metadata_path)
     # A store that may only be read is read.
     with contextlib.suppress(MetadataError):
         settle_dead_runs(store)
@@ -111,8 +109,8 @@ def require_reader(config: RunConfig) -> LineageReader:
     reader = open_reader(config)
     if reader is None:
         raise NotFoundError(
-            f"there is no metadata store at {config.metadata_path}; run a pipeline first, or name "
-            f"its configuration with --config"
+            f"there is no metadata store at {config.metadata_connection}; run a pipeline first, "
+            f"or name its configuration with --config"
         )
     return reader
 

@@ -16,12 +16,11 @@ def plan(
     from prodml.cli import options, printing
     from prodml.config import load_config
     from prodml.metadata.reading import LineageReader
-    from prodml.metadata.store import Store
     from prodml.orchestration.plan import make_plan
 
     loaded = load_config(config)
     spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
-    made = make_plan(spec, LineageReader(Store(loaded.metadata_path)), use_cache=not no_cache)
+    made = make_plan(spec, LineageReader(loaded.open_store()), use_cache=not no_cache)
     if json:
         printing.print_json(made)
         return

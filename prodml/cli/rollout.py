@@ -230,16 +230,13 @@ def _described(made: JournalEntry) -> str:
 
 def _pushed(config: str | None, versions: dict[int, str]) -> dict[int, PushedVersion]:
     """What ML Metadata knows of the versions; nothing, and a warning, where it does not answer."""
-    import os
-
     from prodml.config import load_config
     from prodml.errors import ProdmlError
-    from prodml.metadata.store import Store
     from prodml.orchestration.rollouts import pushed_versions
 
     try:
-        path = load_config(config).metadata_path
-        return pushed_versions(Store(path), versions) if os.path.exists(path) else {}
+        store = load_config(config).existing_store()
+        return pushed_versions(store, versions) if store else {}
     except ProdmlError as error:
         _warn(f"ML Metadata was not asked which versions were blessed: {error}")
         return {}
@@ -247,20 +244,19 @@ def _pushed(config: str | None, versions: dict[int, str]) -> dict[int, PushedVer
 
 def _record(config: str | None, target: RolloutTarget, pushed: dict[int, PushedVersion]) -> None:
     """Records what the journal has and ML Metadata does not, of earlier commands too."""
-    import os
-
     from prodml.config import load_config
     from prodml.errors import ProdmlError
-    from prodml.metadata.store import Store
     from prodml.orchestration.rollouts import record_rollouts
     from prodml.serving.rollout_journal import read_journal
 
     try:
-        path = load_config(config).metadata_path
-        if not os.path.exists(path):
-            _warn(f"not recorded in ML Metadata, which is not at {path}; the journal has it")
+        loaded = load_config(config)
+        store = loaded.existing_store()
+        if store is None:
+            where = loaded.metadata_connection
+            _warn(f"not recorded in ML Metadata, which is not at {where}; the journal has it")
             return
-        record_rollouts(Store(path), read_journal(target.config_path, target.model), pushed)
+        record_rollouts(store, read_journal(target.config_path, target.model), pushed)
     except ProdmlError as error:
         _warn(f"not recorded in ML Metadata, but in the journal; the next command tries: {error}")
 

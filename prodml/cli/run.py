@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,7 +75,13 @@ def run(
     gc.set_threshold(50_000, 20, 10)
     loaded = load_config(config)
     spec, resumed = _what_to_run(pipeline, loaded, param, resume)
-    settings = loaded.run_settings(use_cache=not no_cache, wait=_say_for_whom if wait else None)
+    # While a node runs, standard error goes to its log.
+    terminal = os.dup(2)
+    settings = loaded.run_settings(
+        use_cache=not no_cache,
+        wait=_say_for_whom if wait else None,
+        warn=lambda text: _write(terminal, f"warning: {text}\n"),
+    )
 
     def give_up() -> None:
         cancel_run_of_this_process(settings.open_store())
@@ -137,6 +144,10 @@ def _run_to_resume(config: RunConfig, resume: str) -> RunRecord:
     if found.state is RunState.COMPLETE:
         raise RequestError(f"run {found.run_id} is complete, there is nothing to resume")
     return found
+
+
+def _write(descriptor: int, text: str) -> None:
+    os.write(descriptor, text.encode())
 
 
 def _say_for_whom(lease: LeaseRecord) -> None:

@@ -29,7 +29,7 @@ def runs(
         printing.print_json(found)
         return
     if not found:
-        print(f"no runs in {loaded.metadata_path}; start one with: prodml run PIPELINE.py")
+        print(f"no runs in {loaded.metadata_connection}; start one with: prodml run PIPELINE.py")
         return
     printing.print_table(
         ["run", "pipeline", "state", "started", "time"],

@@ -128,11 +128,13 @@ def _record(context: Any) -> LeaseRecord:
     return LeaseRecord(
         id=context.id,
         pipeline=values["pipeline"],
-        number=values["number"],
+        number=int(values["number"]),
         run_id=values["run_id"],
-        holder=ProcessRecord(values["host"], values["machine"], values["pid"], values["started"]),
-        heartbeat=values["heartbeat"],
-        ended=values["ended"],
+        holder=ProcessRecord(
+            values["host"], values["machine"], int(values["pid"]), int(values["started"])
+        ),
+        heartbeat=int(values["heartbeat"]),
+        ended=int(values["ended"]),
     )
 
 

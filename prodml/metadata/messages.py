@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.wrappers_pb2 import StringValue
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import PropertyValue
@@ -31,6 +32,8 @@ BASELINE = "prodml.Baseline"
 ROLLOUT = "prodml.Rollout"
 """Execution type that records `prodml rollout canary|promote|rollback`."""
 
+_LONG_TEXT = 2000
+"""Bytes; an entry of PostgreSQL's index holds 2,704."""
 _STATES = {
     mlmd.Execution.UNKNOWN: State.RUNNING,
     mlmd.Execution.NEW: State.RUNNING,
@@ -104,16 +107,34 @@ def event(key: str, index: int, kind: int) -> Any:
 
 
 def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:
-    """Writes plain values into an ML Metadata property map; secrets in texts are hidden."""
+    """Writes plain values into an ML Metadata property map; secrets in texts are hidden.
+
+    On servers an integer has 32 bits there: a larger one, such as a time in ms, is a double. And
+    PostgreSQL refuses texts that do not fit into its index: a long one is a StringValue in an Any.
+    """
     for key, value in values.items():
-        if isinstance(value, bool | int):
+        if isinstance(value, int) and abs(value) < 1 << 31:
             target[key].int_value = int(value)
+        elif isinstance(value, int):
+            target[key].double_value = float(value)
         elif isinstance(value, float):
             target[key].double_value = value
+        elif len(text := redact(value)) < _LONG_TEXT and len(text.encode()) < _LONG_TEXT:
+            target[key].string_value = text
         else:
-            target[key].string_value = redact(value)
+            target[key].proto_value.Pack(StringValue(value=text))
 
 
 def get_values(source: Any) -> dict[str, PropertyValue]:
     """Plain values of an ML Metadata property map."""
-    return {key: getattr(value, value.WhichOneof("value")) for key, value in source.items()}
+    return {key: _plain(value) for key, value in source.items()}
+
+
+def _plain(value: Any) -> PropertyValue:
+    kind = value.WhichOneof("value")
+    if kind != "proto_value":
+        plain: PropertyValue = getattr(value, kind)
+        return plain
+    text = StringValue()
+    value.proto_value.Unpack(text)
+    return str(text.value)

@@ -6,7 +6,10 @@ AbortedError at once instead of waiting. A reader can collide, too, with a write
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,44 +20,63 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact
-from prodml.errors import MetadataError, MetadataUnavailableError, storage_error
+from prodml.errors import MetadataUnavailableError, storage_error
+from prodml.metadata.connection import Connection, SqliteConnection
+from prodml.metadata.connection_messages import connection_message
+from prodml.metadata.failures import (
+    NotConnectedError,
+    is_lost_connection,
+    is_transient,
+    translated,
+    why_not_connected,
+)
 
 _PROPERTY_TYPES = {int: mlmd.INT, float: mlmd.DOUBLE, str: mlmd.STRING}
-_TRANSIENT = (mlmd_errors.AbortedError, mlmd_errors.UnavailableError)
-_RETRY_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 _FIRST_WAIT_SECONDS = 0.002
 _LONGEST_WAIT_SECONDS = 2.0
+_TELL_AFTER_SECONDS = 2.0
 
 T = TypeVar("T")
+
+# It warns of every refusal, which is raised or met by another attempt anyway.
+logging.getLogger("absl").addFilter(lambda it: not it.getMessage().startswith("mlmd client"))
 
 
 class Store:
     """An open ML Metadata store.
 
     Args:
-        path: SQLite file; made, with its directory, where it does not exist.
+        where: an SQLite file, made, with its directory, where it does not exist; or a server.
+        retry_seconds: how long a call is repeated while the database does not answer.
+        warn: told once, when a call has to wait for longer than two seconds.
 
     Raises:
         MetadataError: the database cannot be opened.
         StorageError: the filesystem refuses it.
     """
 
-    def __init__(self, path: str) -> None:
-        try:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        except OSError as error:
-            raise storage_error(error) or error from error
-        self.path = path
-        self._lock = FileLock(f"{path}.lock")
+    def __init__(
+        self,
+        where: str | Connection,
+        retry_seconds: float = RETRY_SECONDS,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.connection = SqliteConnection(where) if isinstance(where, str) else where
+        self._retry_seconds = retry_seconds
+        self._warn = warn
         self._type_ids: dict[tuple[str, str], int] = {}
-        config = mlmd.ConnectionConfig()
-        config.sqlite.filename_uri = path
-        config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        self._lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if isinstance(self.connection, SqliteConnection):
+            path = self.connection.path
+            try:
+                os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            except OSError as error:
+                raise storage_error(error) or error from error
+            self._lock = FileLock(f"{path}.lock")
+        self._mlmd: Any = None
         with self._lock:
-            self._mlmd = _retried(
-                f"cannot open the metadata store {path}",
-                lambda: metadata_store.MetadataStore(config),
-            )
+            self._retried(f"cannot open the metadata store {self.connection}", lambda store: None)
 
     def read(self, what: str, ask: Callable[[Any], T]) -> T:
         """What `ask` gives for the raw store; asked again where another process was in the way.
@@ -65,7 +87,7 @@ class Store:
         Raises:
             MetadataError: the store refuses, or does not answer within the retry budget.
         """
-        return _retried(what, lambda: ask(self._mlmd))
+        return self._retried(what, ask)
 
     def write(self, what: str, change: Callable[[Any], T]) -> T:
         """The same for a write, while no other process writes.
@@ -74,7 +96,7 @@ class Store:
             change: may be called again after its first call was carried out and its answer lost.
         """
         with self._lock:
-            return _retried(what, lambda: change(self._mlmd))
+            return self._retried(what, change)
 
     def context_type(self, name: str) -> int:
         """Id of a context type, registered where it is new."""
@@ -104,31 +126,54 @@ class Store:
             self._type_ids[kind, name] = known
         return known
 
+    def _retried(self, what: str, call: Callable[[Any], T]) -> T:
+        """Calls until there is an answer; errors become MetadataError, and stay chained."""
+        try:
+            # Most calls need no second one, and tenacity costs more than a look-up.
+            return self._called(call)
+        except (mlmd_errors.StatusError, NotConnectedError) as error:
+            if not is_transient(error):
+                raise translated(what, self.connection, error) from error
+        started, has_told = time.monotonic(), False
 
-def _retried(what: str, call: Callable[[], T]) -> T:
-    """Calls until there is an answer; ML Metadata's errors become MetadataError, kept chained."""
-    try:
-        # Most calls need no second one, and tenacity costs more than a look-up.
-        return call()
-    except _TRANSIENT:
-        pass
-    except mlmd_errors.StatusError as error:
-        raise _translated(what, error) from error
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(_TRANSIENT),
-        wait=tenacity.wait_random_exponential(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS),
-        stop=tenacity.stop_after_delay(_RETRY_SECONDS),
-        reraise=True,
-    )
-    try:
-        return retrying(call)
-    except _TRANSIENT as error:
-        raise MetadataUnavailableError(
-            f"{what}: no answer within {_RETRY_SECONDS:.0f} s: {error}"
-        ) from error
-    except mlmd_errors.StatusError as error:
-        raise _translated(what, error) from error
+        def tell(state: tenacity.RetryCallState) -> None:
+            nonlocal has_told
+            waited = time.monotonic() - started
+            if waited > _TELL_AFTER_SECONDS and not has_told and self._warn is not None:
+                has_told = True
+                left = self._retry_seconds - waited
+                self._warn(f"{self.connection} does not answer; trying for another {left:.0f} s")
 
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_transient),
+            wait=tenacity.wait_random_exponential(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS),
+            stop=tenacity.stop_after_delay(self._retry_seconds),
+            before_sleep=tell,
+            reraise=True,
+        )
+        try:
+            answer: T = retrying(self._called, call)
+            return answer
+        except (mlmd_errors.StatusError, NotConnectedError) as error:
+            if not is_transient(error):
+                raise translated(what, self.connection, error) from error
+            raise MetadataUnavailableError(
+                f"{what}: {self.connection} did not answer within {self._retry_seconds:.0f} s: "
+                f"{error}"
+            ) from error
 
-def _translated(what: str, error: Exception) -> MetadataError:
-    return MetadataError(f"{what}: {type(error).__name__}: {error}")
+    def _called(self, call: Callable[[Any], T]) -> T:
+        """Calls once, on a new connection where there is none or the last one was lost."""
+        if self._mlmd is None:
+            try:
+                self._mlmd = metadata_store.MetadataStore(connection_message(self.connection))
+            except RuntimeError as error:
+                raise why_not_connected(self.connection, error) from error
+            # ML Metadata's own retries sleep for seconds; ours begin with milliseconds.
+            self._mlmd._max_num_retries = 1
+        try:
+            return call(self._mlmd)
+        except mlmd_errors.StatusError as error:
+            if is_lost_connection(error):
+                self._mlmd = None
+            raise

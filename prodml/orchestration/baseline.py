@@ -8,13 +8,12 @@ from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 
 
-def set_baseline(metadata_path: str, pipeline: str, model_id: int, who: str, why: str) -> None:
+def set_baseline(store: Store, pipeline: str, model_id: int, who: str, why: str) -> None:
     """Records that candidates of a pipeline are to be compared with a model.
 
     Raises:
         NotFoundError: the pipeline has made no such live model.
     """
-    store = Store(metadata_path)
     models = LineageReader(store).newest_artifacts(pipeline, "Model")
     if not any(model.id == model_id for model in models):
         raise NotFoundError(
@@ -24,6 +23,6 @@ def set_baseline(metadata_path: str, pipeline: str, model_id: int, who: str, why
     LineageWriter(store).record_baseline(pipeline, "set", model_id, who, why)
 
 
-def reset_baseline(metadata_path: str, pipeline: str, who: str, why: str) -> None:
+def reset_baseline(store: Store, pipeline: str, who: str, why: str) -> None:
     """Records that the latest blessed model is the baseline again."""
-    LineageWriter(Store(metadata_path)).record_baseline(pipeline, "reset", 0, who, why)
+    LineageWriter(store).record_baseline(pipeline, "reset", 0, who, why)

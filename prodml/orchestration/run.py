@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
 from prodml.errors import CancelledError, MetadataUnavailableError, RequestError, RunFailedError
+from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord, RunRecord, RunState
-from prodml.metadata.store import Store
+from prodml.metadata.store import RETRY_SECONDS, Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import dead_runs, leases
 from prodml.orchestration.announcements import Announcements
@@ -39,7 +40,7 @@ class RunSettings:
     """Where a run keeps what it makes, and how it goes about it.
 
     Attributes:
-        metadata_path: SQLite file of ML Metadata.
+        metadata: where ML Metadata is; a path is that of an SQLite file.
         pipeline_root: directory of artifacts; each pipeline has its own below it.
         log_root: directory of captured output; each run has its own below it.
         runner: the Beam runner of data-parallel executors.
@@ -48,9 +49,11 @@ class RunSettings:
         limits: by node id, of those that have any.
         open_sinks: who is told what happens.
         wait: told for whom the run waits; None for not waiting where the pipeline is in use.
+        retry_seconds: how long the store is tried again while it does not answer.
+        warn: told when the store does not answer and is waited for.
     """
 
-    metadata_path: str
+    metadata: str | Connection
     pipeline_root: str
     log_root: str
     runner: RunnerProfile = field(default_factory=RunnerProfile)
@@ -59,9 +62,12 @@ class RunSettings:
     limits: Mapping[str, NodeLimits] = field(default_factory=dict)
     open_sinks: OpenSinks = lambda run_id: ()
     wait: leases.Wait | None = None
+    retry_seconds: float = RETRY_SECONDS
+    warn: Callable[[str], None] | None = None
 
     def open_store(self) -> Store:
-        return Store(self.metadata_path)
+        """A connection of its own for each thread."""
+        return Store(self.metadata, self.retry_seconds, self.warn)
 
 
 def run_pipeline(

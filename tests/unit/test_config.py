@@ -14,7 +14,7 @@ def written(tmp_path: Path, text: str) -> str:
 
 def test_without_a_file_everything_is_under_home() -> None:
     config = load_config(None, {})
-    assert config.metadata_path == ".prodml/metadata.db"
+    assert str(config.metadata_connection) == ".prodml/metadata.db"
     assert config.artifacts_path == ".prodml/artifacts"
     assert config.runner.name == "FnApiRunner"
 

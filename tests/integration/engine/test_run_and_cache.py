@@ -121,7 +121,7 @@ class Workplace:
 
     @property
     def reader(self) -> LineageReader:
-        return LineageReader(Store(self.settings.metadata_path))
+        return LineageReader(Store(self.settings.metadata))
 
     def uri(self, result: NodeResult, key: str) -> Path:
         (record,) = self.reader.artifacts(result.outputs[key])
@@ -162,7 +162,7 @@ def test_a_fully_cached_run_never_imports_beam(work: Workplace) -> None:
     work.run()
     environment = {
         **os.environ,
-        "PRODML_METADATA__SQLITE": work.settings.metadata_path,
+        "PRODML_METADATA__SQLITE": work.settings.metadata,
         "PRODML_PIPELINE_ROOT": work.settings.pipeline_root,
         "PRODML_HOME": str(work.root / "home"),
     }

@@ -127,8 +127,8 @@ def test_a_node_costs_so_many_calls_and_no_more_with_more_nodes(
     calls: Counter[str] = Counter()
     opened, sync = Store.__init__, os.fsync
 
-    def counting_open(self: Store, path: str) -> None:
-        opened(self, path)
+    def counting_open(self: Store, *arguments: Any) -> None:
+        opened(self, *arguments)
         self._mlmd = CountingStore(self._mlmd, calls)
 
     def counting_sync(descriptor: int) -> None:
