@@ -16,6 +16,7 @@ from prodml.cli import (
     compile,
     lineage,
     logs,
+    metadata,
     plan,
     predict,
     rollout,
@@ -48,6 +49,7 @@ app.command("predict")(predict.predict)
 app.command("scan")(scan.scan)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(metadata.app, name="metadata")
 
 
 @app.callback()

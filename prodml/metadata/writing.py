@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import errors as mlmd_errors
@@ -186,9 +186,10 @@ class LineageWriter:
                 )
             execution.last_known_state = mlmd.Execution.COMPLETE
             set_values(execution.custom_properties, properties)
-            _, artifact_ids, _ = store.put_execution(
-                execution, pairs, contexts, reuse_context_if_already_exist=True
-            )
+            with _made_meanwhile():
+                _, artifact_ids, _ = store.put_execution(
+                    execution, pairs, contexts, reuse_context_if_already_exist=True
+                )
             return artifact_ids
 
         artifact_ids = self._store.write(f"cannot publish execution {execution_id}", change)
@@ -363,9 +364,11 @@ class LineageWriter:
                 )
             except mlmd_errors.AlreadyExistsError:
                 if not execution.name:
-                    raise
+                    raise mlmd_errors.AbortedError("a context was made meanwhile") from None
                 (type_,) = store.get_execution_types_by_id([execution.type_id])
                 found = store.get_execution_by_type_and_name(type_.name, execution.name)
+                if found is None:
+                    raise mlmd_errors.AbortedError("a context was made meanwhile") from None
                 if found.last_known_state != execution.last_known_state:
                     raise
                 # By ourselves, in a call whose answer was lost.
@@ -380,8 +383,18 @@ class LineageWriter:
 
 def _id_of_new_context(store: Any, context: Any, type_name: str) -> int:
     """Id of a context, made where it is new."""
-    found = store.get_context_by_type_and_name(type_name, context.name)
-    return int(found.id if found else store.put_contexts([context])[0])
+    with _made_meanwhile():
+        found = store.get_context_by_type_and_name(type_name, context.name)
+        return int(found.id if found else store.put_contexts([context])[0])
+
+
+@contextlib.contextmanager
+def _made_meanwhile() -> Iterator[None]:
+    """Has a call repeated where another process made a context between our look and our write."""
+    try:
+        yield
+    except mlmd_errors.AlreadyExistsError as error:
+        raise mlmd_errors.AbortedError(str(error)) from error
 
 
 def _ids_of_outputs(store: Any, execution_id: int, events: Sequence[Any]) -> list[int]:

@@ -1,7 +1,6 @@
 """ML Metadata on real PostgreSQL and MariaDB servers."""
 
 import dataclasses
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,18 +12,16 @@ from typing import Any
 import pytest
 import yaml
 from database_servers import PASSWORD, PASSWORD_VARIABLE, DatabaseServer
-from writing_process import write_executions
+from many_writers import write_with_many_processes
 
 from prodml.errors import MetadataError, MetadataUnavailableError
-from prodml.metadata.connection import Connection, SqliteConnection
+from prodml.metadata.connection import SqliteConnection
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import RunState, State
+from prodml.metadata.records import State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.liveness import this_process
-
-PROCESSES, EXECUTIONS = 8, 50
 
 PIPELINE = """
 import os, time
@@ -154,36 +151,11 @@ def test_many_processes_write_at_once_and_nothing_is_lost(
     tmp_path: Path, server: DatabaseServer
 ) -> None:
     connection = server.connection(server.new_database())  # type: ignore[attr-defined]
-    _write_with_many_processes(connection)
+    write_with_many_processes(connection)
 
 
 def test_many_processes_write_at_once_to_a_file_and_nothing_is_lost(tmp_path: Path) -> None:
-    _write_with_many_processes(SqliteConnection(str(tmp_path / "metadata.db")))
-
-
-def _write_with_many_processes(connection: Connection) -> None:
-    """The tables, too, are made by all of them at once."""
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=write_executions, args=(connection, number, EXECUTIONS))
-        for number in range(PROCESSES)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * PROCESSES
-    reader = LineageReader(Store(connection))
-    names = set()
-    for number in range(PROCESSES):
-        executions = reader.executions_of_run(f"run-{number}")
-        assert [e.state for e in executions] == [State.COMPLETE] * EXECUTIONS
-        outputs = reader.links_of_executions(e.id for e in executions)
-        assert len({link.artifact_id for link in outputs}) == EXECUTIONS
-        names |= {e.name for e in executions}
-        assert reader.run(f"run-{number}").state is RunState.COMPLETE
-    assert len(names) == PROCESSES * EXECUTIONS
-    assert len(list(reader.newest_artifacts("p", "Model"))) == PROCESSES * EXECUTIONS
+    write_with_many_processes(SqliteConnection(str(tmp_path / "metadata.db")))
 
 
 def test_one_of_many_takes_a_lease(server: DatabaseServer) -> None:

@@ -1,0 +1,117 @@
+"""ML Metadata's gRPC service, and what a node costs a database that is far away."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from database_servers import DatabaseServer
+from latency_proxy import LatencyProxy, latency_proxy
+from many_writers import write_with_many_processes
+from ml_metadata import errors, metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from prodml.compiler.compile import compile_pipeline
+from prodml.dsl.user_code import load_module
+from prodml.errors import MetadataUnavailableError
+from prodml.metadata.connection import Connection, GrpcConnection
+from prodml.metadata.service import serving
+from prodml.metadata.store import Store
+from prodml.orchestration.results import NodeResult
+from prodml.orchestration.run import RunSettings, run_pipeline
+
+NOOP = Path(__file__).parents[2] / "benchmarks" / "noop_pipeline.py"
+ROUND_TRIP_SECONDS = 0.02
+
+
+class Silent:
+    def node_started(self, node_id: str, reason: str) -> None: ...
+
+    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
+
+    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
+
+    def node_finished(self, result: NodeResult) -> None: ...
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[int]:
+    with serving(lambda: Store(str(tmp_path / "metadata.db")), "127.0.0.1", 0) as port:
+        yield port
+
+
+def round_trips_a_node(connection: Connection, proxy: LatencyProxy, root: Path) -> float:
+    """Of a second run, in which every node looks up the cache and its history, and runs."""
+    noop = load_module(str(NOOP)).noop
+
+    def cost(nodes: int) -> int:
+        settings = RunSettings(connection, str(root / "artifacts"), str(root / "logs"))
+        spec = compile_pipeline(noop.build({"nodes": nodes, "in_chain": True}))
+        run_pipeline(spec, settings, Silent())
+        before = proxy.round_trips()
+        run_pipeline(spec, dataclasses.replace(settings, use_cache=False), Silent())
+        return proxy.round_trips() - before
+
+    return (cost(12) - cost(2)) / 10
+
+
+def test_a_node_costs_a_far_service_at_most_ten_round_trips(tmp_path: Path, service: int) -> None:
+    with latency_proxy(service, ROUND_TRIP_SECONDS) as proxy:
+        trips = round_trips_a_node(GrpcConnection("127.0.0.1", proxy.port), proxy, tmp_path)
+    print(f"the service: {trips} round trips a node")
+    assert 1 <= trips <= 10
+
+
+def test_a_node_costs_a_far_database_many_more(tmp_path: Path, server: DatabaseServer) -> None:
+    """Why the service is there; the figure is in docs/databases.md."""
+    database = server.new_database()
+    with latency_proxy(server.port, 0) as proxy:
+        connection = server.connection(database, proxy.port)  # type: ignore[attr-defined]
+        trips = round_trips_a_node(connection, proxy, tmp_path)
+    print(f"{connection}: {trips} round trips a node")
+    assert trips > 10
+
+
+def test_many_processes_write_through_the_service(service: int) -> None:
+    write_with_many_processes(GrpcConnection("127.0.0.1", service))
+
+
+def test_any_client_of_ml_metadata_is_answered_as_by_its_own_server(service: int) -> None:
+    client = metadata_store.MetadataStore(
+        mlmd.MetadataStoreClientConfig(host="127.0.0.1", port=service)
+    )
+    type_id = client.put_artifact_type(mlmd.ArtifactType(name="Thing"))
+    (made,) = client.put_artifacts([mlmd.Artifact(type_id=type_id, name="one", uri="/one")])
+    assert client.get_artifacts_by_uri("/one")[0].id == made
+    with pytest.raises(errors.AlreadyExistsError):
+        client.put_artifacts([mlmd.Artifact(type_id=type_id, name="one")])
+    with pytest.raises(errors.NotFoundError):
+        client.get_artifact_type("Nothing")
+
+
+def test_a_service_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MetadataUnavailableError, match="grpc://127.0.0.1:1 did not answer"),
+    ):
+        Store(GrpcConnection("127.0.0.1", 1), 0.2).context_type("x")
+
+
+def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "prodml", "metadata", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said.startswith("serving .prodml/metadata.db on 127.0.0.1:")
+        port = said.strip().rpartition(":")[2]
+        environment = {**os.environ, "PRODML_METADATA__GRPC": f"{{host: 127.0.0.1, port: {port}}}"}
+        run = [sys.executable, "-m", "prodml", "run", str(NOOP), "--param", "nodes=2"]
+        run += ["--param", "in_chain=true"]
+        ran = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert (tmp_path / ".prodml" / "metadata.db").exists()
