@@ -27,7 +27,7 @@ def execute(context: ExecutorContext) -> None:
     try:
         # The artifact's own copy first: the rename that a server sees is the last thing done.
         copy_synced(source, pushed.uri)
-        version = push_version(source, base)
+        version = push_version(source, base, f"{context.run_id}/{context.node_id}")
     except OSError as error:
         if (refused := storage_error(error)) is not None:
             raise StorageError(f"nothing was pushed to {base}: {refused}") from error

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
+import json
 import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 
 from filelock import FileLock
 
 from prodml.components.pusher.copying import copy_synced, sync
 
+PUSH_FILE = ".prodml-push.json"
+"""In a version's directory: who pushed it, and the digests of its files. Servers pass it over."""
+
 _LOCK_NAME = ".prodml-push.lock"
+_STAGING = ".staging-"
 
 
-def push_version(source: str, base: str) -> int:
+def push_version(source: str, base: str, origin: str) -> int:
     """Copies a model into `<base>/<version>/` and gives the version.
 
     The copy is made in a directory beside it whose name starts with a dot, which model servers
-    skip, and is synced before the rename. What a failed or killed push leaves is such a directory.
+    skip, and is synced before the rename. What a killed push leaves is such a directory; the next
+    push removes it. A push that was killed after the rename is not made twice: the version that it
+    made is found by its origin and its content.
 
     Args:
         source: directory of the model.
         base: directory of all versions, made where it does not exist.
+        origin: tells the push from all others: the run and the node.
 
     Returns:
         The Unix time in seconds, or one more than the highest version there if that is later:
@@ -32,21 +44,74 @@ def push_version(source: str, base: str) -> int:
         OSError: the copy failed; no version has appeared.
     """
     os.makedirs(base, exist_ok=True)
-    staging = os.path.join(base, f".staging-{uuid.uuid4().hex}")
-    try:
+    _remove_abandoned(base)
+    pushed = {"origin": origin, "files": _digests(source)}
+    earlier = _version_of(base, pushed)
+    if earlier is not None:
+        return earlier
+    with _staging(base) as staging:
         copy_synced(source, staging)
+        _write(os.path.join(staging, PUSH_FILE), pushed)
+        sync(staging)
         # Held for a listing and a rename; the kernel frees it when its holder dies.
         with FileLock(os.path.join(base, _LOCK_NAME)):
             version = _rename_to_next(staging, base)
         sync(base)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return version
 
 
 def versions(base: str) -> list[int]:
     """The versions that stand in a directory, ascending."""
     return sorted(int(name) for name in os.listdir(base) if name.isascii() and name.isdigit())
+
+
+def _version_of(base: str, pushed: dict[str, object]) -> int | None:
+    """The version that this very push made before, if it is still whole."""
+    for version in reversed(versions(base)):
+        directory = os.path.join(base, str(version))
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(os.path.join(directory, PUSH_FILE), encoding="utf-8") as file,
+        ):
+            if json.load(file) == pushed and _digests(directory) == pushed["files"]:
+                return version
+    return None
+
+
+@contextlib.contextmanager
+def _staging(base: str) -> Iterator[str]:
+    """A directory that is locked while it is in use, and removed if it was not renamed."""
+    staging = os.path.join(base, f"{_STAGING}{uuid.uuid4().hex}")
+    with FileLock(os.path.join(base, _LOCK_NAME)):
+        os.mkdir(staging)
+        descriptor = os.open(staging, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield staging
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _remove_abandoned(base: str) -> None:
+    """Removes the staging directories whose makers have died."""
+    with FileLock(os.path.join(base, _LOCK_NAME)):
+        for name in os.listdir(base):
+            path = os.path.join(base, name)
+            with contextlib.suppress(OSError):
+                if name.startswith(_STAGING) and _is_abandoned(path):
+                    shutil.rmtree(path)
+
+
+def _is_abandoned(staging: str) -> bool:
+    descriptor = os.open(staging, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _rename_to_next(staging: str, base: str) -> int:
@@ -63,3 +128,23 @@ def _rename_to_next(staging: str, base: str) -> int:
             version += 1
         else:
             return version
+
+
+def _digests(directory: str) -> dict[str, str]:
+    """BLAKE2b of every file but our own, by its path below the directory."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            relative = os.path.relpath(path, directory)
+            if relative != PUSH_FILE:
+                with open(path, "rb") as file:
+                    found[relative] = hashlib.file_digest(file, "blake2b").hexdigest()
+    return found
+
+
+def _write(path: str, content: object) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,6 +1,7 @@
 """Versions of a pushed model only ever go up, and appear whole."""
 
 import errno
+import itertools
 import os
 import shutil
 import subprocess
@@ -13,13 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodml.components.pusher.versions import push_version, versions
+from prodml.components.pusher.versions import PUSH_FILE, _staging, push_version, versions
 
 _PUSH_TWENTY = """
-import sys
+import os, sys
 from prodml.components.pusher.versions import push_version
-print(*(push_version(sys.argv[1], sys.argv[2]) for _ in range(20)))
+print(*(push_version(sys.argv[1], sys.argv[2], f"{os.getpid()}/{n}") for n in range(20)))
 """
+
+
+pushes = itertools.count()
+
+
+def push(source: str, base: Path) -> int:
+    """A push of its own."""
+    return push_version(source, str(base), f"run/{next(pushes)}")
 
 
 @pytest.fixture
@@ -33,11 +42,11 @@ def model(tmp_path: Path) -> str:
 
 def test_the_version_is_the_unix_time(model: str, tmp_path: Path) -> None:
     before = int(time.time())
-    assert before <= push_version(model, str(tmp_path / "base")) <= int(time.time())
+    assert before <= push(model, tmp_path / "base") <= int(time.time())
 
 
 def test_pushes_within_one_second_get_rising_versions(model: str, tmp_path: Path) -> None:
-    pushed = [push_version(model, str(tmp_path / "base")) for _ in range(5)]
+    pushed = [push(model, tmp_path / "base") for _ in range(5)]
     assert pushed == sorted(set(pushed))
     assert versions(str(tmp_path / "base")) == pushed
 
@@ -60,7 +69,7 @@ def test_every_version_is_greater_than_all_before_it(
             (base / name).mkdir(parents=True, exist_ok=True)
         highest = max((now + offset for offset in offsets), default=0)
         for _ in range(pushes):
-            version = push_version(str(source), str(base))
+            version = push(str(source), base)
             assert version > highest
             highest = version
 
@@ -91,16 +100,38 @@ def test_a_full_disk_leaves_no_version(
 
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OSError, match="No space left"):
-        push_version(model, str(base))
-    assert list(base.iterdir()) == []
-
-
-def test_what_a_dead_pusher_left_does_not_matter(model: str, tmp_path: Path) -> None:
-    base = tmp_path / "base"
-    (base / ".staging-dead" / "variables").mkdir(parents=True)
-    version = push_version(model, str(base))
-    assert versions(str(base)) == [version]
+        push(model, base)
+    assert [path.name for path in base.iterdir()] == [".prodml-push.lock"]
 
 
 def _files(root: Path) -> dict[str, bytes]:
-    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
+    files = {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
+    return {name: content for name, content in files.items() if name != PUSH_FILE}
+
+
+def test_a_push_made_again_gives_the_version_that_it_made(model: str, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    first = push_version(model, str(base), "run/Pusher")
+    assert push_version(model, str(base), "run/Pusher") == first
+    assert push_version(model, str(base), "other/Pusher") > first
+    assert len(versions(str(base))) == 2
+
+
+@pytest.mark.parametrize("what", ["the source changed", "the version is damaged"])
+def test_a_push_of_something_else_is_another_version(model: str, tmp_path: Path, what: str) -> None:
+    base = tmp_path / "base"
+    first = push_version(model, str(base), "run/Pusher")
+    changed = Path(model) if what == "the source changed" else base / str(first)
+    (changed / "saved_model.pb").write_bytes(b"other")
+    assert push_version(model, str(base), "run/Pusher") > first
+
+
+def test_what_a_killed_push_left_is_removed_and_what_another_makes_is_not(
+    model: str, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    (base / ".staging-dead").mkdir(parents=True)
+    with _staging(str(base)) as alive:
+        push(model, base)
+        assert os.path.isdir(alive)
+    assert [p.name for p in base.iterdir() if p.name.startswith(".staging")] == []

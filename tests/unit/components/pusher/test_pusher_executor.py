@@ -115,7 +115,7 @@ def test_a_full_disk_is_told_and_nothing_is_visible(
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(StorageError, match="disk is full"):
         execute(_pusher(base), {"model": model}, tmp_path)
-    assert list(base.iterdir()) == []
+    assert [path.name for path in base.iterdir()] == [".prodml-push.lock"]
 
 
 def test_a_pusher_without_a_model_is_refused_at_its_line() -> None:
