@@ -1,0 +1,107 @@
+"""What must hold after a run was killed and resumed, however often and wherever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from prodml.metadata.leases import LeaseTable
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import RunState, State
+from prodml.metadata.store import Store
+from prodml.orchestration import manifest
+from prodml.orchestration.dead_runs import settle_dead_runs
+
+ENDED_WELL = (State.COMPLETE, State.CACHED)
+
+
+def finished_nodes(home: Path) -> dict[str, int]:
+    """Execution by node of what the newest run has finished, as the next command sees it."""
+    store = Store(str(home / "metadata.db"))
+    settle_dead_runs(store)
+    reader = LineageReader(store)
+    runs = reader.runs(1)
+    executions = reader.executions_of_run(runs[0].run_id) if runs else []
+    return {e.node_id: e.id for e in executions if e.state in ENDED_WELL}
+
+
+def check_after_a_kill(home: Path, serving: Path) -> None:
+    """What the next command shows, before anything was resumed."""
+    store = Store(str(home / "metadata.db"))
+    settle_dead_runs(store)
+    reader = LineageReader(store)
+    assert reader.runs_in_state(RunState.RUNNING) == []
+    for run in reader.runs(1):
+        for execution in reader.executions_of_run(run.run_id):
+            assert execution.state is not State.RUNNING, execution
+    check_live_artifacts(reader)
+    check_versions(serving)
+
+
+def check_at_the_end(
+    home: Path, serving: Path, finished: Mapping[str, int], outputs: Mapping[str, int]
+) -> None:
+    """After the run is complete.
+
+    Args:
+        finished: executions that were known as finished after one of the kills.
+        outputs: how many artifacts each node's outputs must have.
+    """
+    reader = LineageReader(Store(str(home / "metadata.db")))
+    (run,) = reader.runs(10)
+    assert run.state is RunState.COMPLETE
+    executions = reader.executions_of_run(run.run_id)
+    ended_well = [e for e in executions if e.state in ENDED_WELL]
+    assert max(Counter(e.node_id for e in ended_well).values()) == 1, "a node was run again"
+    for node_id, execution_id in finished.items():
+        assert execution_id in {e.id for e in ended_well}, f"{node_id} was run again"
+    assert all(e.state is not State.RUNNING for e in executions)
+    links = reader.links_of_executions(e.id for e in ended_well)
+    made = Counter(
+        f"{e.node_id}.{link.key}"
+        for e in ended_well
+        for link in links
+        if link.is_output and link.execution_id == e.id
+    )
+    assert made == Counter(outputs), made
+    live = check_live_artifacts(reader)
+    assert live == {link.artifact_id for link in links if link.is_output}
+    used = {link.artifact_id for link in links if not link.is_output}
+    assert used <= live
+    check_no_leftovers(Path(run.pipeline_root), reader)
+    check_versions(serving)
+    assert len(versions(serving)) == 1, "one push, one version"
+    lease = LeaseTable(Store(str(home / "metadata.db"))).by_id([run.lease_id])[run.lease_id]
+    assert lease.ended
+
+
+def check_live_artifacts(reader: LineageReader) -> set[int]:
+    """Every artifact that is live is whole; gives their ids."""
+    live = [a for a in reader.list_artifacts(1000) if a.state == "LIVE"]
+    for artifact in live:
+        assert manifest.difference(artifact.uri) is None, artifact
+    return {artifact.id for artifact in live}
+
+
+def check_no_leftovers(pipeline_root: Path, reader: LineageReader) -> None:
+    """What stands below the pipeline's root is what is recorded, and nothing else."""
+    recorded = {a.uri for a in reader.list_artifacts(1000) if a.state == "LIVE"}
+    for node in pipeline_root.iterdir():
+        for output in node.iterdir():
+            assert not output.name.startswith("."), output
+            for artifact in output.iterdir():
+                assert str(artifact) in recorded, artifact
+
+
+def check_versions(serving: Path) -> None:
+    """What a polling server takes for a version is a whole one."""
+    for version in versions(serving):
+        assert (version / "saved_model.pb").stat().st_size > 0
+        assert (version / ".prodml-push.json").exists()
+
+
+def versions(serving: Path) -> list[Path]:
+    if not serving.exists():
+        return []
+    return [path for path in serving.iterdir() if path.name.isdigit()]

@@ -1,0 +1,121 @@
+"""Runs `prodml` and ends it, without a word, at a chosen moment.
+
+    python killed_run.py POINTS KILL_AT run pipeline.py ...
+
+What changes durable state is a point: every rename, sync, directory made or removed, every write
+to ML Metadata, before it and inside of it, and every executor before and after it. Between two
+points nothing durable changes. POINTS is the file
+that gets the name of each point as it is passed. KILL_AT is the number of the point to die at, 0
+for none, or a time in seconds such as `2.5s`. Inside of a write means some tenths of a millisecond
+after it began, by a timer of the kernel: ML Metadata's C++ code does not let Python run meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+INSIDE_SECONDS = (0.0001, 0.0003, 0.0008)
+
+
+class Points:
+    """Counts what is passed, and dies at one of them."""
+
+    def __init__(self, path: str, kill_at: str) -> None:
+        self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        self._kill_at = 0 if kill_at.endswith("s") else int(kill_at)
+        self._count = 0
+        if kill_at.endswith("s"):
+            die_in(float(kill_at[:-1]))
+
+    def passed(self, name: str) -> bool:
+        """Whether the process is to die inside of what comes now; dies if it is to die here."""
+        self._count += 1
+        os.write(self._log, f"{name}\n".encode())
+        if self._count != self._kill_at:
+            return False
+        if not name.startswith("inside"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+
+def die_in(seconds: float) -> None:
+    # The default action of SIGALRM ends a process as SIGKILL does: nothing in it is run.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def wrap(points: Points, owner: Any, name: str, what: Callable[..., str]) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        points.passed(f"before {what(*arguments)}")
+        return original(*arguments, **named)
+
+    setattr(owner, name, wrapped)
+
+
+def wrap_write(points: Points, store: Any, name: str) -> None:
+    original = getattr(store, name)
+    calls = 0
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        points.passed(f"before {name}")
+        if points.passed(f"inside {name}"):
+            die_in(INSIDE_SECONDS[calls % len(INSIDE_SECONDS)])
+        return original(*arguments, **named)
+
+    setattr(store, name, wrapped)
+
+
+def place(path: Any, *_: Any) -> str:
+    """A path without what differs from run to run."""
+    if isinstance(path, int):
+        path = os.readlink(f"/proc/self/fd/{path}")
+    relative = os.path.relpath(path)
+    parts = ["N" if part[:1].isdigit() else part for part in relative.split(os.sep)[-3:]]
+    return "/".join(p.split("-")[0] if p.startswith(".staging") else p for p in parts)
+
+
+def main() -> None:
+    points = Points(sys.argv[1], sys.argv[2])
+    sys.argv = ["prodml", *sys.argv[3:]]
+    # Before anything binds what is wrapped.
+    from ml_metadata.metadata_store import metadata_store
+
+    from prodml.cli.main import main as prodml
+    from prodml.orchestration import executors
+
+    for name in ("rename", "replace"):
+        wrap(points, os, name, lambda source, target: f"rename to {place(target)}")
+    wrap(points, os, "fsync", lambda file: f"sync {place(file)}")
+    wrap(points, os, "mkdir", lambda path, *_: f"make {place(path)}")
+    wrap(points, shutil, "rmtree", lambda path, *_: f"remove {place(path)}")
+    for name in ("put_contexts", "put_parent_contexts", "put_execution", "put_executions"):
+        wrap_write(points, metadata_store.MetadataStore, name)
+    for name in ("put_artifacts", "put_execution_type", "put_artifact_type", "put_context_type"):
+        wrap_write(points, metadata_store.MetadataStore, name)
+    load = executors.load_executor
+
+    def loading(node: Any) -> Any:
+        execute = load(node)
+
+        def executing(context: Any) -> None:
+            points.passed(f"before {node.id} executes")
+            execute(context)
+            points.passed(f"after {node.id} has executed")
+
+        return executing
+
+    executors.load_executor = loading
+    prodml()
+
+
+if __name__ == "__main__":
+    main()

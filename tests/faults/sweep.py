@@ -1,0 +1,121 @@
+"""Kills a run at chosen points, resumes it, and checks what must hold."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.invariants import check_after_a_kill, check_at_the_end, finished_nodes
+
+KILLED_RUN = str(Path(__file__).with_name("killed_run.py"))
+MOST_KILLS_OF_A_RUN = 8
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A pipeline to be killed.
+
+    Attributes:
+        arguments: of `prodml run`, in the directory of a trial.
+        outputs: how many artifacts each of its outputs has at the end, as `node.key`.
+        serving: the directory that it pushes to.
+        random_seconds: within which kills at a random time come.
+    """
+
+    arguments: Sequence[str]
+    outputs: Mapping[str, int]
+    serving: str
+    random_seconds: float
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill: `point` is the name of what was about to happen, or the time."""
+
+    point: str
+    was_resume: bool
+
+
+class Trial:
+    """One run in a directory of its own, killed until there are no more kills, then completed."""
+
+    def __init__(self, subject: Subject, root: Path) -> None:
+        self.subject = subject
+        self.root = root
+        self.home = root / ".prodml"
+        self.serving = root / subject.serving
+        self.kills: list[Kill] = []
+        self._finished: dict[str, int] = {}
+
+    def start(self, kill_at: str = "0") -> subprocess.Popen[str]:
+        points = str(self.root / "points")
+        return subprocess.Popen(
+            [sys.executable, KILLED_RUN, points, kill_at, *self._arguments()],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def kill(self, kill_at: str) -> bool:
+        """Runs, or resumes, until the point or time; False where it was complete before."""
+        is_resume = "--resume" in self._arguments()
+        process = self.start(kill_at)
+        said, _ = process.communicate(timeout=300)
+        if process.returncode == 0:
+            return False
+        assert process.returncode in (-signal.SIGKILL, -signal.SIGALRM), said
+        self.kills.append(Kill(kill_at if kill_at.endswith("s") else self.points()[-1], is_resume))
+        check_after_a_kill(self.home, self.serving)
+        self._finished = finished_nodes(self.home)
+        return True
+
+    def complete(self) -> None:
+        """Runs, or resumes, to the end, and checks everything."""
+        if self._state() != "COMPLETE":
+            process = self.start()
+            said, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, said
+        check_at_the_end(self.home, self.serving, self._finished, self.subject.outputs)
+
+    def points(self) -> list[str]:
+        """What the last run passed."""
+        return (self.root / "points").read_text().splitlines()
+
+    def _arguments(self) -> list[str]:
+        if self._state() in ("", "COMPLETE"):
+            return ["run", *self.subject.arguments]
+        return ["run", "--resume"]
+
+    def _state(self) -> str:
+        from prodml.metadata.reading import LineageReader
+        from prodml.metadata.store import Store
+
+        if not (self.home / "metadata.db").exists():
+            return ""
+        runs = LineageReader(Store(str(self.home / "metadata.db"))).runs(1)
+        return str(runs[0].state) if runs else ""
+
+
+def kill_often(trial: Trial, seed: int, kills: int) -> None:
+    """Kills a run and its resumptions at random points and times, then completes it."""
+    chance = random.Random(seed)
+    for _ in range(kills):
+        if chance.random() < 0.5:
+            at = f"{chance.uniform(0.3, trial.subject.random_seconds):.3f}s"
+        else:
+            # A resumed run passes fewer points the later it was killed.
+            at = str(chance.randint(1, max(20, 200 - 20 * len(trial.kills))))
+        if not trial.kill(at):
+            break
+    trial.complete()
+
+
+def nice() -> None:
+    os.nice(10)

@@ -1,0 +1,60 @@
+"""SIGKILL at points of a run, then `--resume`: nothing is lost, nothing is there twice.
+
+A sample of what `make kill-sweep` does at every point.
+"""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from faults.subjects import SMALL, small_trial
+
+STRIDE = 9
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What an unharmed run passes, in order."""
+    trial = small_trial(tmp_path_factory.mktemp("unharmed"))
+    trial.complete()
+    return trial.points()
+
+
+def test_every_kind_of_event_is_a_point(points: list[str]) -> None:
+    for name in (
+        "before rename to Train/model/N",
+        "before rename to serving/N",
+        "before sync serving/.staging",
+        "before put_execution",
+        "inside put_execution",
+        "inside put_contexts",
+        "before Train executes",
+        "after Train has executed",
+        "before remove small/Pusher/.staging",
+    ):
+        assert name in points, name
+    assert len(points) > 100
+
+
+def test_a_run_killed_at_a_point_is_resumed_and_whole(points: list[str], tmp_path: Path) -> None:
+    def trial(number: int) -> str | None:
+        root = tmp_path / str(number)
+        root.mkdir()
+        each = small_trial(root)
+        try:
+            assert each.kill(str(number))
+            if number % 2:
+                # And its resumption, somewhere.
+                each.kill(str(1 + number % 40))
+            each.complete()
+        except AssertionError as error:
+            return f"killed {[kill.point for kill in each.kills]}: {error}"
+        shutil.rmtree(root)
+        return None
+
+    chosen = range(1, len(points) + 1, STRIDE)
+    with ThreadPoolExecutor(2) as pool:
+        failures = [failure for failure in pool.map(trial, chosen) if failure]
+    assert failures == []
+    assert SMALL.outputs
