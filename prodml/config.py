@@ -7,7 +7,7 @@ import difflib
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -37,7 +37,6 @@ from prodml.secrets import REFUSED_TYPE, Secret
 if TYPE_CHECKING:
     from prodml.metadata.store import Store
     from prodml.orchestration.event_sinks import LineageSettings
-    from prodml.orchestration.leases import Wait
     from prodml.orchestration.run import RunSettings
 
 _PREFIX = "PRODML_"
@@ -227,18 +226,11 @@ class RunConfig(BaseModel):
     def logs_path(self) -> str:
         return os.path.join(self.home, "logs")
 
-    def run_settings(
-        self,
-        use_cache: bool,
-        wait: Wait | None = None,
-        warn: Callable[[str], None] | None = None,
-    ) -> RunSettings:
+    def run_settings(self, use_cache: bool) -> RunSettings:
         """What the engine needs of it.
 
         Args:
             use_cache: False runs every node.
-            wait: told for whom the run waits; None for not waiting.
-            warn: told when the metadata store does not answer and is waited for.
         """
         from prodml.beam.profiles import RunnerProfile
         from prodml.orchestration.event_sinks import sinks_of_runs
@@ -257,9 +249,7 @@ class RunConfig(BaseModel):
                 id: NodeLimits(node.timeout_seconds, node.memory) for id, node in self.nodes.items()
             },
             open_sinks=sinks_of_runs(self.logs_path, self._lineage()),
-            wait=wait,
             retry_seconds=self.metadata.retry_seconds,
-            warn=warn,
         )
 
     def _lineage(self) -> LineageSettings | None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from filelock import FileLock
 
@@ -65,7 +65,7 @@ def versions(base: str) -> list[int]:
     return sorted(int(name) for name in os.listdir(base) if name.isascii() and name.isdigit())
 
 
-def _version_of(base: str, pushed: dict[str, object]) -> int | None:
+def _version_of(base: str, pushed: Mapping[str, object]) -> int | None:
     """The version that this very push made before, if it is still whole."""
     for version in reversed(versions(base)):
         directory = os.path.join(base, str(version))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import os
@@ -77,8 +78,9 @@ def run(
     spec, resumed = _what_to_run(pipeline, loaded, param, resume)
     # While a node runs, standard error goes to its log.
     terminal = os.dup(2)
-    settings = loaded.run_settings(
-        use_cache=not no_cache,
+    settings = dataclasses.replace(
+        loaded.run_settings(use_cache=not no_cache),
+        pipeline_file=os.path.abspath(pipeline) if pipeline else "",
         wait=_say_for_whom if wait else None,
         warn=lambda text: _write(terminal, f"warning: {text}\n"),
     )
@@ -115,8 +117,14 @@ def _what_to_run(
     if params:
         raise RequestError("a run that is resumed keeps its parameters: leave --param away")
     resumed = _run_to_resume(config, resume)
+    file = pipeline or resumed.pipeline_file
+    if not os.path.isfile(file):
+        raise RequestError(
+            f"run {resumed.run_id} was started from {file or 'Python'}, which is no file here; "
+            f"name the pipeline: prodml run PIPELINE.py --resume {resumed.run_id}"
+        )
     spec = options.load_spec(
-        pipeline or resumed.pipeline_file,
+        file,
         json.loads(resumed.parameters),
         module_roots=config.module_roots,
     )

@@ -49,6 +49,7 @@ class RunSettings:
         limits: by node id, of those that have any.
         open_sinks: who is told what happens.
         wait: told for whom the run waits; None for not waiting where the pipeline is in use.
+        pipeline_file: the Python file with the pipeline, recorded for resuming the run.
         retry_seconds: how long the store is tried again while it does not answer.
         warn: told when the store does not answer and is waited for.
     """
@@ -62,6 +63,7 @@ class RunSettings:
     limits: Mapping[str, NodeLimits] = field(default_factory=dict)
     open_sinks: OpenSinks = lambda run_id: ()
     wait: leases.Wait | None = None
+    pipeline_file: str = ""
     retry_seconds: float = RETRY_SECONDS
     warn: Callable[[str], None] | None = None
 
@@ -183,8 +185,9 @@ def _begin(
     root = os.path.join(os.path.abspath(settings.pipeline_root), spec.name)
     if resumed is None:
         parameters = json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
-        file = os.path.abspath(spec.location.rpartition(":")[0])
-        writer.begin_run(spec.name, lease.run_id, parameters, lease.id, file, root)
+        writer.begin_run(
+            spec.name, lease.run_id, parameters, lease.id, settings.pipeline_file, root
+        )
         return History()
     # Read again under the lease: another process may have finished it meanwhile.
     if reader.run(resumed.run_id).state is RunState.COMPLETE:

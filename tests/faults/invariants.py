@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,27 +54,30 @@ def check_at_the_end(
     assert run.state is RunState.COMPLETE
     executions = reader.executions_of_run(run.run_id)
     ended_well = [e for e in executions if e.state in ENDED_WELL]
+    assert ended_well
     assert max(Counter(e.node_id for e in ended_well).values()) == 1, "a node was run again"
     for node_id, execution_id in finished.items():
         assert execution_id in {e.id for e in ended_well}, f"{node_id} was run again"
     assert all(e.state is not State.RUNNING for e in executions)
+    made = outputs_of(reader, run.run_id)
+    assert made == dict(outputs), made
     links = reader.links_of_executions(e.id for e in ended_well)
-    made = Counter(
-        f"{e.node_id}.{link.key}"
-        for e in ended_well
-        for link in links
-        if link.is_output and link.execution_id == e.id
-    )
-    assert made == Counter(outputs), made
     live = check_live_artifacts(reader)
     assert live == {link.artifact_id for link in links if link.is_output}
     used = {link.artifact_id for link in links if not link.is_output}
     assert used <= live
     check_no_leftovers(Path(run.pipeline_root), reader)
     check_versions(serving)
-    assert len(versions(serving)) == 1, "one push, one version"
+    assert len(versions_of(serving, run.run_id)) == 1, "one push, one version"
     lease = LeaseTable(Store(str(home / "metadata.db"))).by_id([run.lease_id])[run.lease_id]
     assert lease.ended
+
+
+def outputs_of(reader: LineageReader, run_id: str) -> dict[str, int]:
+    """How many artifacts the finished nodes of a run have made, as `node.key`."""
+    nodes = {e.id: e.node_id for e in reader.executions_of_run(run_id) if e.state in ENDED_WELL}
+    links = reader.links_of_executions(nodes)
+    return dict(Counter(f"{nodes[k.execution_id]}.{k.key}" for k in links if k.is_output))
 
 
 def check_live_artifacts(reader: LineageReader) -> set[int]:
@@ -105,3 +109,9 @@ def versions(serving: Path) -> list[Path]:
     if not serving.exists():
         return []
     return [path for path in serving.iterdir() if path.name.isdigit()]
+
+
+def versions_of(serving: Path, run_id: str) -> list[Path]:
+    """The versions that one run has pushed."""
+    origins = {v: json.loads((v / ".prodml-push.json").read_text()) for v in versions(serving)}
+    return [v for v, pushed in origins.items() if pushed["origin"].startswith(f"{run_id}/")]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from faults.sweep import Subject, Trial
+
+ROOT = Path(__file__).parents[2]
 
 SMALL = Subject(
     arguments=["small_pipeline.py"],
@@ -24,3 +28,36 @@ SMALL = Subject(
 def small_trial(root: Path) -> Trial:
     shutil.copy(Path(__file__).with_name("small_pipeline.py"), root)
     return Trial(SMALL, root)
+
+
+def flights(data_root: Path, serving: Path, outputs: dict[str, int]) -> Subject:
+    """The flights pipeline at the size of a sample.
+
+    Args:
+        data_root: prepared flights.
+        serving: directory that all runs push to.
+        outputs: as a complete run has them.
+    """
+    parameters: dict[str, object] = {"data_root": data_root, "serving_dir": serving, "months": 1}
+    parameters |= {"train_steps": 20, "min_auc": 0.01}
+    given = [f"--param={name}={value}" for name, value in parameters.items()]
+    return Subject(
+        arguments=[str(ROOT / "pipelines" / "flights.py"), *given],
+        outputs=outputs,
+        serving=str(serving),
+        random_seconds=9.0,
+    )
+
+
+def prepare_flights(directory: Path) -> Path:
+    """One month's flights, every fifteenth: some 1,800 rows."""
+    prepare = ROOT / "examples" / "flights" / "prepare.py"
+    whole = directory / "whole"
+    command = [sys.executable, prepare, "--output", whole, "--months", "1"]
+    subprocess.run(command, check=True, capture_output=True)
+    for month in whole.iterdir():
+        header, *rows = (month / "flights.csv").read_text().splitlines(keepends=True)
+        target = directory / "data" / month.name
+        target.mkdir(parents=True)
+        (target / "flights.csv").write_text("".join([header, *rows[::15]]))
+    return directory / "data"
