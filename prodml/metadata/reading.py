@@ -35,6 +35,7 @@ _PAGE = 20
 _FIRST_SPAN = 500
 _WIDER = 8
 _MANY = 10_000
+_BATCH = 1000
 
 
 class LineageReader:
@@ -214,9 +215,63 @@ class LineageReader:
         )
         return [artifact_record(artifact) for artifact in found]
 
+    def pipelines(self) -> list[str]:
+        """Names of all pipelines that ever ran, sorted."""
+        contexts = self._store.read(
+            "cannot list the pipelines", lambda store: store.get_contexts_by_type(PIPELINE)
+        )
+        return sorted(context.name for context in contexts)
+
+    def runs_after(self, id: int) -> list[RunRecord]:
+        """All runs of all pipelines whose own id is beyond another, oldest first."""
+        what = "cannot list the runs"
+        newest = self._store.read(what, lambda store: store.get_contexts(_newest(1)))
+        found: list[Any] = []
+        # By id, a thousand a query: quicker than a condition, which every page asks anew.
+        for ids in _batches(range(id + 1, newest[0].id + 1 if newest else 0)):
+            found += self._contexts_by_id(what, ids)
+        runs = [run_record(context) for context in found if context.type == PIPELINE_RUN]
+        return sorted(runs, key=lambda run: run.id)
+
+    def live_artifacts(self, pipeline: str) -> list[ArtifactRecord]:
+        """All live artifacts that runs of a pipeline made or used, oldest first."""
+        context = self._context("cannot read artifacts", PIPELINE, pipeline)
+        newest = self.list_artifacts(1)
+        if context is None or not newest:
+            return []
+        found: list[Any] = []
+        for after in range(0, newest[0].id, _BATCH):
+            where = (
+                f"id > {after} AND id <= {after + _BATCH} AND state = LIVE "
+                f"AND contexts_a.id = {context.id}"
+            )
+            found += self._artifacts_where(where, _BATCH)
+        return sorted(map(artifact_record, found), key=lambda record: record.id)
+
+    def external_artifacts(self) -> list[ArtifactRecord]:
+        """All live artifacts that were imported, of all pipelines."""
+        where = "state = LIVE AND custom_properties.is_external.int_value = 1"
+        return [artifact_record(artifact) for artifact in self._artifacts_where(where, _MANY)]
+
+    def links_of_many_artifacts(self, ids: Sequence[int]) -> list[Link]:
+        """Events of any number of artifacts."""
+        return [link for batch in _batches(ids) for link in self.links_of_artifacts(batch)]
+
+    def many_executions(self, ids: Sequence[int]) -> list[ExecutionRecord]:
+        """Any number of executions by id; unknown ids are left out."""
+        return [record for batch in _batches(ids) for record in self.executions(batch)]
+
     def _context(self, what: str, type_name: str, name: str) -> Any:
         return self._store.read(
             what, lambda store: store.get_context_by_type_and_name(type_name, name)
+        )
+
+    def _contexts_by_id(self, what: str, ids: Sequence[int]) -> Sequence[Any]:
+        return self._store.read(what, lambda store: store.get_contexts_by_id(ids))
+
+    def _artifacts_where(self, where: str, limit: int) -> Sequence[Any]:
+        return self._store.read(
+            "cannot read artifacts", lambda store: store.get_artifacts(_newest(limit, where))
         )
 
     def _executions_of(
@@ -260,6 +315,12 @@ def newest_first(ask: Callable[[Any], Sequence[Any]], where: str) -> Iterator[An
             before = page[-1].id
         else:
             before, span = after + 1, span * _WIDER
+
+
+def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Ids in lists of a thousand, which every database takes in one query."""
+    for start in range(0, len(ids), _BATCH):
+        yield ids[start : start + _BATCH]
 
 
 def _newest(limit: int, where: str | None = None) -> Any:
