@@ -16,6 +16,7 @@ from prodml.metadata.records import (
     RunState,
     State,
 )
+from prodml.storage.locations import is_url, normal
 
 
 class Fate(StrEnum):
@@ -192,12 +193,13 @@ def _protected(known: _Known) -> dict[int, str]:
             reasons[artifact.id] = "it was imported"
         elif artifact.id not in known.places:
             reasons[artifact.id] = "it lies where no run of the pipeline published it"
-        elif any(_overlap(artifact.uri, claimed) for claimed in lineage.claimed):
+        elif any(overlap(artifact.uri, claimed) for claimed in lineage.claimed):
             reasons[artifact.id] = "an imported artifact is this directory or lies in it"
     return reasons
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
+    """Whether two directories are the same, or one lies in the other."""
     return one == other or one.startswith(other + os.sep) or other.startswith(one + os.sep)
 
 
@@ -214,7 +216,7 @@ def _served(known: _Known) -> dict[int, str]:
 
 def _stands(known: _Known, directory: str) -> bool:
     # Of a directory that is elsewhere nobody here knows whether it is still there.
-    return "://" in directory or known.lineage.is_there(directory)
+    return is_url(directory) or known.lineage.is_there(normal(directory))
 
 
 def _asked_for(known: _Known) -> dict[int, str]:

@@ -1,0 +1,252 @@
+"""Removes artifacts that nobody can ask for any more, so that it can be killed at any moment.
+
+An artifact is recorded as DELETED first, then its directory is renamed to a dotted name beside it,
+then that is removed. What a killed collection left is found on the disk by the next one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prodml.errors import BusyError, NotFoundError
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import ArtifactRecord, RunRecord
+from prodml.metadata.store import Store
+from prodml.metadata.writing import LineageWriter
+from prodml.orchestration import leases
+from prodml.orchestration.dead_runs import settle_dead_runs
+from prodml.orchestration.garbage import Decision, Fate, KeepRules, Lineage, decide, open_runs
+from prodml.orchestration.leftovers import (
+    Leftover,
+    find_leftovers,
+    is_reached_by_links,
+    remove_directory,
+    size_of,
+)
+from prodml.orchestration.run import new_run_id
+from prodml.storage.locations import is_url, normal
+
+_BATCH = 200
+_MANY = 10_000
+
+Progress = Callable[[str, int, int], None]
+"""Is told what is done, how many of it are, and how many there are; often."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """An artifact or a leftover that goes, or went.
+
+    Attributes:
+        artifact_id: 0 for a leftover.
+        type: of the artifact; empty for a leftover.
+        output: `node.output`.
+        created: Unix ms; 0 for a leftover.
+        size: bytes of its files.
+        why: the reason.
+    """
+
+    pipeline: str
+    artifact_id: int
+    type: str
+    output: str
+    uri: str
+    created: int
+    size: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What became of a pipeline's artifacts.
+
+    Attributes:
+        kept: how many stay because of a rule.
+        protected: how many stay whatever the rules, by reason.
+        busy: why the pipeline was left alone; empty where it was not.
+    """
+
+    pipeline: str
+    removals: list[Removal]
+    kept: int = 0
+    protected: dict[str, int] = dataclasses.field(default_factory=dict)
+    busy: str = ""
+
+
+def preview(
+    store: Store, rules: KeepRules, pipeline: str | None, progress: Progress
+) -> list[Collected]:
+    """What a collection would remove now; changes nothing.
+
+    Args:
+        pipeline: only this one; None for all.
+
+    Raises:
+        NotFoundError: there is no such pipeline.
+    """
+    reader = LineageReader(store)
+    names = _pipelines(reader, pipeline)
+    runs = reader.runs_after(0)
+    return [
+        _collected(name, *_survey(reader, name, rules, runs, progress), progress) for name in names
+    ]
+
+
+def collect(
+    open_store: Callable[[], Store],
+    rules: KeepRules,
+    pipeline: str | None,
+    progress: Progress,
+    wait: leases.Wait | None = None,
+) -> Iterator[Collected]:
+    """Removes, pipeline by pipeline, what the rules do not keep and nothing protects.
+
+    Each pipeline is held meanwhile, as a run of it would; one that is in use is left alone.
+
+    Args:
+        pipeline: only this one; None for all.
+        wait: where it is given, pipelines that are in use are waited for.
+
+    Raises:
+        NotFoundError: there is no such pipeline.
+        StorageError: the filesystem refuses; the next collection goes on.
+    """
+    store = open_store()
+    reader, writer = LineageReader(store), LineageWriter(store)
+    names = _pipelines(reader, pipeline)
+    settle_dead_runs(store)
+    runs = reader.runs_after(0)
+    for name in names:
+        try:
+            with leases.hold(open_store, name, f"gc-{new_run_id()}", wait):
+                # Once more: the last run may have begun and died since.
+                settle_dead_runs(store)
+                runs += reader.runs_after(runs[-1].id if runs else 0)
+                collected = _collect_held(reader, writer, name, rules, runs, progress)
+        except BusyError as error:
+            collected = Collected(name, [], busy=str(error))
+        yield collected
+
+
+def _collect_held(
+    reader: LineageReader,
+    writer: LineageWriter,
+    pipeline: str,
+    rules: KeepRules,
+    runs: Sequence[RunRecord],
+    progress: Progress,
+) -> Collected:
+    decisions, leftovers = _survey(reader, pipeline, rules, runs, progress)
+    collected = _collected(pipeline, decisions, leftovers, progress)
+    for done, leftover in enumerate(leftovers):
+        remove_directory(leftover.uri)
+        progress(f"{pipeline}: removed what was left over", done + 1, len(leftovers))
+    because: dict[str, list[ArtifactRecord]] = defaultdict(list)
+    for decision in decisions:
+        if decision.fate is Fate.REMOVED:
+            because[decision.reason].append(decision.artifact)
+    done, count = 0, sum(map(len, because.values()))
+    for why, artifacts in because.items():
+        for start in range(0, len(artifacts), _BATCH):
+            batch = artifacts[start : start + _BATCH]
+            writer.mark_deleted([artifact.id for artifact in batch], f"prodml gc: {why}")
+            for artifact in batch:
+                remove_directory(artifact.uri)
+            done += len(batch)
+            progress(f"{pipeline}: removed artifacts", done, count)
+    return collected
+
+
+def _pipelines(reader: LineageReader, wanted: str | None) -> list[str]:
+    known = reader.pipelines()
+    if wanted is None:
+        return known
+    if wanted not in known:
+        raise NotFoundError(f"there is no pipeline {wanted!r}; there is: {', '.join(known)}")
+    return [wanted]
+
+
+def _survey(
+    reader: LineageReader,
+    pipeline: str,
+    rules: KeepRules,
+    runs: Sequence[RunRecord],
+    progress: Progress,
+) -> tuple[list[Decision], list[Leftover]]:
+    """What becomes of a pipeline's artifacts, and what earlier collections and runs left."""
+    progress(f"{pipeline}: reading artifacts", 0, 0)
+    artifacts = reader.live_artifacts(pipeline)
+    links = reader.links_of_many_artifacts([artifact.id for artifact in artifacts])
+    users = reader.many_executions(sorted({link.execution_id for link in links}))
+    # Files are removed on this machine's filesystems only.
+    roots = {r.pipeline_root for r in runs if r.pipeline == pipeline and r.pipeline_root}
+    roots = {root for root in roots if not is_url(root)}
+    claimed = _claimed(reader)
+    lineage = Lineage(
+        pipeline=pipeline,
+        roots=frozenset(roots),
+        artifacts=artifacts,
+        executions={execution.id: execution for execution in users},
+        links=links,
+        open_runs=open_runs(runs),
+        pinned=reader.pinned_model(pipeline),
+        claimed=claimed,
+        is_there=os.path.isdir,
+    )
+    decisions = [_without_links(decision) for decision in decide(lineage, rules)]
+    live = frozenset(artifact.uri for artifact in artifacts)
+    return decisions, find_leftovers(reader, pipeline, roots, live, claimed)
+
+
+def _claimed(reader: LineageReader) -> frozenset[str]:
+    """Directories of others, of any pipeline: imported artifacts and served versions."""
+    pushed = reader.list_artifacts(_MANY, "PushedModel")
+    served = {str(each.custom_properties.get("pushed_destination", "")) for each in pushed}
+    imported = {artifact.uri for artifact in reader.external_artifacts()}
+    return frozenset(normal(place) for place in served | imported if place)
+
+
+def _without_links(decision: Decision) -> Decision:
+    """The decision, unless a link on the way leads elsewhere."""
+    place = decision.place
+    if decision.fate is not Fate.REMOVED or place is None:
+        return decision
+    if is_reached_by_links(place.root, decision.artifact.uri):
+        why = "a link on the way to it leads elsewhere"
+        return dataclasses.replace(decision, fate=Fate.PROTECTED, reason=why)
+    return decision
+
+
+def _collected(
+    pipeline: str,
+    decisions: Sequence[Decision],
+    leftovers: Sequence[Leftover],
+    progress: Progress,
+) -> Collected:
+    removals = [
+        Removal(pipeline, 0, "", left.output, left.uri, 0, size_of(left.uri), left.why)
+        for left in leftovers
+    ]
+    going = [decision for decision in decisions if decision.fate is Fate.REMOVED]
+    for decision in going:
+        artifact, place = decision.artifact, decision.place
+        removals.append(
+            Removal(
+                pipeline,
+                artifact.id,
+                artifact.type_name,
+                f"{place.node}.{place.output}" if place else "",
+                artifact.uri,
+                artifact.created,
+                size_of(artifact.uri),
+                decision.reason,
+            )
+        )
+        progress(f"{pipeline}: measured artifacts", len(removals), len(going) + len(leftovers))
+    reasons = Counter(d.reason for d in decisions if d.fate is Fate.PROTECTED)
+    kept = sum(decision.fate is Fate.KEPT for decision in decisions)
+    return Collected(pipeline, removals, kept, dict(reasons.most_common()))

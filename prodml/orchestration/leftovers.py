@@ -1,0 +1,158 @@
+"""What runs and collections that were killed left under a pipeline's root, and removing it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from prodml.errors import StorageError, storage_error
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import State
+from prodml.orchestration.garbage import overlap
+from prodml.orchestration.manifest import MANIFEST
+
+_STAGING = ".staging-"
+_DELETED = ".deleted-"
+_UNRECORDED_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A directory that is nobody's; `output` is `node` or `node.output`."""
+
+    uri: str
+    output: str
+    why: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A directory on the disk; `id` is the execution in its name."""
+
+    uri: str
+    node: str
+    output: str
+    id: int
+
+
+def find_leftovers(
+    reader: LineageReader,
+    pipeline: str,
+    roots: Iterable[str],
+    live: Collection[str],
+    claimed: Collection[str],
+) -> list[Leftover]:
+    """What is left under the roots of a pipeline of which nothing runs.
+
+    Args:
+        live: URIs of its live artifacts.
+        claimed: directories of others.
+    """
+    found = [each for root in roots for each in _walk(root)]
+    found = [each for each in found if each.uri not in live]
+    executions = {e.id: e for e in reader.many_executions(sorted({each.id for each in found}))}
+    made = [link for link in reader.links_of_executions(executions) if link.is_output]
+    states = {a.uri: a.state for a in reader.artifacts(link.artifact_id for link in made)}
+    leftovers = []
+    for each in found:
+        execution = executions.get(each.id)
+        name = os.path.basename(each.uri)
+        if any(overlap(each.uri, place) for place in claimed):
+            continue
+        if name.startswith(_DELETED):
+            why = "an earlier removal was interrupted"
+        elif execution is not None and execution.state is State.RUNNING:
+            continue
+        elif name.startswith(_STAGING):
+            why = f"execution {each.id} has ended"
+        elif each.uri in states:
+            if states[each.uri] != "DELETED":
+                continue
+            why = "it was recorded as deleted"
+        elif _is_unrecorded(each, execution is not None and execution.node_id == each.node):
+            why = "no artifact is recorded there"
+        else:
+            continue
+        leftovers.append(Leftover(each.uri, f"{each.node}.{each.output}".rstrip("."), why))
+    return leftovers
+
+
+def remove_directory(uri: str) -> None:
+    """Removes a directory: out of sight at once, then file by file.
+
+    Raises:
+        StorageError: the filesystem refuses.
+    """
+    folder, name = os.path.split(uri)
+    hidden = uri if name.startswith(".") else os.path.join(folder, f"{_DELETED}{name}")
+    try:
+        if hidden != uri:
+            if os.path.isdir(hidden):
+                shutil.rmtree(hidden)
+            os.rename(uri, hidden)
+        shutil.rmtree(hidden)
+    except FileNotFoundError:
+        # Somebody removed it by hand.
+        return
+    except OSError as error:
+        raise storage_error(error) or StorageError(
+            f"{uri} cannot be removed: {error}; mend that, and `prodml gc` goes on"
+        ) from error
+
+
+def is_reached_by_links(root: str, uri: str) -> bool:
+    """Whether a directory below a root is, really, elsewhere."""
+    return os.path.realpath(uri) != os.path.join(os.path.realpath(root), os.path.relpath(uri, root))
+
+
+def size_of(directory: str) -> int:
+    """Bytes of all files below a directory; 0 where there is none."""
+    size = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                size += os.lstat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:
+                continue
+    return size
+
+
+def _walk(root: str) -> Iterator[_Found]:
+    """Directories of executions below a root, those with a dot, too; links are not followed."""
+    for node in _folders(root):
+        if node.name.startswith("."):
+            continue
+        for output in _folders(node.path):
+            if output.name.startswith(_STAGING):
+                if (id := _number(output.name.removeprefix(_STAGING))) is not None:
+                    yield _Found(output.path, node.name, "", id)
+            elif not output.name.startswith("."):
+                for made in _folders(output.path):
+                    if (id := _number(made.name.removeprefix(_DELETED))) is not None:
+                        yield _Found(made.path, node.name, output.name, id)
+
+
+def _folders(directory: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def _is_unrecorded(found: _Found, is_of_its_node: bool) -> bool:
+    """Whether a directory was published, but not recorded, more than an hour ago."""
+    try:
+        age = time.time() - os.stat(found.uri).st_mtime
+    except OSError:
+        return False
+    # Of an execution that the store does not know, only what a run has sealed is ours.
+    is_ours = is_of_its_node or os.path.isfile(os.path.join(found.uri, MANIFEST))
+    return is_ours and age > _UNRECORDED_SECONDS
