@@ -178,7 +178,7 @@ class RunConfig(BaseModel):
 
     Attributes:
         home: directory for everything that is not set elsewhere.
-        pipeline_root: directory of artifacts; by default `artifacts` under `home`.
+        pipeline_root: directory or URL of artifacts; by default `artifacts` under `home`.
         params: runtime parameters of the pipeline.
         module_roots: directories that users' code must lie in, links followed; anywhere by default.
         retry: when a node is tried again.
@@ -243,6 +243,7 @@ class RunConfig(BaseModel):
             pipeline_root=self.artifacts_path,
             log_root=self.logs_path,
             runner=RunnerProfile(self.runner.name, self.runner.options),
+            scratch_root=os.path.join(self.home, "scratch"),
             use_cache=use_cache,
             retry=RetryPolicy(**self.retry.model_dump()),
             limits={

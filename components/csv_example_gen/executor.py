@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from prodml.components.example_gen.fetching import local_files
 from prodml.components.example_gen.ingestion import ingest
 from prodml.data import csv_files
 from prodml.dsl.executor import ExecutorContext
@@ -11,7 +12,7 @@ from prodml.dsl.executor import ExecutorContext
 
 def execute(context: ExecutorContext) -> None:
     """Finds types over all files of the span, then writes their rows."""
-    files: dict[str, list[str]] = context.resolved["files"]
+    files = local_files(context)
     every = csv_files.inspect([file for found in files.values() for file in found])
     if every.empty_columns:
         context.note(f"not stored, empty in every row: {', '.join(every.empty_columns)}")

@@ -70,7 +70,7 @@ def _bless(
         pass
     blessing.custom_properties.update(
         blessed=int(verdict.is_blessed),
-        current_model=model.uri,
+        current_model=model.final_uri or model.uri,
         current_model_id=model.id,
         component_id=context.node_id,
         verdict=name,
@@ -78,7 +78,7 @@ def _bless(
     )
     if baseline is not None:
         blessing.custom_properties.update(
-            baseline_model=baseline.uri, baseline_model_id=baseline.id
+            baseline_model=baseline.final_uri or baseline.uri, baseline_model_id=baseline.id
         )
     context.note(f"{'blessed' if verdict.is_blessed else 'not blessed'}: {verdict.reason}")
 

@@ -15,7 +15,7 @@ class FileBasedExampleGen(Component):
     """Reads files and splits their rows.
 
     Args:
-        input_base: directory that holds the files.
+        input_base: directory that holds the files, or its URL, such as `s3://bucket/flights`.
         input_config: which files; by default all that stand directly in it.
         output_config: how to split; by default two thirds `train` and one third `eval`, by a
             stable hash of each row's content.

@@ -11,6 +11,8 @@ from prodml.components.example_gen.config import Input, InputSplit, RangeConfig
 from prodml.data.spans import SpanFile, latest_versions, matching_files
 from prodml.dsl.executor import DriverResult
 from prodml.errors import InputDataError
+from prodml.storage import objects
+from prodml.storage.locations import is_url
 
 _BLOCK = 1 << 20
 
@@ -83,8 +85,14 @@ def _wanted_spans(spans: Sequence[int], wanted: RangeConfig | None) -> set[int]:
 
 def _fingerprint(base: str, files: Mapping[str, Sequence[SpanFile]]) -> str:
     whole = hashlib.blake2b(digest_size=20)
+    there = objects.listing(base) if is_url(base) else {}
     for name, found in files.items():
         for file in found:
+            if is_url(base):
+                relative = file.path.removeprefix(base.rstrip("/") + "/")
+                # Not read: an object's tag changes with its content.
+                whole.update(f"{name}\0{relative}\0{there[relative]}\0".encode())
+                continue
             size = os.path.getsize(file.path)
             whole.update(f"{name}\0{os.path.relpath(file.path, base)}\0{size}\0".encode())
             with open(file.path, "rb") as opened:
@@ -101,5 +109,7 @@ def _describe(files: Sequence[SpanFile]) -> str:
         which = f"span {spans[0]}, "
     else:
         which = f"spans {spans[0]} to {spans[-1]}, "
-    size = sum(os.path.getsize(file.path) for file in files)
-    return f"{which}{len(files)} file{'s' if len(files) > 1 else ''}, {size / 1e6:.1f} MB"
+    count = f"{which}{len(files)} file{'s' if len(files) > 1 else ''}"
+    if is_url(files[0].path):
+        return count
+    return f"{count}, {sum(os.path.getsize(file.path) for file in files) / 1e6:.1f} MB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from prodml.components.example_gen.fetching import local_files
 from prodml.components.example_gen.ingestion import ingest
 from prodml.data import parquet_files
 from prodml.dsl.executor import ExecutorContext
@@ -11,7 +12,7 @@ from prodml.dsl.executor import ExecutorContext
 
 def execute(context: ExecutorContext) -> None:
     """Checks that the files' columns agree, then writes their rows."""
-    files: dict[str, list[str]] = context.resolved["files"]
+    files = local_files(context)
     schema = parquet_files.inspect([file for found in files.values() for file in found])
     ingest(
         context,

@@ -24,7 +24,8 @@ class PushDestination:
         """Every push adds one directory, `<base_directory>/<version>/`.
 
         Attributes:
-            base_directory: the directory of all versions, made where it does not exist.
+            base_directory: the directory of all versions, made where it does not exist; or its
+                URL in an object store, such as `s3://models/flights`.
         """
 
         base_directory: str
@@ -61,6 +62,8 @@ class PushDestination:
     def __post_init__(self) -> None:
         if (self.filesystem is None) == (self.model_server is None):
             raise ValueError("PushDestination takes one of filesystem and model_server")
+        if self.model_server is not None and "://" in self.model_server.base_directory:
+            raise ValueError("the base_directory of a model_server is a directory, not a URL")
 
 
 class Pusher(Component):

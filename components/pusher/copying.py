@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 
+from prodml.storage.syncing import sync
+
 
 def copy_synced(source: str, target: str) -> None:
     """Copies a directory with all below it, and syncs every file and directory.
@@ -25,12 +27,3 @@ def copy_synced(source: str, target: str) -> None:
             shutil.copyfile(entry.path, copied)
             sync(copied)
     sync(target)
-
-
-def sync(path: str) -> None:
-    """Returns when a file, or a directory's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

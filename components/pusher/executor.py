@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 from prodml.artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from prodml.components.pusher import object_versions
 from prodml.components.pusher.component import PushDestination
 from prodml.components.pusher.copying import copy_synced
 from prodml.components.pusher.versions import push_version
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import ModelContractError, StorageError, storage_error
 from prodml.serving.scan import scan
+from prodml.storage.locations import is_url, join, normal
 
 
 def execute(context: ExecutorContext) -> None:
@@ -23,21 +25,22 @@ def execute(context: ExecutorContext) -> None:
     model = context.input("model", Model)
     source = _saved_model(context, model)
     destination = context.parameters["push_destination"]
-    base = os.path.abspath((destination.filesystem or destination.model_server).base_directory)
+    base = normal((destination.filesystem or destination.model_server).base_directory)
     try:
         # The artifact's own copy first: the rename that a server sees is the last thing done.
         copy_synced(source, pushed.uri)
-        version = push_version(source, base, f"{context.run_id}/{context.node_id}")
+        push = object_versions.push_version if is_url(base) else push_version
+        version = push(source, base, f"{context.run_id}/{context.node_id}")
     except OSError as error:
         if (refused := storage_error(error)) is not None:
             raise StorageError(f"nothing was pushed to {base}: {refused}") from error
         raise
-    directory = os.path.join(base, str(version))
+    directory = join(base, str(version))
     pushed.custom_properties.update(
         pushed=1,
         pushed_destination=directory,
         pushed_version=str(version),
-        pushed_model=model.uri,
+        pushed_model=model.final_uri or model.uri,
         pushed_model_id=model.id,
     )
     note = f"pushed version {version} to {directory}"

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 
 from filelock import FileLock
 
-from prodml.components.pusher.copying import copy_synced, sync
+from prodml.components.pusher.copying import copy_synced
+from prodml.storage.syncing import sync
 
 PUSH_FILE = ".prodml-push.json"
 """In a version's directory: who pushed it, and the digests of its files. Servers pass it over."""
@@ -45,7 +46,7 @@ def push_version(source: str, base: str, origin: str) -> int:
     """
     os.makedirs(base, exist_ok=True)
     _remove_abandoned(base)
-    pushed = {"origin": origin, "files": _digests(source)}
+    pushed = {"origin": origin, "files": digests(source)}
     earlier = _version_of(base, pushed)
     if earlier is not None:
         return earlier
@@ -73,7 +74,7 @@ def _version_of(base: str, pushed: Mapping[str, object]) -> int | None:
             contextlib.suppress(OSError, ValueError),
             open(os.path.join(directory, PUSH_FILE), encoding="utf-8") as file,
         ):
-            if json.load(file) == pushed and _digests(directory) == pushed["files"]:
+            if json.load(file) == pushed and digests(directory) == pushed["files"]:
                 return version
     return None
 
@@ -130,7 +131,7 @@ def _rename_to_next(staging: str, base: str) -> int:
             return version
 
 
-def _digests(directory: str) -> dict[str, str]:
+def digests(directory: str) -> dict[str, str]:
     """BLAKE2b of every file but our own, by its path below the directory."""
     found = {}
     for folder, _, names in os.walk(directory):

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prodml.errors import InputDataError
+from prodml.storage import objects
+from prodml.storage.locations import is_url, join
 
 _FIELD = re.compile(r"\{(SPAN|VERSION)(?::(\d+))?\}")
 
@@ -27,29 +29,41 @@ class SpanFile:
 
 
 def matching_files(base: str, pattern: str) -> list[SpanFile]:
-    """The files under a directory that fit a pattern, by span, version and path.
+    """The files under a directory, or a URL, that fit a pattern, by span, version and path.
 
     Names that begin with a dot are left out.
 
     Raises:
         InputDataError: the directory does not exist, or no file fits.
     """
-    if not os.path.isdir(base):
+    if not is_url(base) and not os.path.isdir(base):
         raise InputDataError(f"input_base {base!r} is not a directory")
     expression = _expression(pattern)
-    wildcard = os.path.join(glob.escape(base), _FIELD.sub("*", pattern))
     found = []
-    for path in glob.glob(wildcard, recursive=True):
-        fit = expression.fullmatch(os.path.relpath(path, base))
-        if fit and os.path.isfile(path):
+    for name in _names_there(base) if is_url(base) else _names(base, pattern):
+        fit = expression.fullmatch(name)
+        if fit:
             numbers = fit.groupdict()
             span, version = int(numbers.get("SPAN") or 0), int(numbers.get("VERSION") or 0)
-            found.append(SpanFile(path, span, version))
+            found.append(SpanFile(join(base, name), span, version))
     if not found:
         raise InputDataError(
             f"no files match {pattern!r} under {base!r}; it holds: {_listing(base)}"
         )
     return sorted(found, key=lambda file: (file.span, file.version, file.path))
+
+
+def _names(base: str, pattern: str) -> list[str]:
+    """Files that may fit, by their paths below the directory."""
+    wildcard = os.path.join(glob.escape(base), _FIELD.sub("*", pattern))
+    found = glob.glob(wildcard, recursive=True)
+    return [os.path.relpath(path, base) for path in found if os.path.isfile(path)]
+
+
+def _names_there(base: str) -> list[str]:
+    """The same for a URL."""
+    names = objects.listing(base)
+    return [name for name in names if not any(s.startswith(".") for s in name.split("/"))]
 
 
 def latest_versions(files: Sequence[SpanFile]) -> list[SpanFile]:
@@ -80,6 +94,6 @@ def _glob_expression(text: str) -> str:
 
 
 def _listing(base: str) -> str:
-    names = sorted(os.listdir(base))
+    names = sorted(objects.listing(base) if is_url(base) else os.listdir(base))
     shown = ", ".join(names[:5]) or "nothing"
     return shown + (f", and {len(names) - 5} more" if len(names) > 5 else "")

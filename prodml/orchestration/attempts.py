@@ -24,6 +24,7 @@ from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import cache, executors, manifest, memory, publication
 from prodml.orchestration.announcements import Announcements
 from prodml.orchestration.failures import failure_message, was_interrupted
+from prodml.orchestration.local_copies import local_copy
 from prodml.orchestration.prepare import Prepared
 from prodml.orchestration.results import NodeResult, NodeState
 from prodml.orchestration.run_context import RunContext
@@ -84,7 +85,9 @@ class Attempts:
         try:
             for key, artifacts in prepared.inputs.items():
                 refuse_damaged(key, artifacts)
-            staging = publication.stage(self._run.pipeline_root, node, execution_id)
+            staging = publication.stage(
+                self._run.pipeline_root, self._run.scratch_root, node, execution_id
+            )
             context = self._context(prepared, staging)
             peak = self._execute(node, context, attempt, watch, log)
             publication.publish(staging)
@@ -224,12 +227,15 @@ class Attempts:
             )
 
     def _context(self, prepared: Prepared, staging: publication.Staging) -> ExecutorContext:
-        node = prepared.node
+        node, copies = prepared.node, os.path.join(self._run.scratch_root, "copies")
         return ExecutorContext(
             pipeline_name=self._run.spec.name,
             run_id=self._run.run_id,
             node_id=node.id,
-            inputs={d.name: tuple(prepared.inputs.get(d.name, ())) for d in node.inputs},
+            inputs={
+                d.name: tuple(local_copy(a, copies) for a in prepared.inputs.get(d.name, ()))
+                for d in node.inputs
+            },
             declared_inputs=frozenset(d.name for d in node.inputs if d.channels),
             outputs=staging.outputs,
             parameters=executors.parameters_of(node),

@@ -11,7 +11,10 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ExecutionRecord, RunRecord, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
+from prodml.orchestration import publication
 from prodml.orchestration.liveness import is_held, this_process
+from prodml.storage import objects
+from prodml.storage.locations import is_url, join
 
 
 def settle_dead_runs(store: Store) -> list[RunRecord]:
@@ -56,9 +59,18 @@ def remove_staging(pipeline_root: str) -> None:
 def remove_unrecorded(pipeline_root: str, executions: Iterable[ExecutionRecord]) -> None:
     """Removes outputs that unfinished executions put into place, but could not record."""
     for execution in executions:
-        if execution.state not in (State.COMPLETE, State.CACHED):
+        if execution.state in (State.COMPLETE, State.CACHED):
+            continue
+        if is_url(pipeline_root):
+            _remove_objects(join(pipeline_root, execution.node_id), execution.id)
+        else:
             for output in _folders(os.path.join(pipeline_root, execution.node_id)):
                 shutil.rmtree(os.path.join(output, str(execution.id)), ignore_errors=True)
+
+
+def _remove_objects(node: str, execution_id: int) -> None:
+    for place in {path.split("/")[0] for path in objects.listing(node)}:
+        publication.remove(join(node, place, str(execution_id)))
 
 
 def _folders(directory: str) -> list[str]:

@@ -11,7 +11,9 @@ from prodml.dsl import references
 from prodml.errors import ResolutionError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord
-from prodml.orchestration.manifest import describe
+from prodml.orchestration.manifest import MANIFEST, describe
+from prodml.storage import objects
+from prodml.storage.locations import is_url, join
 
 Artifacts = Mapping[str, Sequence[Artifact]]
 """Artifacts by input or output key."""
@@ -74,17 +76,21 @@ class StoreCandidates:
     def newest(self, key: str) -> Iterator[Artifact]:
         channel = self._channels[key]
         for record in self._reader.newest_artifacts(self._pipeline, channel.type, channel.output):
-            if os.path.isdir(record.uri):
+            if _is_there(record.uri):
                 yield to_artifact(record)
 
     def by_id(self, key: str, artifact_id: int) -> Artifact | None:
         for record in self._reader.artifacts([artifact_id]):
             if record.type_name == self.type_name(key) and record.state == "LIVE":
-                return to_artifact(record) if os.path.isdir(record.uri) else None
+                return to_artifact(record) if _is_there(record.uri) else None
         return None
 
     def pinned_model(self) -> int | None:
         return self._reader.pinned_model(self._pipeline)
+
+
+def _is_there(place: str) -> bool:
+    return objects.exists(join(place, MANIFEST)) if is_url(place) else os.path.isdir(place)
 
 
 def imported_artifact(node: NodeSpec) -> Artifact:

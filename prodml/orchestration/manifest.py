@@ -9,8 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+
+from prodml.errors import InputDataError
+from prodml.paths import leading_out
+from prodml.storage import objects
+from prodml.storage.locations import is_url, join
+from prodml.storage.syncing import sync
 
 MANIFEST = ".prodml-manifest.json"
 _BLOCK = 1 << 20
@@ -47,7 +53,17 @@ class Manifest:
 
 
 def describe(directory: str) -> Manifest:
-    """The manifest of a directory as it is now; reads every file."""
+    """The manifest of a directory as it is now; reads every file.
+
+    Raises:
+        InputDataError: a link in it leads out of it, to what is not its own.
+    """
+    link = leading_out(directory)
+    if link is not None:
+        raise InputDataError(
+            f"{os.path.join(directory, link)} is a link that leads out of the artifact; put the "
+            f"file itself there"
+        )
     return Manifest(tuple(_entry(directory, path) for path in _paths(directory)))
 
 
@@ -55,30 +71,60 @@ def seal(directory: str) -> Manifest:
     """Writes the manifest into a directory, and all of it through to the disk."""
     manifest = describe(directory)
     for entry in manifest.files:
-        _sync(os.path.join(directory, entry.path))
+        sync(os.path.join(directory, entry.path))
     path = os.path.join(directory, MANIFEST)
     with open(path, "w", encoding="utf-8") as file:
         json.dump([asdict(entry) for entry in manifest.files], file)
         file.flush()
         os.fsync(file.fileno())
     for folder, _, _ in os.walk(directory):
-        _sync(folder)
+        sync(folder)
     return manifest
 
 
-def difference(directory: str) -> str | None:
-    """What changed in a directory since it was sealed, for a person, or None.
+def difference(place: str) -> str | None:
+    """What changed in an artifact since it was sealed, for a person, or None.
 
-    A file whose size and time are as recorded is taken as unchanged; one that was only touched
-    is read again.
+    In a directory, a file whose size and time are as recorded is taken as unchanged; one that was
+    only touched is read again. In an object store sizes are compared; what is fetched from there
+    is compared by content.
+
+    Args:
+        place: a directory, or a URL.
     """
     try:
-        with open(os.path.join(directory, MANIFEST), encoding="utf-8") as file:
-            recorded = {item["path"]: FileEntry(**item) for item in json.load(file)}
+        recorded = recorded_files(place)
     except FileNotFoundError:
-        return f"{directory} is gone" if not os.path.isdir(directory) else "its manifest is gone"
+        is_gone = is_url(place) or not os.path.isdir(place)
+        return f"{place} is gone" if is_gone else "its manifest is gone"
     except (ValueError, TypeError, KeyError):
-        return f"the manifest in {directory} is damaged"
+        return f"the manifest in {place} is damaged"
+    return _difference_there(place, recorded) if is_url(place) else _difference(place, recorded)
+
+
+def recorded_files(place: str) -> dict[str, FileEntry]:
+    """The entries of an artifact's manifest, by path.
+
+    Raises:
+        FileNotFoundError: it has none.
+        ValueError, TypeError, KeyError: it is damaged, or names a file that is not in there.
+    """
+    if is_url(place):
+        text: str | bytes = objects.read(join(place, MANIFEST))
+    else:
+        with open(os.path.join(place, MANIFEST), encoding="utf-8") as file:
+            text = file.read()
+    recorded = {item["path"]: FileEntry(**item) for item in json.loads(text)}
+    for path in recorded:
+        if os.path.isabs(path) or os.path.normpath(path) != path or path.startswith(".."):
+            raise ValueError(f"{path!r} is not a path below the artifact")
+    return recorded
+
+
+def _difference(directory: str, recorded: Mapping[str, FileEntry]) -> str | None:
+    link = leading_out(directory)
+    if link is not None:
+        return f"{os.path.join(directory, link)} is a link that leads out"
     present = set(_paths(directory))
     for path, entry in recorded.items():
         if path not in present:
@@ -90,6 +136,17 @@ def difference(directory: str) -> str | None:
             return f"{os.path.join(directory, path)} was changed"
     added = sorted(present - recorded.keys())
     return f"{os.path.join(directory, added[0])} was added" if added else None
+
+
+def _difference_there(url: str, recorded: Mapping[str, FileEntry]) -> str | None:
+    present = objects.listing(url)
+    for path, entry in recorded.items():
+        if path not in present:
+            return f"{join(url, path)} was deleted"
+        if present[path].size != entry.size:
+            return f"{join(url, path)} was changed"
+    added = sorted(present.keys() - recorded.keys() - {MANIFEST})
+    return f"{join(url, added[0])} was added" if added else None
 
 
 def file_digest(path: str) -> str:
@@ -113,11 +170,3 @@ def _paths(directory: str) -> Iterator[str]:
         relative = os.path.relpath(folder, directory)
         found += [os.path.normpath(os.path.join(relative, name)) for name in names]
     return iter(sorted(path for path in found if path != MANIFEST))
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

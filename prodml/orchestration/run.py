@@ -30,6 +30,7 @@ from prodml.orchestration.prepare import Preparer
 from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.orchestration.retries import RetryPolicy
 from prodml.orchestration.run_context import RunContext
+from prodml.storage.locations import is_url, join, normal
 
 OpenSinks = Callable[[str], Sequence[EventSink]]
 """Gives the event sinks of a run, by its id."""
@@ -41,7 +42,7 @@ class RunSettings:
 
     Attributes:
         metadata: where ML Metadata is; a path is that of an SQLite file.
-        pipeline_root: directory of artifacts; each pipeline has its own below it.
+        pipeline_root: directory or URL of artifacts; each pipeline has its own below it.
         log_root: directory of captured output; each run has its own below it.
         runner: the Beam runner of data-parallel executors.
         use_cache: False runs every node.
@@ -49,6 +50,8 @@ class RunSettings:
         limits: by node id, of those that have any.
         open_sinks: who is told what happens.
         wait: told for whom the run waits; None for not waiting where the pipeline is in use.
+        scratch_root: directory for what is fetched from, and staged for, a pipeline root that is a
+            URL; by default beside the logs.
         pipeline_file: the Python file with the pipeline, recorded for resuming the run.
         retry_seconds: how long the store is tried again while it does not answer.
         warn: told when the store does not answer and is waited for.
@@ -63,6 +66,7 @@ class RunSettings:
     limits: Mapping[str, NodeLimits] = field(default_factory=dict)
     open_sinks: OpenSinks = lambda run_id: ()
     wait: leases.Wait | None = None
+    scratch_root: str = ""
     pipeline_file: str = ""
     retry_seconds: float = RETRY_SECONDS
     warn: Callable[[str], None] | None = None
@@ -109,14 +113,15 @@ def _run_held(
     run = RunContext(
         spec,
         run_id,
-        os.path.join(settings.pipeline_root, spec.name),
+        join(normal(settings.pipeline_root), spec.name),
+        os.path.join(settings.scratch_root or f"{settings.log_root}.scratch", spec.name),
         os.path.join(settings.log_root, run_id),
         settings.runner,
         settings.retry,
         settings.limits,
         _begin(reader, writer, spec, settings, lease, resumed),
     )
-    dead_runs.remove_staging(run.pipeline_root)
+    dead_runs.remove_staging(run.scratch_root if is_url(run.pipeline_root) else run.pipeline_root)
     announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
     launcher = Launcher(
         run, Preparer(spec, reader, settings.use_cache), reader, writer, announcements
@@ -182,7 +187,7 @@ def _begin(
     resumed: RunRecord | None,
 ) -> History:
     """Records that the run goes on; gives what it did before."""
-    root = os.path.join(os.path.abspath(settings.pipeline_root), spec.name)
+    root = join(normal(settings.pipeline_root), spec.name)
     if resumed is None:
         parameters = json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
         writer.begin_run(

@@ -17,7 +17,8 @@ class RunContext:
     """One run.
 
     Attributes:
-        pipeline_root: where the pipeline's artifacts are published.
+        pipeline_root: where the pipeline's artifacts are published; a path or a URL.
+        scratch_root: directory for staging and for local copies, where that is a URL.
         log_dir: where each node's output is captured.
         beam: the runner profile that executors get.
         retry: when a node is tried again.
@@ -28,6 +29,7 @@ class RunContext:
     spec: PipelineSpec
     run_id: str
     pipeline_root: str
+    scratch_root: str
     log_dir: str
     beam: RunnerProfile = field(default_factory=RunnerProfile)
     retry: RetryPolicy = field(default_factory=RetryPolicy)

@@ -19,6 +19,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import RolloutError, StorageError, storage_error
 from prodml.serving.text_protos import ModelServerConfig, read_text_proto
+from prodml.storage.syncing import sync
 
 _FILE_NAME = "models.config"
 _LOCK_SECONDS = 10.0
@@ -55,7 +56,7 @@ def write_model_config(path: Path, config: Any) -> None:
             os.fsync(file.fileno())
         os.chmod(file.name, 0o644)
         os.replace(file.name, path)
-        _sync(path.parent)
+        sync(str(path.parent))
     except OSError as error:
         raise storage_error(error) or StorageError(f"{path}: {error}") from error
 
@@ -116,11 +117,3 @@ def with_versions(
     for label, version in labels.items():
         found.version_labels[label] = version
     return made
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
