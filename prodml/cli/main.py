@@ -14,6 +14,7 @@ from prodml.cli import (
     artifacts,
     baseline,
     compile,
+    gc,
     lineage,
     logs,
     metadata,
@@ -44,6 +45,7 @@ app.command("show")(show.show)
 app.command("logs")(logs.logs)
 app.command("artifacts")(artifacts.artifacts)
 app.command("lineage")(lineage.lineage)
+app.command("gc")(gc.gc)
 app.command("serve", cls=serve.ServeCommand)(serve.serve)
 app.command("predict")(predict.predict)
 app.command("scan")(scan.scan)

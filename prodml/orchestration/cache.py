@@ -56,8 +56,19 @@ def _newest_whole(reader: LineageReader, node: NodeSpec, key: str) -> Hit | Miss
         damage = damage_of(node, outputs)
         if damage is None:
             return Hit(execution.id, outputs)
-        broken = broken or Miss(damage)
+        broken = broken or Miss(_why_deleted(reader, execution.id) or damage)
     return broken
+
+
+def _why_deleted(reader: LineageReader, execution_id: int) -> str | None:
+    """Why an output of an execution was recorded as deleted, or None where none was."""
+    links = [link for link in reader.links_of_executions([execution_id]) if link.is_output]
+    keys = {link.artifact_id: link.key for link in links}
+    for record in sorted(reader.artifacts(keys), key=lambda record: record.id):
+        why = record.custom_properties.get("deleted_because")
+        if record.state == "DELETED" and why:
+            return f"its output {keys[record.id]!r} was deleted: {why}"
+    return None
 
 
 def outputs_of(reader: LineageReader, execution_id: int) -> dict[str, list[Artifact]]:
