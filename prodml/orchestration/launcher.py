@@ -91,7 +91,7 @@ class Launcher:
             prepared = self._preparer.prepare(node, self._produced(upstream))
             if prepared.hit is None:
                 return prepared
-            return self._told(self._cached(prepared, prepared.hit, started))
+            return self._told(self._cached(prepared, prepared.hit, started), prepared.inputs)
         except NodeError as error:
             return self._told(self._failed_before(node, error, started))
 
