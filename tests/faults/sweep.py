@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from pathlib import Path
 from faults.invariants import check_after_a_kill, check_at_the_end, finished_nodes
 
 KILLED_RUN = str(Path(__file__).with_name("killed_run.py"))
-MOST_KILLS_OF_A_RUN = 8
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,9 @@ class Trial:
 
     def kill(self, kill_at: str) -> bool:
         """Runs, or resumes, until the point or time; False where it was complete before."""
+        if self._state() == "COMPLETE":
+            # It was killed after its last word.
+            return False
         is_resume = "--resume" in self._arguments()
         process = self.start(kill_at)
         said, _ = process.communicate(timeout=300)
@@ -89,7 +90,7 @@ class Trial:
         return (self.root / "points").read_text().splitlines()
 
     def _arguments(self) -> list[str]:
-        if self._state() in ("", "COMPLETE"):
+        if not self._state():
             return ["run", *self.subject.arguments]
         return ["run", "--resume"]
 
@@ -115,7 +116,3 @@ def kill_often(trial: Trial, seed: int, kills: int) -> None:
         if not trial.kill(at):
             break
     trial.complete()
-
-
-def nice() -> None:
-    os.nice(10)
