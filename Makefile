@@ -15,8 +15,12 @@ setup: .venv/.complete  ## Make .venv from uv.lock; brings uv where it is missin
 	$(RUN)/python -m compileall -q prodml components
 	@touch $@
 
+.PHONY: databases
+databases:  ## Install PostgreSQL and MariaDB from Debian, where they are missing: the tests start both.
+	@tests/install_databases.sh
+
 .PHONY: test
-test: setup lint types layers  ## Lint, types, layer contracts and tests: what CI runs.
+test: setup databases lint types layers  ## Lint, types, layer contracts and tests: what CI runs.
 	$(RUN)/pytest
 
 .PHONY: lint
@@ -44,6 +48,10 @@ bench: setup  ## Measure against TFX 1.16 on this machine; takes long.
 	tests/benchmarks/setup_peer.sh
 	$(RUN)/python tests/benchmarks/run.py
 
+.PHONY: bench-store
+bench-store: setup  ## Measure a metadata store of 10,000 runs beside one of 20.
+	$(RUN)/python tests/benchmarks/many_runs.py
+
 .PHONY: bench-serving
 bench-serving: setup  ## Measure the model server under load, then two minutes of swaps.
 	$(RUN)/python tests/benchmarks/serving_load.py
@@ -56,6 +64,10 @@ fuzz: setup  ## Send the model server wrong requests, thirty times as many as th
 .PHONY: properties
 properties: setup  ## Try the property tests on a thousand new examples each.
 	PRODML_EXAMPLES=other $(RUN)/pytest tests/unit
+
+.PHONY: kill-sweep
+kill-sweep: setup  ## Kill runs at every point and flights 200 times, resume, check; half an hour.
+	PYTHONPATH=tests $(RUN)/python tests/faults/kill_sweep.py --kills 200
 
 .PHONY: audit
 audit: setup  ## Tell known vulnerabilities of the locked packages; fails where an upgrade mends one.

@@ -90,3 +90,28 @@ def test_where_openlineage_events_go_is_checked(tmp_path: Path, text: str, messa
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(written(tmp_path, f"events:\n  openlineage: {text}\n"), {})
     assert "c4n4ry" not in str(caught.value)
+
+
+def test_the_configurations_that_ship_are_read() -> None:
+    configs = Path(__file__).parents[2] / "configs"
+    assert str(load_config(str(configs / "local.yaml"), {}).metadata_connection) == (
+        ".prodml/metadata.db"
+    )
+    given = {"PRODML_METADATA__POSTGRESQL__HOST": "db.example"}
+    production = load_config(str(configs / "production.yaml"), given)
+    assert str(production.metadata_connection) == "postgresql://prodml@db.example:5432/prodml"
+    assert production.artifacts_path == "s3://ml-artifacts/prodml"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("metadata: {sqlite: a, grpc: {host: b}}\n", "takes one of sqlite, mysql, postgresql"),
+        ("metadata: {mysql: {hots: b}}\n", r"unknown key 'metadata\.mysql\.hots'; did you mean"),
+        ("nodes: {Trainer: {memry: 1}}\n", r"unknown key 'nodes\.Trainer\.memry'; did you mean"),
+        ("retry: {max_attempts: 0}\n", r"retry\.max_attempts: .*greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_part_names_itself(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(written(tmp_path, text), {})
