@@ -330,7 +330,7 @@ def _explain(source: str, error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         key = ".".join(str(step) for step in problem["loc"])
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             allowed = _allowed(problem["loc"][:-1])
             close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
