@@ -88,6 +88,8 @@ def _datasets(examples: Sequence[Examples], splits: Sequence[str]) -> tuple[Data
 def _key(artifact: Examples, split: str) -> str:
     span = artifact.properties.get("span", 0)
     version = artifact.properties.get("version", 0)
-    content = f"{artifact.final_uri or artifact.uri}|{artifact.custom_properties.get('row_counts', '')}"
+    content = (
+        f"{artifact.final_uri or artifact.uri}|{artifact.custom_properties.get('row_counts', '')}"
+    )
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     return f"span-{span}-version-{version}-{split}-{digest}"
