@@ -79,10 +79,12 @@ class _Proxy:
             if not _is_bookkeeping(data):
                 speaks[0] = "server"
 
-        await asyncio.gather(
-            self._pass_on(client, to_server, client_speaks),
-            self._pass_on(server, to_client, server_speaks),
-        )
+        # Cancelled at the end, where a client has not closed its connection.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(
+                self._pass_on(client, to_server, client_speaks),
+                self._pass_on(server, to_client, server_speaks),
+            )
 
     async def _pass_on(self, source: asyncio.StreamReader, target, heard) -> None:  # type: ignore[no-untyped-def]
         loop = asyncio.get_running_loop()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.wrappers_pb2 import StringValue
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from prodml.artifacts import PropertyValue
+from prodml.artifacts import Artifact, PropertyValue
 from prodml.metadata.records import (
     ArtifactRecord,
     ExecutionRecord,
@@ -104,6 +104,22 @@ def event(key: str, index: int, kind: int) -> Any:
     made.path.steps.add().key = key
     made.path.steps.add().index = index
     return made
+
+
+def pairs_of(artifacts: Mapping[str, Sequence[Artifact]], kind: int) -> list[tuple[Any, Any]]:
+    """An event an artifact. ML Metadata takes one of a kind, so where an execution uses an
+    artifact twice (a model that is its own baseline), the second one is DECLARED_INPUT."""
+    seen: dict[int, int] = {}
+    pairs = []
+    for key, found in artifacts.items():
+        for index, artifact in enumerate(found):
+            times = seen[artifact.id] = seen.get(artifact.id, 0) + 1
+            if times == 1:
+                pairs.append((mlmd.Artifact(id=artifact.id), event(key, index, kind)))
+            elif times == 2 and kind == mlmd.Event.INPUT:
+                repeated = event(key, index, mlmd.Event.DECLARED_INPUT)
+                pairs.append((mlmd.Artifact(id=artifact.id), repeated))
+    return pairs
 
 
 def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import errors as mlmd_errors
@@ -20,11 +20,17 @@ from prodml.metadata.messages import (
     PIPELINE_RUN,
     ROLLOUT,
     event,
-    link,
+    pairs_of,
     run_record,
     set_values,
 )
 from prodml.metadata.records import RunState, State
+from prodml.metadata.repeatable import (
+    id_of_new_context,
+    id_of_new_execution,
+    ids_of_outputs,
+    made_meanwhile,
+)
 from prodml.metadata.store import Store
 
 
@@ -73,8 +79,8 @@ class LineageWriter:
         parent = self._context(PIPELINE, pipeline)
 
         def change(store: Any) -> None:
-            ids = [_id_of_new_context(store, context, PIPELINE_RUN)]
-            ids.append(_id_of_new_context(store, parent, PIPELINE))
+            ids = [id_of_new_context(store, context, PIPELINE_RUN)]
+            ids.append(id_of_new_context(store, parent, PIPELINE))
             with contextlib.suppress(mlmd_errors.AlreadyExistsError):
                 store.put_parent_contexts([mlmd.ParentContext(child_id=ids[0], parent_id=ids[1])])
 
@@ -178,7 +184,7 @@ class LineageWriter:
             (execution,) = store.get_executions_by_id([execution_id])
             if execution.last_known_state == mlmd.Execution.COMPLETE:
                 # By ourselves, in a call whose answer was lost.
-                return _ids_of_outputs(store, execution_id, [event for _, event in pairs])
+                return ids_of_outputs(store, execution_id, [event for _, event in pairs])
             if execution.last_known_state != mlmd.Execution.RUNNING:
                 raise MetadataError(
                     f"execution {execution_id} was given up by somebody who took its run for dead; "
@@ -186,7 +192,7 @@ class LineageWriter:
                 )
             execution.last_known_state = mlmd.Execution.COMPLETE
             set_values(execution.custom_properties, properties)
-            with _made_meanwhile():
+            with made_meanwhile():
                 _, artifact_ids, _ = store.put_execution(
                     execution, pairs, contexts, reuse_context_if_already_exist=True
                 )
@@ -227,7 +233,9 @@ class LineageWriter:
         execution = self._execution(
             pipeline, run_id, node_id, type_name, state, properties, attempt
         )
-        pairs = self._whole(_pairs(inputs, mlmd.Event.INPUT) + _pairs(outputs, mlmd.Event.OUTPUT))
+        pairs = self._whole(
+            pairs_of(inputs, mlmd.Event.INPUT) + pairs_of(outputs, mlmd.Event.OUTPUT)
+        )
         contexts = self._contexts(pipeline, run_id, node_id)
         return self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
 
@@ -357,67 +365,12 @@ class LineageWriter:
         return [(by_id[artifact.id], event) for artifact, event in pairs]
 
     def _put(self, what: str, execution: Any, pairs: list[Any], contexts: list[Any]) -> int:
-        def change(store: Any) -> int:
-            try:
-                made = store.put_execution(
-                    execution, pairs, contexts, reuse_context_if_already_exist=True
-                )
-            except mlmd_errors.AlreadyExistsError:
-                if not execution.name:
-                    raise mlmd_errors.AbortedError("a context was made meanwhile") from None
-                (type_,) = store.get_execution_types_by_id([execution.type_id])
-                found = store.get_execution_by_type_and_name(type_.name, execution.name)
-                if found is None:
-                    raise mlmd_errors.AbortedError("a context was made meanwhile") from None
-                if found.last_known_state != execution.last_known_state:
-                    raise
-                # By ourselves, in a call whose answer was lost.
-                return int(found.id)
-            return int(made[0])
-
-        return self._store.write(what, change)
+        return self._store.write(
+            what, lambda store: id_of_new_execution(store, execution, pairs, contexts)
+        )
 
     def _input_pairs(self, inputs: Mapping[str, Sequence[Artifact]]) -> list[tuple[Any, Any]]:
-        return self._whole(_pairs(inputs, mlmd.Event.INPUT))
-
-
-def _id_of_new_context(store: Any, context: Any, type_name: str) -> int:
-    """Id of a context, made where it is new."""
-    with _made_meanwhile():
-        found = store.get_context_by_type_and_name(type_name, context.name)
-        return int(found.id if found else store.put_contexts([context])[0])
-
-
-@contextlib.contextmanager
-def _made_meanwhile() -> Iterator[None]:
-    """Has a call repeated where another process made a context between our look and our write."""
-    try:
-        yield
-    except mlmd_errors.AlreadyExistsError as error:
-        raise mlmd_errors.AbortedError(str(error)) from error
-
-
-def _ids_of_outputs(store: Any, execution_id: int, events: Sequence[Any]) -> list[int]:
-    """Ids of an execution's output artifacts, in the order of these events."""
-    recorded = store.get_events_by_execution_ids([execution_id])
-    ids = {(link(e).key, link(e).index): e.artifact_id for e in recorded if link(e).is_output}
-    return [ids[link(e).key, link(e).index] for e in events]
-
-
-def _pairs(artifacts: Mapping[str, Sequence[Artifact]], kind: int) -> list[tuple[Any, Any]]:
-    """An event an artifact. ML Metadata takes one of a kind, so where an execution uses an
-    artifact twice (a model that is its own baseline), the second one is DECLARED_INPUT."""
-    seen: dict[int, int] = {}
-    pairs = []
-    for key, found in artifacts.items():
-        for index, artifact in enumerate(found):
-            times = seen[artifact.id] = seen.get(artifact.id, 0) + 1
-            if times == 1:
-                pairs.append((mlmd.Artifact(id=artifact.id), event(key, index, kind)))
-            elif times == 2 and kind == mlmd.Event.INPUT:
-                repeated = event(key, index, mlmd.Event.DECLARED_INPUT)
-                pairs.append((mlmd.Artifact(id=artifact.id), repeated))
-    return pairs
+        return self._whole(pairs_of(inputs, mlmd.Event.INPUT))
 
 
 def _now() -> int:

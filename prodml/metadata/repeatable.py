@@ -1,0 +1,59 @@
+"""Writes that may be made again: their answer can be lost after they were made.
+
+All of them take ML Metadata's own store, inside of `Store.write`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ml_metadata import errors as mlmd_errors
+
+from prodml.metadata.messages import link
+
+
+def id_of_new_execution(
+    store: Any, execution: Any, pairs: Sequence[Any], contexts: Sequence[Any]
+) -> int:
+    """Id of an execution that is recorded now, or was, in a call whose answer was lost."""
+    try:
+        made = store.put_execution(execution, pairs, contexts, reuse_context_if_already_exist=True)
+    except mlmd_errors.AlreadyExistsError as error:
+        found = _named_as(store, execution) if execution.name else None
+        if found is None:
+            # The clash was about one of its contexts, which another process made meanwhile.
+            raise mlmd_errors.AbortedError(str(error)) from error
+        if found.last_known_state != execution.last_known_state:
+            raise
+        return int(found.id)
+    return int(made[0])
+
+
+def _named_as(store: Any, execution: Any) -> Any:
+    (type_,) = store.get_execution_types_by_id([execution.type_id])
+    return store.get_execution_by_type_and_name(type_.name, execution.name)
+
+
+def id_of_new_context(store: Any, context: Any, type_name: str) -> int:
+    """Id of a context, made where it is new."""
+    with made_meanwhile():
+        found = store.get_context_by_type_and_name(type_name, context.name)
+        return int(found.id if found else store.put_contexts([context])[0])
+
+
+@contextlib.contextmanager
+def made_meanwhile() -> Iterator[None]:
+    """Has a call repeated where another process made a context between our look and our write."""
+    try:
+        yield
+    except mlmd_errors.AlreadyExistsError as error:
+        raise mlmd_errors.AbortedError(str(error)) from error
+
+
+def ids_of_outputs(store: Any, execution_id: int, events: Sequence[Any]) -> list[int]:
+    """Ids of an execution's output artifacts, in the order of these events."""
+    recorded = store.get_events_by_execution_ids([execution_id])
+    ids = {(link(e).key, link(e).index): e.artifact_id for e in recorded if link(e).is_output}
+    return [ids[link(e).key, link(e).index] for e in events]
