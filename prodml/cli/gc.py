@@ -11,7 +11,6 @@ from prodml.cli.options import ConfigFile, Json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from prodml.metadata.records import LeaseRecord
     from prodml.orchestration.collection import Collected, Progress
     from prodml.orchestration.garbage import KeepRules
 
@@ -62,7 +61,7 @@ def gc(
     options.require_reader(loaded)
     progress = _progress()
     if delete:
-        say = _say_for_whom if wait else None
+        say = options.say_for_whom if wait else None
         collected = list(collect(loaded.open_store, rules, pipeline, progress, say))
     else:
         collected = preview(loaded.open_store(), rules, pipeline, progress)
@@ -164,14 +163,3 @@ def _progress() -> Progress:
             print(f"{what} {done:,} of {count:,}" if count else what, file=sys.stderr, flush=True)
 
     return tell
-
-
-def _say_for_whom(lease: LeaseRecord) -> None:
-    import sys
-
-    print(
-        f"waiting for run {lease.run_id} of {lease.pipeline} (process {lease.holder.pid} on "
-        f"{lease.holder.host})",
-        file=sys.stderr,
-        flush=True,
-    )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prodml.compiler.spec import PipelineSpec
     from prodml.config import RunConfig
     from prodml.metadata.reading import LineageReader
+    from prodml.metadata.records import LeaseRecord
 
 PipelineFile: TypeAlias = Annotated[
     str, typer.Argument(metavar="PIPELINE.py", help="Python file with one @pipeline.")
@@ -120,3 +121,15 @@ def quiet_tensorflow() -> None:
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def say_for_whom(lease: LeaseRecord) -> None:
+    """Tells that a command waits for a pipeline, and who holds it."""
+    import sys
+
+    print(
+        f"waiting for run {lease.run_id} of {lease.pipeline} (process {lease.holder.pid} on "
+        f"{lease.holder.host})",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -13,14 +13,21 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what a run would do with each node, and why, without doing it."""
+    import os
+    import tempfile
+
     from prodml.cli import options, printing
     from prodml.config import load_config
     from prodml.metadata.reading import LineageReader
+    from prodml.metadata.store import Store
     from prodml.orchestration.plan import make_plan
 
     loaded = load_config(config)
     spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
-    made = make_plan(spec, LineageReader(loaded.open_store()), use_cache=not no_cache)
+    with tempfile.TemporaryDirectory() as empty:
+        # A plan makes nothing, also no store where there is none.
+        store = loaded.existing_store() or Store(os.path.join(empty, "metadata.db"))
+        made = make_plan(spec, LineageReader(store), use_cache=not no_cache)
     if json:
         printing.print_json(made)
         return

@@ -16,7 +16,7 @@ from prodml.cli.options import ConfigFile, NoCache, Params
 if TYPE_CHECKING:
     from prodml.compiler.spec import PipelineSpec
     from prodml.config import RunConfig
-    from prodml.metadata.records import LeaseRecord, RunRecord
+    from prodml.metadata.records import RunRecord
 
 _NEWEST = "newest"
 
@@ -81,7 +81,7 @@ def run(
     settings = dataclasses.replace(
         loaded.run_settings(use_cache=not no_cache),
         pipeline_file=os.path.abspath(pipeline) if pipeline else "",
-        wait=_say_for_whom if wait else None,
+        wait=options.say_for_whom if wait else None,
         warn=lambda text: _write(terminal, f"warning: {text}\n"),
     )
 
@@ -156,14 +156,6 @@ def _run_to_resume(config: RunConfig, resume: str) -> RunRecord:
 
 def _write(descriptor: int, text: str) -> None:
     os.write(descriptor, text.encode())
-
-
-def _say_for_whom(lease: LeaseRecord) -> None:
-    print(
-        f"waiting for run {lease.run_id} of {lease.pipeline} (process {lease.holder.pid} on "
-        f"{lease.holder.host})",
-        flush=True,
-    )
 
 
 def _with_value(args: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prodml.errors import InputDataError
+from prodml.paths import inside
 from prodml.storage import objects
 from prodml.storage.locations import is_url, join
 
@@ -34,7 +35,7 @@ def matching_files(base: str, pattern: str) -> list[SpanFile]:
     Names that begin with a dot are left out.
 
     Raises:
-        InputDataError: the directory does not exist, or no file fits.
+        InputDataError: the directory does not exist, no file fits, or one is a link out of it.
     """
     if not is_url(base) and not os.path.isdir(base):
         raise InputDataError(f"input_base {base!r} is not a directory")
@@ -56,8 +57,14 @@ def matching_files(base: str, pattern: str) -> list[SpanFile]:
 def _names(base: str, pattern: str) -> list[str]:
     """Files that may fit, by their paths below the directory."""
     wildcard = os.path.join(glob.escape(base), _FIELD.sub("*", pattern))
-    found = glob.glob(wildcard, recursive=True)
-    return [os.path.relpath(path, base) for path in found if os.path.isfile(path)]
+    found = [path for path in glob.glob(wildcard, recursive=True) if os.path.isfile(path)]
+    for path in found:
+        if not inside(base, path):
+            raise InputDataError(
+                f"{path} is a link that leads out of input_base; put the file itself there, or "
+                f"name the directory it lies in"
+            )
+    return [os.path.relpath(path, base) for path in found]
 
 
 def _names_there(base: str) -> list[str]:

@@ -83,9 +83,8 @@ class Launcher:
                 damage = self._damage(node, finished)
                 if damage is None:
                     return self._told(self._adopt(node, finished))
-                self._writer.mark_deleted(
-                    [a.id for made in finished.outputs.values() for a in made], damage
-                )
+                if node.kind is NodeKind.EXECUTOR:
+                    self._writer.mark_deleted(_flat(finished.outputs), damage)
             if node.kind is not NodeKind.EXECUTOR:
                 return self._told(self._found(node, started))
             prepared = self._preparer.prepare(node, self._produced(upstream))
@@ -133,8 +132,10 @@ class Launcher:
     def _damage(self, node: NodeSpec, finished: FinishedNode) -> str | None:
         if node.kind is NodeKind.EXECUTOR:
             return cache.damage_of(node, finished.outputs)
-        live = {r.id for r in self._reader.artifacts(_flat(finished.outputs)) if r.state == "LIVE"}
-        return None if live.issuperset(_flat(finished.outputs)) else "what it found is gone"
+        links = self._reader.links_of_executions([finished.execution.id])
+        found = {link.artifact_id for link in links if link.is_output}
+        # Of these, those that were live when the run was resumed are its outputs.
+        return None if found == _flat(finished.outputs) else "what it found is gone"
 
     def _adopt(self, node: NodeSpec, finished: FinishedNode) -> NodeResult:
         """Takes over what the node made before its run was resumed."""

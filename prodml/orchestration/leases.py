@@ -73,7 +73,7 @@ def _take(table: LeaseTable, pipeline: str, run_id: str, wait: Wait | None) -> L
 def _busy(lease: LeaseRecord) -> str:
     seen = datetime.datetime.fromtimestamp(lease.heartbeat / 1000)
     return (
-        f"pipeline {lease.pipeline} is in use: run {lease.run_id} goes on in process "
+        f"pipeline {lease.pipeline} is in use: {lease.run_id} goes on in process "
         f"{lease.holder.pid} on {lease.holder.host} (last seen {seen:%Y-%m-%d %H:%M:%S}); "
         f"wait for it with --wait, or stop it"
     )

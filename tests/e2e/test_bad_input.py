@@ -58,6 +58,12 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
+def test_a_plan_makes_nothing(desk: Desk) -> None:
+    code, said = desk.prodml("plan", "pipeline.py", "--param", "data=data")
+    assert code == 0 and "first run" in said
+    assert not (desk.directory / ".prodml").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -19,10 +19,8 @@ ENDED_WELL = (State.COMPLETE, State.CACHED)
 
 
 def finished_nodes(home: Path) -> dict[str, int]:
-    """Execution by node of what the newest run has finished, as the next command sees it."""
-    store = Store(str(home / "metadata.db"))
-    settle_dead_runs(store)
-    reader = LineageReader(store)
+    """Execution by node of what the newest run has finished."""
+    reader = LineageReader(Store(str(home / "metadata.db")))
     runs = reader.runs(1)
     executions = reader.executions_of_run(runs[0].run_id) if runs else []
     return {e.node_id: e.id for e in executions if e.state in ENDED_WELL}

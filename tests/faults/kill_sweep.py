@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests .venv/bin/python tests/faults/kill_sweep.py --kills 200
 
-Prints a table and writes what happened to build/kill-sweep.json; exits with 1 where an invariant
-did not hold.
+Prints a table, and writes what happened to build/kill-sweep.json after each trial: Ctrl-C loses
+nothing but the trial that it meets. Exits with 1 where an invariant did not hold.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import typer
 from faults.flights import FlightsTrials
 from faults.subjects import small_trial
-from faults.sweep import Trial, kill_often
+from faults.sweep import Trial, kill_at_point, kill_often
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -32,74 +32,83 @@ REPORT = Path("build/kill-sweep.json")
 
 
 def main(
-    kills: Annotated[int, typer.Option(help="Of flights, at points and random times.")] = 200,
-    stride: Annotated[int, typer.Option(help="Every how many points of the small pipeline.")] = 1,
+    kills: Annotated[
+        int, typer.Option(help="Of flights, at points and random times; 0: none.")
+    ] = 200,
+    stride: Annotated[
+        int, typer.Option(help="Every how many points of the small pipeline; 0: none.")
+    ] = 1,
     jobs: Annotated[int, typer.Option(help="Trials at once.")] = 2,
 ) -> None:
     """Kills runs, resumes them, and checks that nothing is lost and nothing is there twice."""
-    trials: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory)
-        trials += sweep_small(root / "small", stride, jobs)
-        trials += sweep_flights(root / "flights", kills)
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(trials, indent=1))
-    print_table(trials)
-    failures = [trial for trial in trials if trial["failure"]]
+    report = Report()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            root = Path(directory)
+            if stride:
+                sweep_small(root / "small", stride, jobs, report)
+            if kills:
+                sweep_flights(root / "flights", kills, report)
+    finally:
+        print_table(report.trials)
+    failures = [trial for trial in report.trials if trial["failure"]]
     for trial in failures:
         print(f"{trial['subject']}, killed {trial['kills']}: {trial['failure']}")
     sys.exit(1 if failures else 0)
 
 
-def sweep_small(root: Path, stride: int, jobs: int) -> list[dict[str, Any]]:
+class Report:
+    """What became of the trials, in a file as soon as it is known."""
+
+    def __init__(self) -> None:
+        self.trials: list[dict[str, Any]] = []
+        REPORT.parent.mkdir(exist_ok=True)
+
+    def add(self, subject: str, trial: Trial, failure: str) -> None:
+        kills = [asdict(kill) for kill in trial.kills]
+        self.trials.append({"subject": subject, "kills": kills, "failure": failure})
+        REPORT.write_text(json.dumps(self.trials, indent=1))
+
+
+def sweep_small(root: Path, stride: int, jobs: int, report: Report) -> None:
     """A trial for each point; every second one is killed again while it is resumed."""
     (root / "unharmed").mkdir(parents=True)
     unharmed = small_trial(root / "unharmed")
     unharmed.complete()
 
-    def at(number: int) -> dict[str, Any]:
+    def at(number: int) -> tuple[Trial, str]:
         (root / str(number)).mkdir()
         trial = small_trial(root / str(number))
-
-        def play() -> None:
-            trial.kill(str(number))
-            if number % 2:
-                trial.kill(str(1 + number % 40))
-            trial.complete()
-
-        return outcome("small", trial, play)
+        return trial, failure_of(functools.partial(kill_at_point, trial, number))
 
     chosen = range(1, len(unharmed.points()) + 1, stride)
     with ThreadPoolExecutor(jobs) as pool:
-        return list(track(pool.map(at, chosen), "the small pipeline", total=len(chosen)))
+        for trial, failure in track(pool.map(at, chosen), "the small pipeline", len(chosen)):
+            report.add("small", trial, failure)
 
 
-def sweep_flights(root: Path, kills: int) -> list[dict[str, Any]]:
+def sweep_flights(root: Path, kills: int, report: Report) -> None:
     """Runs that are killed up to seven times each, in one place with one polling server."""
-    found = []
     with FlightsTrials(root) as flights, typer.progressbar(length=kills, label="flights") as bar:
         left, seed = kills, 0
         while left > 0:
             trial = flights.trial(seed)
-            play = functools.partial(kill_often, trial, seed, min(7, left))
-            found.append(outcome("flights", trial, play))
-            found[-1]["failure"] = found[-1]["failure"] or flights.failure(trial)
+            failure = failure_of(functools.partial(kill_often, trial, seed, min(7, left)))
+            failure = failure or flights.failure(trial) or flights.server_failure()
+            report.add("flights", trial, failure)
             left -= max(1, len(trial.kills))
             bar.update(max(1, len(trial.kills)))
             shutil.rmtree(trial.root, ignore_errors=True)
             seed += 1
-        found[-1]["failure"] = found[-1]["failure"] or flights.server_failure()
-    return found
 
 
-def outcome(subject: str, trial: Trial, play: Callable[[], None]) -> dict[str, Any]:
-    """What became of a trial."""
-    failure = ""
+def failure_of(play: Callable[[], None]) -> str:
+    """Why a trial failed, in whatever way; empty where it did not."""
     try:
         play()
-    except AssertionError as error:
-        failure = str(error) or repr(error)
-    return {"subject": subject, "kills": [asdict(k) for k in trial.kills], "failure": failure}
+    except Exception as error:
+        return str(error) or repr(error)
+    return ""
 
 
 def print_table(trials: list[dict[str, Any]]) -> None:

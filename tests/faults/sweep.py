@@ -61,8 +61,12 @@ class Trial:
             text=True,
         )
 
-    def kill(self, kill_at: str) -> bool:
-        """Runs, or resumes, until the point or time; False where it was complete before."""
+    def kill(self, kill_at: str, is_looked_at: bool = True) -> bool:
+        """Runs, or resumes, until the point or time; False where it was complete before.
+
+        Args:
+            is_looked_at: False leaves it to the resumption to find that the run is dead.
+        """
         if self._state() == "COMPLETE":
             # It was killed after its last word.
             return False
@@ -73,8 +77,10 @@ class Trial:
             return False
         assert process.returncode in (-signal.SIGKILL, -signal.SIGALRM), said
         self.kills.append(Kill(kill_at if kill_at.endswith("s") else self.points()[-1], is_resume))
-        check_after_a_kill(self.home, self.serving)
-        self._finished = finished_nodes(self.home)
+        if is_looked_at:
+            check_after_a_kill(self.home, self.serving)
+        # What was finished once stays so, whatever a later kill has met.
+        self._finished = finished_nodes(self.home) | self._finished
         return True
 
     def complete(self) -> None:
@@ -104,6 +110,15 @@ class Trial:
         return str(runs[0].state) if runs else ""
 
 
+def kill_at_point(trial: Trial, number: int) -> None:
+    """Kills a run at a point, at each second one its resumption as well, then completes it."""
+    is_killed_again = number % 2 == 1
+    assert trial.kill(str(number), is_looked_at=not is_killed_again)
+    if is_killed_again:
+        trial.kill(str(1 + number % 40))
+    trial.complete()
+
+
 def kill_often(trial: Trial, seed: int, kills: int) -> None:
     """Kills a run and its resumptions at random points and times, then completes it."""
     chance = random.Random(seed)
@@ -113,6 +128,6 @@ def kill_often(trial: Trial, seed: int, kills: int) -> None:
         else:
             # A resumed run passes fewer points the later it was killed.
             at = str(chance.randint(1, max(20, 200 - 20 * len(trial.kills))))
-        if not trial.kill(at):
+        if not trial.kill(at, is_looked_at=chance.random() < 0.5):
             break
     trial.complete()

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faults.subjects import SMALL, small_trial
+from faults.subjects import small_trial
+from faults.sweep import kill_at_point
 
 STRIDE = 9
 
@@ -43,11 +44,7 @@ def test_a_run_killed_at_a_point_is_resumed_and_whole(points: list[str], tmp_pat
         root.mkdir()
         each = small_trial(root)
         try:
-            assert each.kill(str(number))
-            if number % 2:
-                # And its resumption, somewhere.
-                each.kill(str(1 + number % 40))
-            each.complete()
+            kill_at_point(each, number)
         except AssertionError as error:
             return f"killed {[kill.point for kill in each.kills]}: {error}"
         shutil.rmtree(root)
@@ -57,4 +54,3 @@ def test_a_run_killed_at_a_point_is_resumed_and_whole(points: list[str], tmp_pat
     with ThreadPoolExecutor(2) as pool:
         failures = [failure for failure in pool.map(trial, chosen) if failure]
     assert failures == []
-    assert SMALL.outputs

@@ -299,3 +299,15 @@ def test_the_artifact_says_what_it_holds(tmp_path: Path) -> None:
     assert examples.custom_properties["payload_format"] == "FORMAT_PARQUET"
     assert examples.custom_properties["file_format"] == "parquet"
     assert sum(json.loads(str(examples.custom_properties["row_counts"])).values()) == 300
+
+
+def test_a_link_that_leads_out_of_the_input_is_refused(tmp_path: Path) -> None:
+    secret = write(tmp_path / "elsewhere" / "a.csv", "n\n1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").symlink_to(secret)
+    with pytest.raises(InputDataError, match=r"a\.csv is a link that leads out of input_base"):
+        ingested(tmp_path)
+    (tmp_path / "data" / "a.csv").unlink()
+    write(tmp_path / "data" / ".real" / "a.csv", "n\n1\n")
+    (tmp_path / "data" / "a.csv").symlink_to(tmp_path / "data" / ".real" / "a.csv")
+    assert all_rows(ingested(tmp_path, output_config=WHOLE)) == [{"n": [1]}]
