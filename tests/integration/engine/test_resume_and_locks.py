@@ -225,7 +225,7 @@ def test_what_a_resolver_found_is_looked_for_again_where_some_of_it_was_deleted(
     work.prodml("run", "finder.py", "--no-cache", code=1)
     (work.root / "fail").unlink()
     store = Store(work.store)
-    schema = LineageReader(store).newest_artifacts("finder", "Schema")[0]
+    schema = next(LineageReader(store).newest_artifacts("finder", "Schema"))
     LineageWriter(store).mark_deleted([schema.id], "by hand")
     work.prodml("run", "--resume")
     assert work.attempts("Resolver") == ["COMPLETE", "COMPLETE"]
