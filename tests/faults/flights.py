@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import tensorflow as tf
-from faults.invariants import outputs_of, versions_of
+from faults.invariants import links_of, versions_of
 from faults.subjects import flights, prepare_flights
 from faults.sweep import Subject, Trial
 from running_server import running_server
@@ -34,8 +34,8 @@ class FlightsTrials(contextlib.ExitStack):
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said
         reader = LineageReader(Store(str(unharmed.home / "metadata.db")))
-        outputs = outputs_of(reader, reader.runs(1)[0].run_id)
-        self.subject = flights(data, self._serving, outputs)
+        links = links_of(reader, reader.runs(1)[0].run_id)
+        self.subject = flights(data, self._serving, links)
         self._variables = variables(unharmed)
         options = ["--model_name=flights", f"--model_base_path={self._serving}"]
         self._server = self.enter_context(

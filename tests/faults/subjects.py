@@ -13,12 +13,16 @@ ROOT = Path(__file__).parents[2]
 
 SMALL = Subject(
     arguments=["small_pipeline.py"],
-    outputs={
-        "MakeSchema.schema": 1,
-        "MakeSchema.notes": 1,
-        "Train.model": 1,
-        "Judge.blessing": 1,
-        "Pusher.pushed_model": 1,
+    links={
+        "MakeSchema made schema": 1,
+        "MakeSchema made notes": 1,
+        "Train used schema": 1,
+        "Train made model": 1,
+        "Judge used model": 1,
+        "Judge made blessing": 1,
+        "Pusher used model": 1,
+        "Pusher used model_blessing": 1,
+        "Pusher made pushed_model": 1,
     },
     serving="serving",
     random_seconds=1.6,
@@ -30,20 +34,20 @@ def small_trial(root: Path) -> Trial:
     return Trial(SMALL, root)
 
 
-def flights(data_root: Path, serving: Path, outputs: dict[str, int]) -> Subject:
+def flights(data_root: Path, serving: Path, links: dict[str, int]) -> Subject:
     """The flights pipeline at the size of a sample.
 
     Args:
         data_root: prepared flights.
         serving: directory that all runs push to.
-        outputs: as a complete run has them.
+        links: as a complete run has them.
     """
     parameters: dict[str, object] = {"data_root": data_root, "serving_dir": serving, "months": 1}
     parameters |= {"train_steps": 20, "min_auc": 0.01}
     given = [f"--param={name}={value}" for name, value in parameters.items()]
     return Subject(
         arguments=[str(ROOT / "pipelines" / "flights.py"), *given],
-        outputs=outputs,
+        links=links,
         serving=str(serving),
         random_seconds=9.0,
     )

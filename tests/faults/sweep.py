@@ -21,13 +21,13 @@ class Subject:
 
     Attributes:
         arguments: of `prodml run`, in the directory of a trial.
-        outputs: how many artifacts each of its outputs has at the end, as `node.key`.
+        links: how many artifacts its nodes have made and used at the end, as `links_of` has them.
         serving: the directory that it pushes to.
         random_seconds: within which kills at a random time come.
     """
 
     arguments: Sequence[str]
-    outputs: Mapping[str, int]
+    links: Mapping[str, int]
     serving: str
     random_seconds: float
 
@@ -89,7 +89,7 @@ class Trial:
             process = self.start()
             said, _ = process.communicate(timeout=300)
             assert process.returncode == 0, said
-        check_at_the_end(self.home, self.serving, self._finished, self.subject.outputs)
+        check_at_the_end(self.home, self.serving, self._finished, self.subject.links)
 
     def points(self) -> list[str]:
         """What the last run passed."""
