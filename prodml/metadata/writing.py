@@ -241,6 +241,8 @@ class LineageWriter:
 
     def mark_deleted(self, ids: Collection[int], why: str) -> None:
         """Records artifacts as DELETED: nobody is given them any more."""
+        if not ids:
+            return
 
         def change(store: Any) -> None:
             artifacts = store.get_artifacts_by_id(ids)

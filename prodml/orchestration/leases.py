@@ -10,7 +10,7 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 
-from prodml.errors import BusyError, ProdmlError
+from prodml.errors import BusyError, MetadataUnavailableError, ProdmlError
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.records import LeaseRecord
 from prodml.metadata.store import Store
@@ -46,11 +46,17 @@ def hold(
     beating.start()
     try:
         yield lease
-    finally:
-        done.set()
-        # Not waited for: a database that does not answer must not hold up the end.
+    except MetadataUnavailableError:
+        # To try again would only take as long once more; our death gives it back.
+        raise
+    except BaseException:
         with contextlib.suppress(ProdmlError):
             table.give_back(lease)
+        raise
+    else:
+        table.give_back(lease)
+    finally:
+        done.set()
 
 
 def _take(table: LeaseTable, pipeline: str, run_id: str, wait: Wait | None) -> LeaseRecord:
