@@ -36,6 +36,7 @@ class FlightsTrials(contextlib.ExitStack):
         reader = LineageReader(Store(str(unharmed.home / "metadata.db")))
         links = links_of(reader, reader.runs(1)[0].run_id)
         self.subject = flights(data, self._serving, links)
+        self.points = unharmed.points()
         self._variables = variables(unharmed)
         options = ["--model_name=flights", f"--model_base_path={self._serving}"]
         self._server = self.enter_context(

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import typer
 from faults.flights import FlightsTrials
 from faults.subjects import small_trial
-from faults.sweep import Trial, kill_at_point, kill_often
+from faults.sweep import Trial, kill_at_point, kill_often, kind_of
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -93,7 +93,8 @@ def sweep_flights(root: Path, kills: int, report: Report) -> None:
         left, seed = kills, 0
         while left > 0:
             trial = flights.trial(seed)
-            failure = failure_of(functools.partial(kill_often, trial, seed, min(7, left)))
+            play = functools.partial(kill_often, trial, seed, min(7, left), flights.points)
+            failure = failure_of(play)
             failure = failure or flights.failure(trial) or flights.server_failure()
             report.add("flights", trial, failure)
             left -= max(1, len(trial.kills))
@@ -125,14 +126,6 @@ def print_table(trials: list[dict[str, Any]]) -> None:
         table.add_row(subject, kind, str(count), str(failed[subject, kind]))
     Console(width=100).print(table)
     print(f"{sum(times.values())} kills in {len(trials)} trials")
-
-
-def kind_of(point: str) -> str:
-    """`at a random time`, `before rename`, `inside put_execution`, `after execution`."""
-    first, *rest = point.split()
-    if not rest:
-        return "at a random time"
-    return f"{first} execution of a node" if "execute" in point else f"{first} {rest[0]}"
 
 
 if __name__ == "__main__":

@@ -119,15 +119,40 @@ def kill_at_point(trial: Trial, number: int) -> None:
     trial.complete()
 
 
-def kill_often(trial: Trial, seed: int, kills: int) -> None:
-    """Kills a run and its resumptions at random points and times, then completes it."""
+def kill_often(trial: Trial, seed: int, kills: int, unharmed: Sequence[str]) -> None:
+    """Kills a run and its resumptions at points of every kind and random times, then completes it.
+
+    Args:
+        unharmed: the points of an unharmed run.
+    """
     chance = random.Random(seed)
-    for _ in range(kills):
+    for left in range(kills, 0, -1):
         if chance.random() < 0.5:
             at = f"{chance.uniform(0.3, trial.subject.random_seconds):.3f}s"
         else:
-            # A resumed run passes fewer points the later it was killed.
-            at = str(chance.randint(1, max(20, 200 - 20 * len(trial.kills))))
+            # Not far ahead, so that there is something left for the kills that follow.
+            ahead = unharmed[_place(unharmed, trial) :]
+            near = ahead[: max(20, 2 * len(ahead) // (left + 1))]
+            if not near:
+                break
+            kind = chance.choice(sorted(set(map(kind_of, near))))
+            at = chance.choice([point for point in near if kind_of(point) == kind])
         if not trial.kill(at, is_looked_at=chance.random() < 0.5):
             break
     trial.complete()
+
+
+def kind_of(point: str) -> str:
+    """`at a random time`, `before rename`, `inside put_execution`, `after execution of a node`."""
+    first, *rest = point.split()
+    if not rest:
+        return "at a random time"
+    return f"{first} execution of a node" if "execute" in point else f"{first} {rest[0]}"
+
+
+def _place(unharmed: Sequence[str], trial: Trial) -> int:
+    """How far a trial has come: the place after the last point that only one step passes."""
+    if not trial.kills:
+        return 0
+    passed = set(trial.points())
+    return max((i + 1 for i, p in enumerate(unharmed) if p in passed and "/" in p), default=0)

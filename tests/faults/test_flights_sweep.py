@@ -13,7 +13,7 @@ def test_flights_killed_twenty_times_gives_the_same_model(tmp_path: Path) -> Non
     with FlightsTrials(tmp_path / "flights") as flights:
         while kills < KILLS:
             trial = flights.trial(seed)
-            kill_often(trial, seed, min(7, KILLS - kills))
+            kill_often(trial, seed, min(7, KILLS - kills), flights.points)
             assert flights.failure(trial) == ""
             kills += len(trial.kills)
             seed += 1
