@@ -1,5 +1,6 @@
 """Many processes that write to one store at once; in a module that a new process can import."""
 
+import importlib
 import multiprocessing
 
 from prodml.artifacts import Model
@@ -15,8 +16,10 @@ PROCESSES, EXECUTIONS = 8, 50
 def write_with_many_processes(connection: Connection) -> None:
     """Each records a run; afterwards all is there, and once. The tables are made by all at once."""
     context = multiprocessing.get_context("spawn")
+    # As it is known now: modules of users are loaded anew by the tests before, and so is this.
+    write = importlib.import_module("many_writers").write_executions
     processes = [
-        context.Process(target=write_executions, args=(connection, number, EXECUTIONS))
+        context.Process(target=write, args=(connection, number, EXECUTIONS))
         for number in range(PROCESSES)
     ]
     for process in processes:
