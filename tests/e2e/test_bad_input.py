@@ -157,12 +157,18 @@ def test_a_bad_user_module_fails_its_node_and_names_the_users_line(
     assert "Traceback" not in said
 
 
-def test_a_full_disk_says_so_and_leaves_nothing_half_written(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [("size=256k", "the disk is full"), ("ro", "the filesystem is read-only; set pipeline_root")],
+)
+def test_a_disk_that_takes_nothing_says_so_and_nothing_is_half_written(
+    desk: Desk, options: str, message: str
+) -> None:
     desk.write("data/rows.csv", "a,b\n" + "".join(f"{i},{i * i}.25\n" for i in range(60_000)))
-    root = desk.directory / "full"
+    root = desk.directory / "disk"
     root.mkdir()
     script = (
-        f"mount -t tmpfs -o size=256k tmpfs {root} && "
+        f"mount -t tmpfs -o {options} tmpfs {root} && "
         f"{sys.executable} -m prodml run pipeline.py --param data=data; code=$?; "
         f"find {root} -type f; exit $code"
     )
@@ -175,9 +181,23 @@ def test_a_full_disk_says_so_and_leaves_nothing_half_written(desk: Desk) -> None
     )
     said = ran.stdout + ran.stderr
     assert ran.returncode == 1, said
-    assert "the disk is full" in said
+    assert message in said
     assert "Traceback" not in said
     assert f"{root}/" not in ran.stdout.partition("\nrun ")[2], "files were left behind"
+
+
+def test_a_place_that_may_not_be_written_to_says_so(desk: Desk) -> None:
+    root = desk.directory / ".prodml" / "artifacts"
+    root.mkdir(parents=True)
+    root.chmod(0o555)
+    # Root may write everywhere, unless it is deprived of that.
+    drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
+    prefix = drop if os.geteuid() == 0 else ()
+    code, said = desk.prodml("run", "pipeline.py", "--param", "data=data", prefix=prefix)
+    assert code == 1
+    assert "permission denied; check the owner and mode of the path" in said
+    assert "Traceback" not in said
+    assert desk.published() == []
 
 
 def test_traceback_is_shown_when_asked_for(desk: Desk) -> None:
