@@ -7,9 +7,10 @@ then that is removed. What a killed collection left is found on the disk by the 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prodml.errors import BusyError, NotFoundError
@@ -20,6 +21,7 @@ from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import leases
 from prodml.orchestration.dead_runs import settle_dead_runs
 from prodml.orchestration.garbage import Decision, Fate, KeepRules, Lineage, decide, open_runs
+from prodml.orchestration.garbage_places import Claims
 from prodml.orchestration.leftovers import (
     Leftover,
     find_leftovers,
@@ -153,12 +155,30 @@ def _collect_held(
     for why, artifacts in because.items():
         for start in range(0, len(artifacts), _BATCH):
             batch = artifacts[start : start + _BATCH]
+            done += len(batch)
+            batch = _still_unwanted(reader, pipeline, batch)
             writer.mark_deleted([artifact.id for artifact in batch], f"prodml gc: {why}")
             for artifact in batch:
                 remove_directory(artifact.uri)
-            done += len(batch)
             progress(f"{pipeline}: removed artifacts", done, count)
     return collected
+
+
+def _still_unwanted(
+    reader: LineageReader, pipeline: str, artifacts: Sequence[ArtifactRecord]
+) -> list[ArtifactRecord]:
+    """Those that nobody has imported, or set as the baseline, since they were chosen.
+
+    Neither needs the pipeline's lease, and thousands take minutes.
+    """
+    pinned = reader.pinned_model(pipeline)
+    imported = {os.path.realpath(each.uri) for each in reader.external_artifacts()}
+    claims = Claims(imported)
+    return [
+        artifact
+        for artifact in artifacts
+        if artifact.id != pinned and not claims.meet(os.path.realpath(artifact.uri))
+    ]
 
 
 def _pipelines(reader: LineageReader, wanted: str | None) -> list[str]:
@@ -183,9 +203,9 @@ def _survey(
     links = reader.links_of_many_artifacts([artifact.id for artifact in artifacts])
     users = reader.many_executions(sorted({link.execution_id for link in links}))
     # Files are removed on this machine's filesystems only.
-    roots = {r.pipeline_root for r in runs if r.pipeline == pipeline and r.pipeline_root}
-    roots = {root for root in roots if not is_url(root)}
-    claimed = _claimed(reader)
+    recorded = {r.pipeline_root for r in runs if r.pipeline == pipeline and r.pipeline_root}
+    roots = {root for root in recorded if not is_url(root) and os.path.isdir(root)}
+    claimed = _claimed(reader, roots)
     lineage = Lineage(
         pipeline=pipeline,
         roots=frozenset(roots),
@@ -195,19 +215,30 @@ def _survey(
         open_runs=open_runs(runs),
         pinned=reader.pinned_model(pipeline),
         claimed=claimed,
-        is_there=os.path.isdir,
+        is_there=functools.cache(os.path.isdir),
+        away=frozenset(recorded - roots),
     )
     decisions = [_without_links(decision) for decision in decide(lineage, rules)]
     live = frozenset(artifact.uri for artifact in artifacts)
     return decisions, find_leftovers(reader, pipeline, roots, live, claimed)
 
 
-def _claimed(reader: LineageReader) -> frozenset[str]:
-    """Directories of others, of any pipeline: imported artifacts and served versions."""
+def _claimed(reader: LineageReader, roots: Iterable[str]) -> frozenset[str]:
+    """Directories of others, of any pipeline: imported artifacts and served versions.
+
+    What lies, really, in a root is named as the artifacts in this root are.
+    """
     pushed = reader.list_artifacts(_MANY, "PushedModel")
     served = {str(each.custom_properties.get("pushed_destination", "")) for each in pushed}
     imported = {artifact.uri for artifact in reader.external_artifacts()}
-    return frozenset(normal(place) for place in served | imported if place)
+    claimed = {normal(place) for place in served | imported if place and not is_url(place)}
+    really = [os.path.realpath(place) for place in claimed]
+    for root in roots:
+        here = os.path.realpath(root)
+        at_root = Claims([here])
+        inside = [os.path.relpath(place, here) for place in really if at_root.meet(place)]
+        claimed |= {os.path.normpath(os.path.join(root, path)) for path in inside}
+    return frozenset(claimed)
 
 
 def _without_links(decision: Decision) -> Decision:

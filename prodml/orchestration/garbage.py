@@ -16,6 +16,7 @@ from prodml.metadata.records import (
     RunState,
     State,
 )
+from prodml.orchestration.garbage_places import Claims, Place, place_of
 from prodml.storage.locations import is_url, normal
 
 
@@ -57,6 +58,7 @@ class Lineage:
         pinned: id of the model that was set as the baseline.
         claimed: directories of imported artifacts, of any pipeline.
         is_there: whether a directory exists.
+        away: roots that are not here: in an object store, on another machine, or not mounted.
     """
 
     pipeline: str
@@ -68,16 +70,7 @@ class Lineage:
     pinned: int | None
     claimed: frozenset[str]
     is_there: Callable[[str], bool]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run published an artifact: `<root>/<node>/<output>/<execution id>`."""
-
-    root: str
-    node: str
-    output: str
-    execution_id: int
+    away: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -92,6 +85,9 @@ class Decision:
 
 def decide(lineage: Lineage, rules: KeepRules) -> list[Decision]:
     """What becomes of each live artifact, oldest first.
+
+    One whose directory is gone takes no place among the newest, but is not removed for that: it may
+    only be out of reach.
 
     Never removed, whatever the rules: what a run that goes on or can be resumed made or used, what
     another pipeline used, what is served, what a resolver can still ask for, what was imported,
@@ -122,17 +118,6 @@ def open_runs(runs: Iterable[RunRecord]) -> frozenset[str]:
     found = {run.run_id for run in runs if run.state is RunState.RUNNING}
     unfinished = {run.pipeline: run.run_id for run in runs if run.state is not RunState.COMPLETE}
     return frozenset(found | set(unfinished.values()))
-
-
-def place_of(uri: str, roots: Iterable[str]) -> Place | None:
-    """The place that a URI names below one of some roots, or None."""
-    head, id = os.path.split(uri)
-    head, output = os.path.split(head)
-    root, node = os.path.split(head)
-    is_place = root in roots and id.isdecimal() and id.isascii() and node and output
-    if not is_place or {node[:1], output[:1]} & {"."}:
-        return None
-    return Place(root, node, output, int(id))
 
 
 class _Known:
@@ -181,6 +166,7 @@ class _Known:
 def _protected(known: _Known) -> dict[int, str]:
     """Why, by artifact id, of all that must stay."""
     lineage = known.lineage
+    claims = Claims(lineage.claimed)
     reasons = {**_asked_for(known), **_served(known)}
     for artifact in lineage.artifacts:
         runs = {str(e.properties.get("run_id", "")) for e in known.users[artifact.id]}
@@ -191,16 +177,13 @@ def _protected(known: _Known) -> dict[int, str]:
             reasons[artifact.id] = f"pipeline {others[0]} uses it"
         if artifact.custom_properties.get("is_external"):
             reasons[artifact.id] = "it was imported"
+        elif away := place_of(artifact.uri, lineage.away):
+            reasons[artifact.id] = f"its pipeline root {away.root} is not a directory here"
         elif artifact.id not in known.places:
             reasons[artifact.id] = "it lies where no run of the pipeline published it"
-        elif any(overlap(artifact.uri, claimed) for claimed in lineage.claimed):
+        elif claims.meet(artifact.uri):
             reasons[artifact.id] = "an imported artifact is this directory or lies in it"
     return reasons
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether two directories are the same, or one lies in the other."""
-    return one == other or one.startswith(other + os.sep) or other.startswith(one + os.sep)
 
 
 def _served(known: _Known) -> dict[int, str]:
@@ -215,8 +198,11 @@ def _served(known: _Known) -> dict[int, str]:
 
 
 def _stands(known: _Known, directory: str) -> bool:
-    # Of a directory that is elsewhere nobody here knows whether it is still there.
-    return is_url(directory) or known.lineage.is_there(normal(directory))
+    if is_url(directory):
+        return True
+    here = normal(directory)
+    # Where the base directory is not here either, it may be on another machine or not mounted.
+    return known.lineage.is_there(here) or not known.lineage.is_there(os.path.dirname(here))
 
 
 def _asked_for(known: _Known) -> dict[int, str]:
@@ -227,10 +213,8 @@ def _asked_for(known: _Known) -> dict[int, str]:
     for artifact in known.newest:
         key = str(artifact.custom_properties.get("output_key", ""))
         for asked in ((artifact.type_name, None), (artifact.type_name, key)):
-            if left.setdefault(asked, counts.get(artifact.type_name, 1)) and known.is_there(
-                artifact
-            ):
-                left[asked] -= 1
+            if left.setdefault(asked, counts.get(artifact.type_name, 1)):
+                left[asked] -= known.is_there(artifact)
                 reasons[artifact.id] = f"the newest {artifact.type_name} of the pipeline"
     for id in _latest_blessed(known):
         reasons[id] = "of the latest blessed model, the baseline"
@@ -268,13 +252,13 @@ def _latest_blessed(known: _Known) -> set[int]:
     found: set[int] = set()
     settled: set[str | None] = set()
     for blessing in known.newest:
-        if not _is_blessing(blessing) or not known.is_there(blessing):
+        if not _is_blessing(blessing):
             continue
         model = known.artifacts.get(_model_of(blessing))
         keys = {None, str(blessing.custom_properties.get("output_key", ""))} - settled
-        if model is not None and known.is_there(model) and keys:
+        if model is not None and keys:
             found |= {blessing.id, model.id}
-            settled |= keys
+            settled |= keys if known.is_there(blessing) and known.is_there(model) else set()
     return found
 
 
@@ -288,11 +272,11 @@ def _kept(known: _Known, rules: KeepRules) -> dict[int, str]:
         left: dict[tuple[str, str], int] = {}
         for artifact in known.newest:
             place = known.places.get(artifact.id)
-            if place is None or not known.is_there(artifact):
+            if place is None:
                 continue
             output = (place.node, place.output)
             if left.setdefault(output, rules.last):
-                left[output] -= 1
+                left[output] -= known.is_there(artifact)
                 reasons[artifact.id] = "--keep-last"
     if rules.pushed:
         for pushed in known.newest:
@@ -314,8 +298,6 @@ def _last_used(known: _Known, artifact: ArtifactRecord) -> int:
 
 def _why_removed(known: _Known, artifact: ArtifactRecord, rules: KeepRules) -> str:
     place = known.places[artifact.id]
-    if not known.is_there(artifact):
-        return "its directory is gone"
     reasons = []
     if rules.last is not None:
         reasons.append(f"not among the newest {rules.last} of {place.node}.{place.output}")
@@ -325,6 +307,8 @@ def _why_removed(known: _Known, artifact: ArtifactRecord, rules: KeepRules) -> s
         reasons.append("of no pushed model")
     if rules.since is not None:
         reasons.append("used by no run since then")
+    if not known.is_there(artifact):
+        reasons.append("its directory is gone")
     return ", ".join(reasons)
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prodml.errors import StorageError, storage_error
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
-from prodml.orchestration.garbage import overlap
+from prodml.orchestration.garbage_places import Claims
 from prodml.orchestration.manifest import MANIFEST
 
 _STAGING = ".staging-"
 _DELETED = ".deleted-"
 _UNRECORDED_SECONDS = 3600.0
+_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,14 @@ def find_leftovers(
     found = [each for root in roots for each in _walk(root)]
     found = [each for each in found if each.uri not in live]
     executions = {e.id: e for e in reader.many_executions(sorted({each.id for each in found}))}
-    made = [link for link in reader.links_of_executions(executions) if link.is_output]
-    states = {a.uri: a.state for a in reader.artifacts(link.artifact_id for link in made)}
+    states = _recorded(reader, sorted(executions))
+    recorded = {_names(uri) for uri in states}
+    taken = Claims(claimed)
     leftovers = []
     for each in found:
         execution = executions.get(each.id)
         name = os.path.basename(each.uri)
-        if any(overlap(each.uri, place) for place in claimed):
+        if taken.meet(each.uri):
             continue
         if name.startswith(_DELETED):
             why = "an earlier removal was interrupted"
@@ -72,12 +74,30 @@ def find_leftovers(
             if states[each.uri] != "DELETED":
                 continue
             why = "it was recorded as deleted"
+        elif _names(each.uri) in recorded:
+            # By another way to the same directory, or before it was moved or copied.
+            continue
         elif _is_unrecorded(each, execution is not None and execution.node_id == each.node):
             why = "no artifact is recorded there"
         else:
             continue
         leftovers.append(Leftover(each.uri, f"{each.node}.{each.output}".rstrip("."), why))
     return leftovers
+
+
+def _recorded(reader: LineageReader, executions: Sequence[int]) -> dict[str, str]:
+    """States, by URI, of all artifacts that executions made."""
+    states: dict[str, str] = {}
+    for start in range(0, len(executions), _BATCH):
+        links = reader.links_of_executions(executions[start : start + _BATCH])
+        made = reader.artifacts(link.artifact_id for link in links if link.is_output)
+        states |= {artifact.uri: artifact.state for artifact in made}
+    return states
+
+
+def _names(uri: str) -> tuple[str, ...]:
+    """Node, output and execution id, which are the same under whatever root."""
+    return tuple(uri.split(os.sep)[-3:])
 
 
 def remove_directory(uri: str) -> None:

@@ -335,7 +335,7 @@ def test_a_pipeline_in_use_is_left_alone_and_the_others_are_not(work: Workplace)
     work.run("comparing", uri=str(outside))
     with leases.hold(work.settings.open_store, "training", "run-7"):
         found = {each.pipeline: each for each in work.collect(last=1)}
-        assert "pipeline training is in use: run run-7" in found["training"].busy
+        assert "pipeline training is in use: run-7" in found["training"].busy
         assert not found["comparing"].busy
         said = work.gc("--keep-last", "1", "--delete")
     assert "left alone: pipeline training is in use" in said
