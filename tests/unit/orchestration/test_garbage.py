@@ -22,8 +22,8 @@ from prodml.orchestration.garbage import (
     Lineage,
     decide,
     open_runs,
-    place_of,
 )
+from prodml.orchestration.garbage_places import place_of
 
 ROOT = "/work/artifacts/flights"
 TYPES = {
@@ -46,6 +46,7 @@ class World:
     open: set[str] = field(default_factory=set)
     claimed: set[str] = field(default_factory=set)
     pinned: int | None = None
+    away: set[str] = field(default_factory=set)
 
     def execute(
         self, run: str, node: str, pipeline: str = "flights", state: str = "COMPLETE"
@@ -118,6 +119,7 @@ class World:
             self.pinned,
             frozenset(self.claimed),
             lambda uri: uri not in self.missing,
+            frozenset(self.away),
         )
         return {d.artifact.id: d for d in decide(lineage, KeepRules(**rules))}
 
@@ -222,6 +224,16 @@ def test_one_more_rule_never_removes_more(world: World, rules: dict[str, Any]) -
     assert world.removed(**rules) <= world.removed(since=rules["since"])
 
 
+@given(worlds(), rules)
+def test_nothing_is_removed_because_no_directory_can_be_reached(
+    world: World, rules: dict[str, Any]
+) -> None:
+    world.missing = {artifact.uri for artifact in world.artifacts}
+    unreachable = world.removed(**rules)
+    world.missing = set()
+    assert unreachable <= world.removed(**rules)
+
+
 def test_the_newest_of_each_output_are_kept() -> None:
     world = World()
     made = [world.retrain(f"run-{n}") for n in range(4)]
@@ -236,6 +248,27 @@ def test_a_directory_that_is_gone_is_not_counted_among_the_newest() -> None:
     world.missing.add(world.artifacts[made[2] - 1001].uri)
     assert made[1] not in world.removed(last=1)
     assert made[0] in world.removed(last=1)
+
+
+def test_what_lies_under_a_root_that_is_not_here_stays() -> None:
+    world = World(away={"/mnt/artifacts/flights"})
+    made = [
+        world.make(world.execute(f"run-{n}", "Trainer"), "model", uri=f"{root}/Trainer/model/{n}")
+        for n, root in enumerate(["/mnt/artifacts/flights", ROOT, ROOT], 1)
+    ]
+    assert world.removed(last=1) == {made[1]}
+    why = "its pipeline root /mnt/artifacts/flights is not a directory here"
+    assert world.decide(last=1)[made[0]].reason == why
+
+
+def test_a_model_whose_serving_directory_is_not_here_may_be_served() -> None:
+    world = World(missing={"/serving/run-0"})
+    pushed = world.retrain("run-0", pushed=True)
+    world.retrain("run-1", pushed=True)
+    served = {pushed["model"], pushed["pushed_model"]}
+    assert world.removed(last=1) >= served
+    world.missing |= {"/serving", "/serving/run-1"}
+    assert not world.removed(last=1) & served
 
 
 def test_a_blessed_model_is_kept_with_its_blessing_and_evaluation() -> None:
