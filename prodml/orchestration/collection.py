@@ -79,6 +79,15 @@ class Collected:
     busy: str = ""
 
 
+@dataclass(frozen=True)
+class _Surveyed:
+    """What becomes of artifacts, what was left over, and the executions that were known then."""
+
+    decisions: list[Decision]
+    leftovers: list[Leftover]
+    executions: frozenset[int]
+
+
 def preview(
     store: Store, rules: KeepRules, pipeline: str | None, progress: Progress
 ) -> list[Collected]:
@@ -94,7 +103,7 @@ def preview(
     names = _pipelines(reader, pipeline)
     runs = reader.runs_after(0)
     return [
-        _collected(name, *_survey(reader, name, rules, runs, progress), progress) for name in names
+        _collected(name, _survey(reader, name, rules, runs, progress), progress) for name in names
     ]
 
 
@@ -142,8 +151,9 @@ def _collect_held(
     runs: Sequence[RunRecord],
     progress: Progress,
 ) -> Collected:
-    decisions, leftovers = _survey(reader, pipeline, rules, runs, progress)
-    collected = _collected(pipeline, decisions, leftovers, progress)
+    surveyed = _survey(reader, pipeline, rules, runs, progress)
+    decisions, leftovers = surveyed.decisions, surveyed.leftovers
+    collected = _collected(pipeline, surveyed, progress)
     for done, leftover in enumerate(leftovers):
         remove_directory(leftover.uri)
         progress(f"{pipeline}: removed what was left over", done + 1, len(leftovers))
@@ -152,33 +162,33 @@ def _collect_held(
         if decision.fate is Fate.REMOVED:
             because[decision.reason].append(decision.artifact)
     done, count = 0, sum(map(len, because.values()))
+    spared: set[int] = set()
     for why, artifacts in because.items():
         for start in range(0, len(artifacts), _BATCH):
             batch = artifacts[start : start + _BATCH]
             done += len(batch)
-            batch = _still_unwanted(reader, pipeline, batch)
+            spared |= _asked_for_since(reader, surveyed, batch)
+            batch = [artifact for artifact in batch if artifact.id not in spared]
             writer.mark_deleted([artifact.id for artifact in batch], f"prodml gc: {why}")
             for artifact in batch:
                 remove_directory(artifact.uri)
             progress(f"{pipeline}: removed artifacts", done, count)
-    return collected
+    if not spared:
+        return collected
+    removals = [each for each in collected.removals if each.artifact_id not in spared]
+    protected = {**collected.protected, "it was asked for meanwhile": len(spared)}
+    return dataclasses.replace(collected, removals=removals, protected=protected)
 
 
-def _still_unwanted(
-    reader: LineageReader, pipeline: str, artifacts: Sequence[ArtifactRecord]
-) -> list[ArtifactRecord]:
-    """Those that nobody has imported, or set as the baseline, since they were chosen.
+def _asked_for_since(
+    reader: LineageReader, surveyed: _Surveyed, artifacts: Sequence[ArtifactRecord]
+) -> set[int]:
+    """Ids of those that somebody imported, or made the baseline, since the survey.
 
-    Neither needs the pipeline's lease, and thousands take minutes.
+    Neither needs the lease of the pipeline, and to remove thousands takes minutes.
     """
-    pinned = reader.pinned_model(pipeline)
-    imported = {os.path.realpath(each.uri) for each in reader.external_artifacts()}
-    claims = Claims(imported)
-    return [
-        artifact
-        for artifact in artifacts
-        if artifact.id != pinned and not claims.meet(os.path.realpath(artifact.uri))
-    ]
+    links = reader.links_of_artifacts(artifact.id for artifact in artifacts)
+    return {link.artifact_id for link in links if link.execution_id not in surveyed.executions}
 
 
 def _pipelines(reader: LineageReader, wanted: str | None) -> list[str]:
@@ -196,7 +206,7 @@ def _survey(
     rules: KeepRules,
     runs: Sequence[RunRecord],
     progress: Progress,
-) -> tuple[list[Decision], list[Leftover]]:
+) -> _Surveyed:
     """What becomes of a pipeline's artifacts, and what earlier collections and runs left."""
     progress(f"{pipeline}: reading artifacts", 0, 0)
     artifacts = reader.live_artifacts(pipeline)
@@ -220,7 +230,8 @@ def _survey(
     )
     decisions = [_without_links(decision) for decision in decide(lineage, rules)]
     live = frozenset(artifact.uri for artifact in artifacts)
-    return decisions, find_leftovers(reader, pipeline, roots, live, claimed)
+    leftovers = find_leftovers(reader, roots, live, claimed)
+    return _Surveyed(decisions, leftovers, frozenset(lineage.executions))
 
 
 def _claimed(reader: LineageReader, roots: Iterable[str]) -> frozenset[str]:
@@ -252,12 +263,8 @@ def _without_links(decision: Decision) -> Decision:
     return decision
 
 
-def _collected(
-    pipeline: str,
-    decisions: Sequence[Decision],
-    leftovers: Sequence[Leftover],
-    progress: Progress,
-) -> Collected:
+def _collected(pipeline: str, surveyed: _Surveyed, progress: Progress) -> Collected:
+    decisions, leftovers = surveyed.decisions, surveyed.leftovers
     removals = [
         Removal(pipeline, 0, "", left.output, left.uri, 0, size_of(left.uri), left.why)
         for left in leftovers

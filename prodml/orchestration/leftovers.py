@@ -41,7 +41,6 @@ class _Found:
 
 def find_leftovers(
     reader: LineageReader,
-    pipeline: str,
     roots: Iterable[str],
     live: Collection[str],
     claimed: Collection[str],

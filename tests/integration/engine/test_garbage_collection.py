@@ -1,5 +1,6 @@
 """`prodml gc` on real stores, runs and directories."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from prodml.metadata.records import ArtifactRecord, RunState
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import leases
+from prodml.orchestration.baseline import set_baseline
 from prodml.orchestration.collection import Collected, collect, preview
 from prodml.orchestration.dead_runs import settle_dead_runs
 from prodml.orchestration.garbage import KeepRules
@@ -178,7 +180,7 @@ def work(tmp_path: Path) -> Workplace:
 def test_without_delete_nothing_changes_and_all_that_would_go_is_listed(work: Workplace) -> None:
     first = work.train(1)
     work.train(2)
-    before = work.directories()
+    before, store = work.directories(), Path(work.settings.metadata).read_bytes()  # type: ignore[arg-type]
     rules = KeepRules(last=1)
     (found,) = preview(work.settings.open_store(), rules, None, quiet)
     assert {r.artifact_id for r in found.removals} == {a.id for a in first.values()}
@@ -188,6 +190,7 @@ def test_without_delete_nothing_changes_and_all_that_would_go_is_listed(work: Wo
     (asjson,) = json.loads(work.gc("--keep-last", "1", "--json"))
     assert len(asjson["removals"]) == 4 and all(r["size"] > 0 for r in asjson["removals"])
     assert work.directories() == before
+    assert Path(work.settings.metadata).read_bytes() == store  # type: ignore[arg-type]
     assert {work.state(artifact) for artifact in first.values()} == {LIVE}
 
 
@@ -325,6 +328,62 @@ def test_a_link_that_leads_elsewhere_is_not_followed(work: Workplace) -> None:
     work.collect(last=1)
     assert work.state(first["Model"]) == LIVE
     assert work.state(first["Examples"]) == GONE
+
+
+def test_a_second_way_to_the_pipeline_root_makes_nothing_look_unrecorded(work: Workplace) -> None:
+    made = work.train(1)
+    (work.root / "link").symlink_to(work.artifacts)
+    work.settings = dataclasses.replace(work.settings, pipeline_root=str(work.root / "link"))
+    also = work.train(2)
+    for artifact in (*made.values(), *also.values()):
+        os.utime(artifact.uri, (0, 0))
+    (found,) = work.collect(last=9)
+    assert found.removals == []
+    assert {work.state(artifact) for artifact in (*made.values(), *also.values())} == {LIVE}
+
+
+def test_what_was_imported_by_a_second_way_stays(work: Workplace) -> None:
+    first = work.train(1)
+    (work.root / "link").symlink_to(work.artifacts)
+    work.run("comparing", uri=first["Model"].uri.replace(str(work.artifacts), f"{work.root}/link"))
+    work.train(2)
+    work.collect(last=1)
+    assert work.state(first["Model"]) == LIVE
+    assert work.state(first["Examples"]) == GONE
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_root_that_is_not_mounted_costs_nothing(work: Workplace, is_empty: bool) -> None:
+    made = [work.train(number) for number in (1, 2)]
+    root, elsewhere = work.artifacts / "training", work.root / "elsewhere"
+    root.rename(elsewhere)
+    if is_empty:
+        root.mkdir()
+    (found,) = work.collect(last=1)
+    assert found.removals == []
+    shutil.rmtree(root, ignore_errors=True)
+    elsewhere.rename(root)
+    assert {work.state(artifact) for each in made for artifact in each.values()} == {LIVE}
+    work.collect(last=1)
+    assert {work.state(artifact) for artifact in made[0].values()} == {GONE}
+    assert {work.state(artifact) for artifact in made[1].values()} == {LIVE}
+
+
+def test_what_is_imported_or_made_the_baseline_while_it_goes_on_stays(work: Workplace) -> None:
+    first, second = work.train(1), work.train(2)
+    work.train(3)
+    asked: list[str] = []
+
+    def ask_for_them(what: str, done: int, count: int) -> None:
+        if "measured" in what and not asked:
+            asked.append(what)
+            work.run("comparing", uri=first["Model"].uri)
+            set_baseline(work.settings.open_store(), "training", second["Model"].id, "me", "why")
+
+    list(collect(work.settings.open_store, KeepRules(last=1), "training", ask_for_them))
+    assert asked
+    assert work.state(first["Model"]) == work.state(second["Model"]) == LIVE
+    assert work.state(first["Examples"]) == work.state(second["Examples"]) == GONE
 
 
 def test_a_pipeline_in_use_is_left_alone_and_the_others_are_not(work: Workplace) -> None:
