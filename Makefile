@@ -67,7 +67,7 @@ properties: setup  ## Try the property tests on a thousand new examples each.
 
 .PHONY: kill-sweep
 kill-sweep: setup  ## Kill runs at every point and flights 200 times, resume, check; half an hour.
-	PYTHONPATH=tests $(RUN)/python tests/faults/kill_sweep.py --kills 200
+	PYTHONPATH=tests $(RUN)/python tests/faults/kill_sweep.py --kills 220
 
 .PHONY: audit
 audit: setup  ## Tell known vulnerabilities of the locked packages; fails where an upgrade mends one.
