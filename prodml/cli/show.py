@@ -55,5 +55,9 @@ def show(
     print("\n")
     printing.print_table(
         ["artifact", "type", "from", "uri"],
-        [(str(a.id), a.type, a.producer, a.uri) for a in detail.artifacts if a.id in made],
+        [
+            (str(a.id), a.type, a.producer, f"(deleted) {a.uri}" if a.state == "DELETED" else a.uri)
+            for a in detail.artifacts
+            if a.id in made
+        ],
     )

@@ -209,6 +209,19 @@ def test_what_no_rule_keeps_is_deleted_and_the_newest_still_cached_and_found(
     assert work.gc("--keep-last", "1", "--delete").count("removed 0 directories") == 1
 
 
+def test_what_is_gone_is_still_told_and_shown_as_deleted(work: Workplace) -> None:
+    first, second = work.train(1), work.train(2)
+    work.collect(last=1)
+    command = ("-c", "from prodml.cli.main import main; main()")
+    newest, oldest = (run.run_id for run in work.reader.runs(2))
+    assert f"(deleted) {first['Model'].uri}" in work.python(*command, "show", oldest)
+    assert "deleted" not in work.python(*command, "show", newest)
+    listed = json.loads(work.python(*command, "artifacts", "--type", "Model", "--json"))
+    states = {model["id"]: model["state"] for model in listed}
+    assert states == {first["Model"].id: "DELETED", second["Model"].id: "LIVE"}
+    assert "Train" in work.python(*command, "lineage", str(first["Model"].id))
+
+
 def test_a_cache_miss_after_it_says_what_removed_the_outputs(work: Workplace) -> None:
     work.train(1)
     work.train(2)
