@@ -207,10 +207,16 @@ class LineageWriter:
     def end_execution(
         self, execution_id: int, state: State, properties: Mapping[str, PropertyValue]
     ) -> None:
-        """Records that an execution ended without outputs: FAILED or CANCELED."""
+        """Records that a RUNNING execution ended without outputs: FAILED or CANCELED.
+
+        One that is COMPLETE stays so: an interrupt can come between the write that makes its
+        outputs LIVE and the answer.
+        """
 
         def change(store: Any) -> None:
             (execution,) = store.get_executions_by_id([execution_id])
+            if execution.last_known_state != mlmd.Execution.RUNNING:
+                return
             execution.last_known_state = mlmd.Execution.State.Value(state)
             set_values(execution.custom_properties, properties)
             store.put_executions([execution])

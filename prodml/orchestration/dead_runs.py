@@ -48,6 +48,15 @@ def cancel_run_of_this_process(store: Store) -> None:
             _settle(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
 
 
+def end_executions(
+    writer: LineageWriter, executions: Iterable[ExecutionRecord], state: State
+) -> None:
+    """Records those of a run's executions that nothing runs any more as ended."""
+    for execution in executions:
+        if execution.state is State.RUNNING:
+            writer.end_execution(execution.id, state, {"message": "its run was ended"})
+
+
 def remove_staging(pipeline_root: str) -> None:
     """Removes all staging directories of a pipeline, whose lease must be held."""
     for node in _folders(pipeline_root):
@@ -85,7 +94,10 @@ def _folders(directory: str) -> list[str]:
 def _settle(
     reader: LineageReader, writer: LineageWriter, run: RunRecord, state: RunState, message: str
 ) -> bool:
-    for execution in reader.executions_of_run(run.run_id):
-        if execution.state is State.RUNNING:
-            writer.end_execution(execution.id, State(state), {"message": "its run was ended"})
+    executions = reader.executions_of_run(run.run_id)
+    now = reader.run(run.run_id)
+    if (now.state, now.lease_id) != (RunState.RUNNING, run.lease_id):
+        # It was resumed meanwhile, and what runs in it is alive.
+        return False
+    end_executions(writer, executions, State(state))
     return writer.end_run(run.run_id, state, message, run.lease_id)

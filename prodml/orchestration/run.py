@@ -16,7 +16,7 @@ from prodml.compiler.spec import PipelineSpec
 from prodml.errors import CancelledError, MetadataUnavailableError, RequestError, RunFailedError
 from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import LeaseRecord, RunRecord, RunState
+from prodml.metadata.records import LeaseRecord, RunRecord, RunState, State
 from prodml.metadata.store import RETRY_SECONDS, Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import dead_runs, leases
@@ -97,7 +97,12 @@ def run_pipeline(
     store = settings.open_store()
     with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:
         dead_runs.settle_dead_runs(store)
-        return _run_held(spec, settings, observer, store, lease, resumed)
+        try:
+            return _run_held(spec, settings, observer, store, lease, resumed)
+        except KeyboardInterrupt:
+            # Before its first node, or after its last.
+            dead_runs.cancel_run_of_this_process(store)
+            raise
 
 
 def _run_held(
@@ -121,19 +126,20 @@ def _run_held(
         settings.limits,
         _begin(reader, writer, spec, settings, lease, resumed),
     )
-    dead_runs.remove_staging(run.scratch_root if is_url(run.pipeline_root) else run.pipeline_root)
+    _remove_staging(run)
     announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
     launcher = Launcher(
         run, Preparer(spec, reader, settings.use_cache), reader, writer, announcements
     )
     with contextlib.closing(announcements):
         announcements.run_started(is_resumed=resumed is not None)
-        return _to_the_end(run, launcher, writer, announcements, lease)
+        return _to_the_end(run, launcher, reader, writer, announcements, lease)
 
 
 def _to_the_end(
     run: RunContext,
     launcher: Launcher,
+    reader: LineageReader,
     writer: LineageWriter,
     announcements: Announcements,
     lease: LeaseRecord,
@@ -155,6 +161,7 @@ def _to_the_end(
         ) from error
     except BaseException as error:
         if launcher.is_cancelled or isinstance(error, KeyboardInterrupt):
+            _clean_up(run, reader, writer)
             end(RunState.CANCELED, "stopped by the user or the system")
             raise CancelledError(
                 f"run {run_id} was cancelled; what had ended is kept, to go on: "
@@ -170,6 +177,18 @@ def _to_the_end(
     failure.result = result
     end(RunState.FAILED, str(failure))
     raise failure
+
+
+def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter) -> None:
+    """Ends and removes what an interrupt left half done: it comes between any two steps."""
+    executions = reader.executions_of_run(run.run_id)
+    dead_runs.end_executions(writer, executions, State.CANCELED)
+    _remove_staging(run)
+    dead_runs.remove_unrecorded(run.pipeline_root, reader.executions_of_run(run.run_id))
+
+
+def _remove_staging(run: RunContext) -> None:
+    dead_runs.remove_staging(run.scratch_root if is_url(run.pipeline_root) else run.pipeline_root)
 
 
 def new_run_id() -> str:

@@ -42,6 +42,22 @@ def check_after_a_kill(home: Path, serving: Path) -> None:
     check_live_artifacts(reader)
 
 
+def check_after_an_interrupt(home: Path, serving: Path) -> None:
+    """What an ordered end leaves: more than what a kill may leave, as nothing is half done."""
+    check_after_a_kill(home, serving)
+    if not (home / "metadata.db").exists():
+        return
+    reader = LineageReader(Store(str(home / "metadata.db")))
+    for run in reader.runs(1):
+        assert run.state in (RunState.CANCELED, RunState.COMPLETE), run
+        unfinished = [
+            e.id for e in reader.executions_of_run(run.run_id) if e.state not in ENDED_WELL
+        ]
+        assert not any(link.is_output for link in reader.links_of_executions(unfinished))
+        if Path(run.pipeline_root).exists():
+            check_no_leftovers(Path(run.pipeline_root), reader)
+
+
 def shown_runs(home: Path) -> list[dict[str, Any]]:
     """What `prodml runs` tells somebody who looks."""
     command = [sys.executable, "-m", "prodml", "runs", "--json"]

@@ -1,4 +1,4 @@
-"""Runs `prodml` and ends it, without a word, at a chosen moment.
+"""Runs `prodml` and ends it, without a word or by a signal, at a chosen moment.
 
     python killed_run.py POINTS KILL_AT run pipeline.py ...
 
@@ -8,6 +8,9 @@ points nothing durable changes. POINTS is the file that gets the name of each po
 passed. KILL_AT is the number of the point to die at, 0 for none, a name for the first point of
 that name, or a time in seconds such as `2.5s`. Inside of a write means some tenths of a millisecond
 after it began, by a timer of the kernel: ML Metadata's C++ code does not let Python run meanwhile.
+
+With the name of a signal before it, such as `SIGTERM 57`, that signal is sent to the process at a
+point. Inside of a write then means as it returns: only then does Python call a handler.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ class Points:
     """Counts what is passed, and dies at one of them."""
 
     def __init__(self, path: str, kill_at: str) -> None:
+        name, _, moment = kill_at.rpartition(" ")
+        self.signal = signal.SIGKILL
+        if name.startswith("SIG"):
+            self.signal, kill_at = signal.Signals[name], moment
         self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._kill_at = kill_at
         self._count = 0
@@ -34,14 +41,18 @@ class Points:
             die_in(float(kill_at[:-1]))
 
     def passed(self, name: str) -> bool:
-        """Whether the process is to die inside of what comes now; dies if it is to die here."""
+        """Whether the signal is to come inside of what comes now; sends it where it comes here."""
         self._count += 1
         os.write(self._log, f"{name}\n".encode())
         if self._kill_at not in (str(self._count), name):
             return False
-        if not name.startswith("inside"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return True
+        if name.startswith("inside"):
+            return True
+        self.send()
+        return False
+
+    def send(self) -> None:
+        os.kill(os.getpid(), self.signal)
 
 
 def die_in(seconds: float) -> None:
@@ -68,9 +79,13 @@ def wrap_write(points: Points, store: Any, name: str) -> None:
         nonlocal calls
         calls += 1
         points.passed(f"before {name}")
-        if points.passed(f"inside {name}"):
+        is_inside = points.passed(f"inside {name}")
+        if is_inside and points.signal is signal.SIGKILL:
             die_in(INSIDE_SECONDS[calls % len(INSIDE_SECONDS)])
-        return original(*arguments, **named)
+        answer = original(*arguments, **named)
+        if is_inside:
+            points.send()
+        return answer
 
     setattr(store, name, wrapped)
 

@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.invariants import check_after_a_kill, check_at_the_end, finished_nodes
+from faults.invariants import (
+    check_after_a_kill,
+    check_after_an_interrupt,
+    check_at_the_end,
+    finished_nodes,
+)
 
 KILLED_RUN = str(Path(__file__).with_name("killed_run.py"))
 
@@ -82,6 +87,16 @@ class Trial:
         # What was finished once stays so, whatever a later kill has met.
         self._finished = finished_nodes(self.home) | self._finished
         return True
+
+    def interrupt(self, name: str, number: int) -> None:
+        """Runs until a point, where the signal of that name comes, and to its ordered end."""
+        process = self.start(f"{name} {number}")
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode in (0, 130), said
+        assert "Traceback" not in said, said
+        check_after_an_interrupt(self.home, self.serving)
+        if (self.home / "metadata.db").exists():
+            self._finished = finished_nodes(self.home)
 
     def complete(self) -> None:
         """Runs, or resumes, to the end, and checks everything."""

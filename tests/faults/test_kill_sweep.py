@@ -54,3 +54,33 @@ def test_a_run_killed_at_a_point_is_resumed_and_whole(points: list[str], tmp_pat
     with ThreadPoolExecutor(2) as pool:
         failures = [failure for failure in pool.map(trial, chosen) if failure]
     assert failures == []
+
+
+def test_a_run_interrupted_at_a_point_ends_in_order_and_is_resumed(
+    points: list[str], tmp_path: Path
+) -> None:
+    def trial(number: int) -> str | None:
+        root = tmp_path / str(number)
+        root.mkdir()
+        each = small_trial(root)
+        try:
+            each.interrupt("SIGINT" if number % 2 else "SIGTERM", number)
+            each.complete()
+        except AssertionError as error:
+            return f"interrupted {points[number - 1]}: {error}"
+        shutil.rmtree(root)
+        return None
+
+    # Each of these was seen to go wrong: between a write and its answer, and half published.
+    written = points.index("after Train has executed") + 1
+    recorded = points.index("inside put_execution", written) + 1
+    published = points.index("before rename to Train/model/N") + 2
+    staging = points.index("before make Train/.staging/model") + 1
+    begun = points.index("inside put_execution") + 1
+    started = points.index("inside put_contexts") + 1
+    ended = len(points) - points[::-1].index("inside put_contexts")
+    chosen = {started, begun, staging, written, published, recorded, ended}
+    chosen |= set(range(5, len(points) + 1, 4 * STRIDE))
+    with ThreadPoolExecutor(2) as pool:
+        failures = [failure for failure in pool.map(trial, sorted(chosen)) if failure]
+    assert failures == []
