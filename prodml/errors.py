@@ -7,6 +7,7 @@ ProdmlError
 │   ├── ConfigError           a configuration file or PRODML_ variable is wrong
 │   ├── NotFoundError         a run, artifact or file that was asked for does not exist
 │   ├── BusyError             another run of the pipeline goes on
+│   ├── RootError             a pipeline root belongs to another metadata store
 │   └── RolloutError          a version cannot be moved to, or from, a label
 ├── RunFailedError            one or more nodes failed                      (exit code 1)
 ├── NodeError                 one node failed
@@ -21,6 +22,7 @@ ProdmlError
 │   ├── WorkerLostError       its process, or a worker, died
 │   └── StorageError          the filesystem refused: full, read-only, gone
 ├── MetadataError             ML Metadata refused a call                    (exit code 1)
+│   ├── FencedError           another process has taken this run over
 │   └── MetadataUnavailableError   it did not answer within the retry budget
 ├── ServingError              a model server refused or could not answer    (exit code 1)
 ├── NotPushedError            --require-push, and nothing was pushed        (exit code 3)
@@ -32,7 +34,7 @@ Messages say what happened, where, and what to do.
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 class ProdmlError(Exception):
@@ -74,6 +76,10 @@ class NotFoundError(RequestError):
 
 class BusyError(RequestError):
     """Another run of the pipeline goes on; says which, and where."""
+
+
+class RootError(RequestError):
+    """A pipeline root belongs to another metadata store; nothing in it was changed."""
 
 
 class RolloutError(RequestError):
@@ -145,6 +151,10 @@ class MetadataError(ProdmlError):
     """ML Metadata refused a call."""
 
 
+class FencedError(MetadataError):
+    """Another process has taken this run over; what this process tried to record is refused."""
+
+
 class MetadataUnavailableError(MetadataError):
     """ML Metadata did not answer within the retry budget; whether it did what was asked is open."""
 
@@ -184,9 +194,48 @@ _STORAGE_ADVICE = {
 
 
 def storage_error(error: OSError) -> StorageError | None:
-    """The StorageError that an OSError stands for, or None where it is not about storage."""
+    """The StorageError that an OSError stands for, or None if it is not about storage."""
+    if error.errno not in _STORAGE_ADVICE:
+        return None
+    return refused_by_filesystem(error)
+
+
+def refused_by_filesystem(error: OSError, path: str = "") -> StorageError:
+    """The StorageError for any OSError of a file operation that prodml itself made.
+
+    Args:
+        path: named in the message if the error names none.
+    """
     advice = _STORAGE_ADVICE.get(error.errno or 0)
     if advice is None:
-        return None
-    where = f"{error.filename}: " if error.filename else ""
-    return StorageError(f"{where}{advice}")
+        reason = error.strerror or str(error) or type(error).__name__
+        advice = f"{reason}; check the path and its filesystem, then run again"
+    where = error.filename or path
+    return StorageError(f"{where}: {advice}" if where else advice)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, then what it was raised from, outermost first; each error once.
+
+    Code that raises an error from itself, or from one of its own effects, makes a cycle.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
+
+
+def causes_and_contexts(error: BaseException) -> Iterator[BaseException]:
+    """The same, with the members of groups, and the errors during whose handling others came."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            pending += reversed(current.exceptions)
+        pending += [current.__context__, current.__cause__]

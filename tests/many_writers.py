@@ -48,10 +48,12 @@ def write_executions(connection: Connection, number: int, executions: int) -> No
     writer.begin_run("p", run, "{}")
     used: list[Model] = []
     for index in range(executions):
-        execution = writer.begin_execution("p", run, f"node-{index}", "T", {}, {"model": used})
+        execution = writer.begin_execution(
+            "p", run, f"node-{index}", "T", {}, {"model": used}, 1, [f"{run}:{index}"]
+        )
         made = Model(final_uri=f"/{run}/{index}")
         ids = writer.complete_execution(
-            execution, {"n": index}, {"model": [(f"{run}:{index}", made)]}, [f"{run}:{index}"]
+            execution, {"n": index}, {"model": [(f"{run}:{index}", made)]}
         )
         used = [Model(id=ids["model"][0])]
         assert reader.cached_executions(f"{run}:{index}")[0].id == execution

@@ -10,7 +10,7 @@ from prodml.components.pusher.component import PushDestination
 from prodml.components.pusher.copying import copy_synced
 from prodml.components.pusher.versions import push_version
 from prodml.dsl.executor import ExecutorContext
-from prodml.errors import ModelContractError, StorageError, storage_error
+from prodml.errors import ModelContractError, StorageError, refused_by_filesystem
 from prodml.serving.scan import scan
 from prodml.storage.locations import is_url, join, normal
 
@@ -32,9 +32,8 @@ def execute(context: ExecutorContext) -> None:
         push = object_versions.push_version if is_url(base) else push_version
         version = push(source, base, f"{context.run_id}/{context.node_id}")
     except OSError as error:
-        if (refused := storage_error(error)) is not None:
-            raise StorageError(f"nothing was pushed to {base}: {refused}") from error
-        raise
+        refused = refused_by_filesystem(error, base)
+        raise StorageError(f"nothing was pushed to {base}: {refused}") from error
     directory = join(base, str(version))
     pushed.custom_properties.update(
         pushed=1,

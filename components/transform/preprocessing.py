@@ -14,7 +14,13 @@ from typing import Any
 import tensorflow as tf
 
 from prodml.dsl.user_code import load_function, user_code, user_line
-from prodml.errors import InputDataError, ProdmlError, UserCodeError, storage_error
+from prodml.errors import (
+    InputDataError,
+    ProdmlError,
+    UserCodeError,
+    causes_and_contexts,
+    storage_error,
+)
 
 _AUTOGRAPH_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\w+)', re.MULTILINE)
 _AT_BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
@@ -88,10 +94,12 @@ def blaming_user_code(module_file: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        causes = list(_causes(error))
+        # The innermost first.
+        causes = list(causes_and_contexts(error))[::-1]
         for cause in causes:
             if isinstance(cause, ProdmlError):
-                raise cause from error
+                # Not from the error, which was raised from this one: that would be a circle.
+                raise cause  # noqa: B904
             if isinstance(cause, OSError) and (refused := storage_error(cause)) is not None:
                 raise refused from error
         root = os.path.dirname(module_file)
@@ -106,16 +114,6 @@ def blaming_user_code(module_file: str) -> Iterator[None]:
                 f"the graph of preprocessing_fn in {module_file} failed on the data: {op_error}"
             ) from error
         raise
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from, the innermost first."""
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or current.__context__
-    return reversed(chain)
 
 
 def _autograph_line(error: BaseException, root: str) -> str | None:

@@ -21,6 +21,7 @@ from prodml.cli import (
     plan,
     predict,
     rollout,
+    root,
     run,
     runs,
     scan,
@@ -52,6 +53,7 @@ app.command("scan")(scan.scan)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(metadata.app, name="metadata")
+app.add_typer(root.app, name="root")
 
 
 @app.callback()

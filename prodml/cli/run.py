@@ -79,7 +79,7 @@ def run(
     # While a node runs, standard error goes to its log.
     terminal = os.dup(2)
     settings = dataclasses.replace(
-        loaded.run_settings(use_cache=not no_cache),
+        loaded.run_settings(use_cache=not no_cache and (resumed is None or resumed.use_cache)),
         pipeline_file=os.path.abspath(pipeline) if pipeline else "",
         wait=options.say_for_whom if wait else None,
         warn=lambda text: _write(terminal, f"warning: {text}\n"),

@@ -14,13 +14,11 @@ from typing import Any
 from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from prodml.metadata.fencing import LEASE, lease_name
 from prodml.metadata.messages import get_values, set_values
 from prodml.metadata.reading import newest_first
 from prodml.metadata.records import LeaseRecord, ProcessRecord
 from prodml.metadata.store import Store
-
-LEASE = "prodml.Lease"
-"""Context type; named `pipeline#number`."""
 
 
 class LeaseTable:
@@ -58,7 +56,7 @@ class LeaseTable:
 
     def is_newest(self, lease: LeaseRecord) -> bool:
         """Whether nobody has taken a later one."""
-        following = _name(lease.pipeline, lease.number + 1)
+        following = lease_name(lease.pipeline, lease.number + 1)
         found = self._store.read(
             f"cannot read the lease of {lease.pipeline}",
             lambda store: store.get_context_by_type_and_name(LEASE, following),
@@ -100,7 +98,7 @@ class LeaseTable:
 
     def _message(self, lease: LeaseRecord) -> Any:
         message = mlmd.Context(
-            type_id=self._store.context_type(LEASE), name=_name(lease.pipeline, lease.number)
+            type_id=self._store.context_type(LEASE), name=lease_name(lease.pipeline, lease.number)
         )
         set_values(
             message.custom_properties,
@@ -111,16 +109,12 @@ class LeaseTable:
                 "host": lease.holder.host,
                 "machine": lease.holder.machine,
                 "pid": lease.holder.pid,
-                "started": lease.holder.started,
+                "token": lease.holder.token,
                 "heartbeat": lease.heartbeat,
                 "ended": lease.ended,
             },
         )
         return message
-
-
-def _name(pipeline: str, number: int) -> str:
-    return f"{pipeline}#{number}"
 
 
 def _record(context: Any) -> LeaseRecord:
@@ -131,7 +125,7 @@ def _record(context: Any) -> LeaseRecord:
         number=int(values["number"]),
         run_id=values["run_id"],
         holder=ProcessRecord(
-            values["host"], values["machine"], int(values["pid"]), int(values["started"])
+            values["host"], values["machine"], int(values["pid"]), values["token"]
         ),
         heartbeat=int(values["heartbeat"]),
         ended=int(values["ended"]),

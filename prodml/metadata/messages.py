@@ -84,6 +84,7 @@ def run_record(context: Any) -> RunRecord:
         lease_id=int(values.get("lease", 0)),
         pipeline_file=str(values.get("pipeline_file", "")),
         pipeline_root=str(values.get("pipeline_root", "")),
+        use_cache=bool(values.get("use_cache", 1)),
     )
 
 

@@ -153,6 +153,13 @@ class LineageReader:
         live = [r for r in records if r.type_name == type_name and r.state == "LIVE"]
         return max(live, key=lambda r: r.id, default=None)
 
+    def is_artifact_at(self, uri: str) -> bool:
+        """Whether an artifact, in whatever state, is recorded at a URI."""
+        found = self._store.read(
+            "cannot read artifacts", lambda store: store.get_artifacts_by_uri(uri)
+        )
+        return bool(found)
+
     def links_of_executions(self, ids: Iterable[int]) -> list[Link]:
         """Events of executions."""
         wanted = list(dict.fromkeys(ids))

@@ -68,6 +68,7 @@ class RunRecord:
         lease_id: the lease under which it goes on, or last did.
         pipeline_file: the Python file with the pipeline.
         pipeline_root: where its artifacts are published.
+        use_cache: False if it was started with `--no-cache`.
     """
 
     id: int
@@ -81,23 +82,24 @@ class RunRecord:
     lease_id: int = 0
     pipeline_file: str = ""
     pipeline_root: str = ""
+    use_cache: bool = True
 
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """A process, told from every other one, also from a later one with its number.
+    """A process, distinct from every other one, also from a later one with its number.
 
     Attributes:
         host: the machine's name.
-        machine: its boot and process namespace; empty where the system does not tell.
+        machine: its boot and process namespace; empty if the system does not say.
         pid: the process's number there.
-        started: when it started, in clock ticks since the boot.
+        token: random, of this process alone.
     """
 
     host: str
     machine: str
     pid: int
-    started: int
+    token: str
 
 
 @dataclass(frozen=True)

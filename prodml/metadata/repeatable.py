@@ -14,21 +14,23 @@ from ml_metadata import errors as mlmd_errors
 from prodml.metadata.messages import link
 
 
-def id_of_new_execution(
+def begun_execution(
     store: Any, execution: Any, pairs: Sequence[Any], contexts: Sequence[Any]
-) -> int:
-    """Id of an execution that is recorded now, or was, in a call whose answer was lost."""
+) -> tuple[int, list[int]]:
+    """Ids of an execution and of its contexts, recorded now or in a call whose answer was lost."""
     try:
-        made = store.put_execution(execution, pairs, contexts, reuse_context_if_already_exist=True)
+        id, _, context_ids = store.put_execution(
+            execution, pairs, contexts, reuse_context_if_already_exist=True
+        )
     except mlmd_errors.AlreadyExistsError as error:
         found = _named_as(store, execution) if execution.name else None
         if found is None:
-            # The clash was about one of its contexts, which another process made meanwhile.
+            # The clash was about a context that another process created at the same time.
             raise mlmd_errors.AbortedError(str(error)) from error
         if found.last_known_state != execution.last_known_state:
             raise
-        return int(found.id)
-    return int(made[0])
+        return int(found.id), [int(c.id) for c in store.get_contexts_by_execution(found.id)]
+    return int(id), [int(each) for each in context_ids]
 
 
 def _named_as(store: Any, execution: Any) -> Any:
@@ -38,14 +40,14 @@ def _named_as(store: Any, execution: Any) -> Any:
 
 def id_of_new_context(store: Any, context: Any, type_name: str) -> int:
     """Id of a context, made where it is new."""
-    with made_meanwhile():
+    with retry_lost_create_race():
         found = store.get_context_by_type_and_name(type_name, context.name)
         return int(found.id if found else store.put_contexts([context])[0])
 
 
 @contextlib.contextmanager
-def made_meanwhile() -> Iterator[None]:
-    """Has a call repeated where another process made a context between our look and our write."""
+def retry_lost_create_race() -> Iterator[None]:
+    """Turns a lost create race into AbortedError, so that `Store.write` retries."""
     try:
         yield
     except mlmd_errors.AlreadyExistsError as error:

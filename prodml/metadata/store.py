@@ -20,7 +20,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact
-from prodml.errors import MetadataUnavailableError, storage_error
+from prodml.errors import MetadataUnavailableError, refused_by_filesystem
 from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.metadata.connection_messages import connection_message
 from prodml.metadata.failures import (
@@ -72,7 +72,7 @@ class Store:
             try:
                 os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             except OSError as error:
-                raise storage_error(error) or error from error
+                raise refused_by_filesystem(error, path) from error
             self._lock = FileLock(f"{path}.lock")
         self._mlmd: Any = None
         with self._lock:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact, PropertyValue
-from prodml.errors import MetadataError
+from prodml.errors import FencedError
+from prodml.metadata.fencing import (
+    EXECUTION_END,
+    RUN_CHANGE,
+    change_run,
+    end_execution_once,
+    require_newest,
+)
 from prodml.metadata.messages import (
     BASELINE,
     EXECUTION_CACHE,
@@ -20,17 +28,12 @@ from prodml.metadata.messages import (
     PIPELINE_RUN,
     ROLLOUT,
     event,
+    execution_record,
     pairs_of,
-    run_record,
     set_values,
 )
-from prodml.metadata.records import RunState, State
-from prodml.metadata.repeatable import (
-    id_of_new_context,
-    id_of_new_execution,
-    ids_of_outputs,
-    made_meanwhile,
-)
+from prodml.metadata.records import LeaseRecord, RunRecord, RunState, State
+from prodml.metadata.repeatable import begun_execution, id_of_new_context, ids_of_outputs
 from prodml.metadata.store import Store
 
 
@@ -39,12 +42,26 @@ class LineageWriter:
 
     Args:
         store: an open store.
+        lease: under which a run goes on. With it, nothing begins and no run is changed after
+            another process has taken the pipeline over; both raise FencedError then.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, lease: LeaseRecord | None = None) -> None:
         self._store = store
-        self._begun: dict[int, list[Any]] = {}
-        """The contexts of executions that have begun: a round trip less when they end."""
+        self._lease = lease
+        # Two processes that both believe to go on with a run never mean the same execution.
+        self._suffix = secrets.token_hex(4)
+        self._begun: dict[int, tuple[Any, list[int]]] = {}
+        """Executions that have begun, with their contexts: a round trip less when they end."""
+
+    @property
+    def begun(self) -> list[int]:
+        """Ids of the executions that this writer began, whatever their state is."""
+        return list(self._begun)
+
+    def name_of_execution(self, run_id: str, node_id: str, attempt: int) -> str:
+        """The name of an execution of this writer; no other process uses it."""
+        return f"{run_id}:{node_id}:{attempt}:{self._suffix}"
 
     def begin_run(
         self,
@@ -54,6 +71,7 @@ class LineageWriter:
         lease_id: int = 0,
         pipeline_file: str = "",
         pipeline_root: str = "",
+        use_cache: bool = True,
     ) -> None:
         """Records a run as RUNNING.
 
@@ -61,7 +79,8 @@ class LineageWriter:
             parameters: the runtime parameters, as JSON.
             lease_id: the lease under which it goes on.
             pipeline_file: the Python file with the pipeline, and
-            pipeline_root: where its artifacts are published: what resuming it needs.
+            pipeline_root: where its artifacts are published, and
+            use_cache: False if every node is run: what resuming it needs.
         """
         context = self._context(PIPELINE_RUN, run_id)
         set_values(
@@ -74,6 +93,7 @@ class LineageWriter:
                 "lease": lease_id,
                 "pipeline_file": pipeline_file,
                 "pipeline_root": pipeline_root,
+                "use_cache": int(use_cache),
             },
         )
         parent = self._context(PIPELINE, pipeline)
@@ -87,49 +107,49 @@ class LineageWriter:
         self._store.write(f"cannot record run {run_id}", change)
 
     def resume_run(self, run_id: str, lease_id: int) -> None:
-        """Records that a run which had ended goes on, under another lease."""
-        self._change_run(
-            run_id, {"state": RunState.RUNNING, "lease": lease_id, "ended": 0, "message": ""}
-        )
+        """Records that a run which had ended goes on, under a newer lease.
+
+        Raises:
+            FencedError: it goes on under a lease that is newer still.
+        """
+        properties: dict[str, PropertyValue] = {
+            "state": RunState.RUNNING,
+            "lease": lease_id,
+            "ended": 0,
+            "message": "",
+        }
+        if not self._change_run(run_id, properties, lambda run: run.lease_id < lease_id):
+            raise FencedError(f"another process resumed run {run_id}; see `prodml runs`")
 
     def end_run(
         self, run_id: str, state: RunState, message: str = "", lease_id: int | None = None
     ) -> bool:
-        """Records how a run ended, where it is RUNNING.
+        """Records how a run ended, if it is RUNNING.
 
         Args:
-            message: why, where it failed.
-            lease_id: end it only where it goes on under this lease.
+            message: why, if it failed.
+            lease_id: end it only if it goes on under this lease.
 
         Returns:
-            False where it had ended before, or goes on under another lease.
+            False if it had ended before, or goes on under another lease.
         """
         return self._change_run(
             run_id,
             {"state": state, "ended": _now(), "message": message},
-            RunState.RUNNING,
-            lease_id,
+            lambda run: run.state is RunState.RUNNING and lease_id in (None, run.lease_id),
         )
 
     def _change_run(
         self,
         run_id: str,
         properties: Mapping[str, PropertyValue],
-        state: RunState | None = None,
-        lease_id: int | None = None,
+        may_change: Callable[[RunRecord], bool],
     ) -> bool:
-        """Sets properties of a run, where it is in a state and under a lease."""
-
-        def change(store: Any) -> bool:
-            context = store.get_context_by_type_and_name(PIPELINE_RUN, run_id)
-            found = run_record(context)
-            if state not in (None, found.state) or lease_id not in (None, found.lease_id):
-                return False
-            set_values(context.custom_properties, properties)
-            store.put_contexts([context])
-            return True
-
-        return self._store.write(f"cannot record the state of run {run_id}", change)
+        change_type = self._store.context_type(RUN_CHANGE)
+        return self._store.write(
+            f"cannot record the state of run {run_id}",
+            lambda store: change_run(store, run_id, properties, may_change, change_type),
+        )
 
     def begin_execution(
         self,
@@ -140,15 +160,27 @@ class LineageWriter:
         properties: Mapping[str, PropertyValue],
         inputs: Mapping[str, Sequence[Artifact]],
         attempt: int = 1,
+        fingerprints: Sequence[str] = (),
     ) -> int:
-        """Records that a node starts; its inputs are linked at once. Gives the execution's id."""
+        """Records that a node starts; its inputs are linked at once. Gives the execution's id.
+
+        Args:
+            fingerprints: under which the cache finds the execution when it is COMPLETE.
+
+        Raises:
+            FencedError: another process has taken the pipeline over.
+        """
         execution = self._execution(
             pipeline, run_id, node_id, type_name, State.RUNNING, properties, attempt
         )
         pairs = self._input_pairs(inputs)
         contexts = self._contexts(pipeline, run_id, node_id)
-        id = self._put(f"cannot record the start of {node_id}", execution, pairs, contexts)
-        self._begun[id] = contexts
+        contexts += [self._context(EXECUTION_CACHE, key) for key in fingerprints]
+        id, context_ids = self._put(
+            f"cannot record the start of {node_id}", execution, pairs, contexts
+        )
+        execution.id = id
+        self._begun[id] = execution, context_ids
         return id
 
     def complete_execution(
@@ -156,20 +188,18 @@ class LineageWriter:
         execution_id: int,
         properties: Mapping[str, PropertyValue],
         outputs: Mapping[str, Sequence[tuple[str, Artifact]]],
-        fingerprints: Sequence[str] = (),
     ) -> dict[str, list[int]]:
         """Records, in one transaction, that an execution is COMPLETE and its outputs LIVE.
 
         Args:
             execution_id: one that this writer began.
             outputs: (name, artifact) by output key.
-            fingerprints: under which the cache finds the execution again.
 
         Returns:
             Artifact ids by output key.
 
         Raises:
-            MetadataError: it is not RUNNING any more: somebody took its run for dead.
+            FencedError: its end is recorded already: another process took its run for dead.
         """
         keys = [key for key, named in outputs.items() for _ in named]
         pairs = [
@@ -177,26 +207,22 @@ class LineageWriter:
             for key, named in outputs.items()
             for index, (name, artifact) in enumerate(named)
         ]
-        contexts = self._begun.get(execution_id, [])
-        contexts = contexts + [self._context(EXECUTION_CACHE, key) for key in fingerprints]
+        begun, context_ids = self._begun[execution_id]
+        execution = _ended(begun, State.COMPLETE, properties)
+        end_type = self._store.context_type(EXECUTION_END)
 
-        def change(store: Any) -> Any:
-            (execution,) = store.get_executions_by_id([execution_id])
-            if execution.last_known_state == mlmd.Execution.COMPLETE:
-                # By ourselves, in a call whose answer was lost.
-                return ids_of_outputs(store, execution_id, [event for _, event in pairs])
-            if execution.last_known_state != mlmd.Execution.RUNNING:
-                raise MetadataError(
-                    f"execution {execution_id} was given up by somebody who took its run for dead; "
-                    f"its outputs are not published"
+        def change(store: Any) -> list[int]:
+            made = end_execution_once(store, execution, pairs, context_ids, end_type)
+            if made is not None:
+                return made
+            (found,) = store.get_executions_by_id([execution_id])
+            if found.last_known_state != mlmd.Execution.COMPLETE:
+                raise FencedError(
+                    f"another process took the run of execution {execution_id} for dead and closed "
+                    f"it; its outputs are not published; see `prodml runs`"
                 )
-            execution.last_known_state = mlmd.Execution.COMPLETE
-            set_values(execution.custom_properties, properties)
-            with made_meanwhile():
-                _, artifact_ids, _ = store.put_execution(
-                    execution, pairs, contexts, reuse_context_if_already_exist=True
-                )
-            return artifact_ids
+            # By an earlier call of ours whose answer was lost.
+            return ids_of_outputs(store, execution_id, [event for _, event in pairs])
 
         artifact_ids = self._store.write(f"cannot publish execution {execution_id}", change)
         ids: dict[str, list[int]] = {key: [] for key in outputs}
@@ -206,22 +232,30 @@ class LineageWriter:
 
     def end_execution(
         self, execution_id: int, state: State, properties: Mapping[str, PropertyValue]
-    ) -> None:
-        """Records that a RUNNING execution ended without outputs: FAILED or CANCELED.
+    ) -> State:
+        """Records that an execution ended without outputs, unless its end is recorded already.
 
-        One that is COMPLETE stays so: an interrupt can come between the write that makes its
-        outputs LIVE and the answer.
+        Args:
+            state: FAILED or CANCELED.
+
+        Returns:
+            The state that is recorded: this one, or that of whoever was first.
         """
+        end_type = self._store.context_type(EXECUTION_END)
 
-        def change(store: Any) -> None:
+        def change(store: Any) -> State:
             (execution,) = store.get_executions_by_id([execution_id])
-            if execution.last_known_state != mlmd.Execution.RUNNING:
-                return
-            execution.last_known_state = mlmd.Execution.State.Value(state)
-            set_values(execution.custom_properties, properties)
-            store.put_executions([execution])
+            found = execution_record(execution).state
+            if found is not State.RUNNING:
+                return found
+            ended = _ended(execution, state, properties)
+            if end_execution_once(store, ended, [], [], end_type) is not None:
+                return state
+            # Another process ended it between the two calls.
+            (execution,) = store.get_executions_by_id([execution_id])
+            return execution_record(execution).state
 
-        self._store.write(f"cannot record the end of execution {execution_id}", change)
+        return self._store.write(f"cannot record the end of execution {execution_id}", change)
 
     def record_found(
         self,
@@ -243,7 +277,8 @@ class LineageWriter:
             pairs_of(inputs, mlmd.Event.INPUT) + pairs_of(outputs, mlmd.Event.OUTPUT)
         )
         contexts = self._contexts(pipeline, run_id, node_id)
-        return self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
+        id, _ = self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
+        return id
 
     def mark_deleted(self, ids: Collection[int], why: str) -> None:
         """Records artifacts as DELETED: nobody is given them any more."""
@@ -335,7 +370,7 @@ class LineageWriter:
         execution = mlmd.Execution(
             type_id=self._store.execution_type(type_name),
             # Can be taken once: what is written again after a lost answer is written once.
-            name=f"{run_id}:{node_id}:{attempt}",
+            name=self.name_of_execution(run_id, node_id, attempt),
             last_known_state=mlmd.Execution.State.Value(state),
         )
         set_values(
@@ -372,13 +407,26 @@ class LineageWriter:
         by_id = {artifact.id: artifact for artifact in found}
         return [(by_id[artifact.id], event) for artifact, event in pairs]
 
-    def _put(self, what: str, execution: Any, pairs: list[Any], contexts: list[Any]) -> int:
-        return self._store.write(
-            what, lambda store: id_of_new_execution(store, execution, pairs, contexts)
-        )
+    def _put(
+        self, what: str, execution: Any, pairs: list[Any], contexts: list[Any]
+    ) -> tuple[int, list[int]]:
+        def change(store: Any) -> tuple[int, list[int]]:
+            if self._lease is not None:
+                require_newest(store, self._lease)
+            return begun_execution(store, execution, pairs, contexts)
+
+        return self._store.write(what, change)
 
     def _input_pairs(self, inputs: Mapping[str, Sequence[Artifact]]) -> list[tuple[Any, Any]]:
         return self._whole(pairs_of(inputs, mlmd.Event.INPUT))
+
+
+def _ended(execution: Any, state: State, properties: Mapping[str, PropertyValue]) -> mlmd.Execution:
+    ended = mlmd.Execution()
+    ended.CopyFrom(execution)
+    ended.last_known_state = mlmd.Execution.State.Value(state)
+    set_values(ended.custom_properties, properties)
+    return ended
 
 
 def _now() -> int:

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from prodml.artifacts import Artifact, PropertyValue
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl.executor import ExecutorContext
-from prodml.errors import ArtifactError, MetadataUnavailableError, ProdmlError
+from prodml.errors import ArtifactError, FencedError, MetadataUnavailableError, ProdmlError
 from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import cache, executors, manifest, memory, publication
@@ -76,6 +76,7 @@ class Attempts:
             AttemptFailedError: it failed; nothing of it is visible.
             KeyboardInterrupt: it was interrupted; nothing of it is visible.
             MetadataUnavailableError: it cannot be recorded how it ended.
+            FencedError: another process took the run over; nothing of it is visible.
         """
         node, started = prepared.node, time.monotonic()
         log = os.path.join(self._run.log_dir, f"{node.id}.log")
@@ -86,7 +87,11 @@ class Attempts:
             for key, artifacts in prepared.inputs.items():
                 refuse_damaged(key, artifacts)
             staging = publication.stage(
-                self._run.pipeline_root, self._run.scratch_root, node, execution_id
+                self._run.pipeline_root,
+                self._run.scratch_root,
+                node,
+                execution_id,
+                self._writer.name_of_execution(self._run.run_id, node.id, attempt),
             )
             context = self._context(prepared, staging)
             peak = self._execute(node, context, attempt, watch, log)
@@ -95,7 +100,7 @@ class Attempts:
                 return self._complete(
                     prepared, execution_id, attempt, staging, context, started, peak, log
                 )
-        except MetadataUnavailableError:
+        except (MetadataUnavailableError, FencedError):
             raise
         except BaseException as error:
             if was_interrupted(error):
@@ -131,6 +136,7 @@ class Attempts:
             {**parameter_properties(node), "log": log, "reason": prepared.reason},
             prepared.inputs,
             attempt,
+            prepared.fingerprint.keys if node.is_cached else (),
         )
         self._announcements.node_started(
             node.id, execution_id, attempt, prepared.reason, log, prepared.inputs
@@ -193,7 +199,6 @@ class Attempts:
                     cache.FINGERPRINT_PARTS: json.dumps(prepared.fingerprint.parts),
                 },
                 named,
-                prepared.fingerprint.keys if node.is_cached else (),
             )
         except MetadataUnavailableError:
             # It may be recorded or not. What reads the store again will know.

@@ -13,7 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from prodml.errors import BusyError, NotFoundError
+from prodml.errors import BusyError, NotFoundError, RootError
+from prodml.metadata.identity import known_store_id
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord, RunRecord
 from prodml.metadata.store import Store
@@ -29,6 +30,7 @@ from prodml.orchestration.leftovers import (
     remove_directory,
     size_of,
 )
+from prodml.orchestration.root_ownership import owner_of
 from prodml.orchestration.run import new_run_id
 from prodml.storage.locations import is_url, normal
 
@@ -99,11 +101,12 @@ def preview(
     Raises:
         NotFoundError: there is no such pipeline.
     """
-    reader = LineageReader(store)
+    reader, own_id = LineageReader(store), known_store_id(store)
     names = _pipelines(reader, pipeline)
     runs = reader.runs_after(0)
     return [
-        _collected(name, _survey(reader, name, rules, runs, progress), progress) for name in names
+        _collected(name, _survey(reader, own_id, name, rules, runs, progress), progress)
+        for name in names
     ]
 
 
@@ -127,7 +130,7 @@ def collect(
         StorageError: the filesystem refuses; the next collection goes on.
     """
     store = open_store()
-    reader, writer = LineageReader(store), LineageWriter(store)
+    reader, writer, own_id = LineageReader(store), LineageWriter(store), known_store_id(store)
     names = _pipelines(reader, pipeline)
     settle_dead_runs(store)
     runs = reader.runs_after(0)
@@ -137,7 +140,7 @@ def collect(
                 # Once more: the last run may have begun and died since.
                 settle_dead_runs(store)
                 runs += reader.runs_after(runs[-1].id if runs else 0)
-                collected = _collect_held(reader, writer, name, rules, runs, progress)
+                collected = _collect_held(reader, writer, own_id, name, rules, runs, progress)
         except BusyError as error:
             collected = Collected(name, [], busy=str(error))
         yield collected
@@ -146,12 +149,13 @@ def collect(
 def _collect_held(
     reader: LineageReader,
     writer: LineageWriter,
+    own_id: str | None,
     pipeline: str,
     rules: KeepRules,
     runs: Sequence[RunRecord],
     progress: Progress,
 ) -> Collected:
-    surveyed = _survey(reader, pipeline, rules, runs, progress)
+    surveyed = _survey(reader, own_id, pipeline, rules, runs, progress)
     decisions, leftovers = surveyed.decisions, surveyed.leftovers
     collected = _collected(pipeline, surveyed, progress)
     for done, leftover in enumerate(leftovers):
@@ -202,6 +206,7 @@ def _pipelines(reader: LineageReader, wanted: str | None) -> list[str]:
 
 def _survey(
     reader: LineageReader,
+    own_id: str | None,
     pipeline: str,
     rules: KeepRules,
     runs: Sequence[RunRecord],
@@ -212,9 +217,10 @@ def _survey(
     artifacts = reader.live_artifacts(pipeline)
     links = reader.links_of_many_artifacts([artifact.id for artifact in artifacts])
     users = reader.many_executions(sorted({link.execution_id for link in links}))
-    # Files are removed on this machine's filesystems only.
+    # Files are removed on this machine's filesystems only, and from roots of this store.
     recorded = {r.pipeline_root for r in runs if r.pipeline == pipeline and r.pipeline_root}
     roots = {root for root in recorded if not is_url(root) and os.path.isdir(root)}
+    roots = {root for root in roots if _is_own(os.path.dirname(root), own_id)}
     claimed = _claimed(reader, roots)
     lineage = Lineage(
         pipeline=pipeline,
@@ -232,6 +238,15 @@ def _survey(
     live = frozenset(artifact.uri for artifact in artifacts)
     leftovers = find_leftovers(reader, roots, live, claimed)
     return _Surveyed(decisions, leftovers, frozenset(lineage.executions))
+
+
+def _is_own(root: str, own_id: str | None) -> bool:
+    """Whether a pipeline root says that it belongs to the store with an id."""
+    try:
+        owner = owner_of(root)
+    except RootError:
+        return False
+    return owner is not None and owner.store_id == own_id
 
 
 def _claimed(reader: LineageReader, roots: Iterable[str]) -> frozenset[str]:

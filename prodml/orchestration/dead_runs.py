@@ -11,8 +11,8 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ExecutionRecord, RunRecord, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration import publication
 from prodml.orchestration.liveness import is_held, this_process
+from prodml.orchestration.publication import STAGING, remove_unrecorded
 from prodml.storage import objects
 from prodml.storage.locations import is_url, join
 
@@ -48,38 +48,66 @@ def cancel_run_of_this_process(store: Store) -> None:
             _settle(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
 
 
-def end_executions(
-    writer: LineageWriter, executions: Iterable[ExecutionRecord], state: State
+def close_executions(
+    reader: LineageReader, writer: LineageWriter, ids: Iterable[int], state: State
+) -> list[ExecutionRecord]:
+    """Ends executions that no live process runs, and gives them as they are recorded then.
+
+    One that became COMPLETE meanwhile stays so.
+    """
+    closed = list(ids)
+    for id in closed:
+        writer.end_execution(id, state, {"message": "its run was ended"})
+    return reader.executions(closed) if closed else []
+
+
+def remove_half_done(
+    pipeline_root: str, scratch_root: str, executions: Iterable[ExecutionRecord]
 ) -> None:
-    """Records those of a run's executions that nothing runs any more as ended."""
+    """Removes what ended executions staged, and what they put in place but did not record.
+
+    Args:
+        pipeline_root: directory or URL of the pipeline's artifacts.
+        scratch_root: directory for staging if that is a URL.
+    """
+    staging_root = scratch_root if is_url(pipeline_root) else pipeline_root
     for execution in executions:
         if execution.state is State.RUNNING:
-            writer.end_execution(execution.id, state, {"message": "its run was ended"})
-
-
-def remove_staging(pipeline_root: str) -> None:
-    """Removes all staging directories of a pipeline, whose lease must be held."""
-    for node in _folders(pipeline_root):
-        for name in _folders(node):
-            if os.path.basename(name).startswith(".staging-"):
-                shutil.rmtree(name, ignore_errors=True)
-
-
-def remove_unrecorded(pipeline_root: str, executions: Iterable[ExecutionRecord]) -> None:
-    """Removes outputs that unfinished executions put into place, but could not record."""
-    for execution in executions:
+            continue
+        staging = os.path.join(staging_root, execution.node_id, f"{STAGING}{execution.id}")
+        shutil.rmtree(staging, ignore_errors=True)
         if execution.state in (State.COMPLETE, State.CACHED):
             continue
-        if is_url(pipeline_root):
-            _remove_objects(join(pipeline_root, execution.node_id), execution.id)
-        else:
-            for output in _folders(os.path.join(pipeline_root, execution.node_id)):
-                shutil.rmtree(os.path.join(output, str(execution.id)), ignore_errors=True)
+        for output in _outputs(join(pipeline_root, execution.node_id)):
+            remove_unrecorded(join(output, str(execution.id)), execution.name)
 
 
-def _remove_objects(node: str, execution_id: int) -> None:
-    for place in {path.split("/")[0] for path in objects.listing(node)}:
-        publication.remove(join(node, place, str(execution_id)))
+def remove_staging(reader: LineageReader, pipeline_root: str) -> None:
+    """Removes the staging directories of all ended executions of a pipeline.
+
+    Those of executions that the store does not know, or of other nodes, are left alone.
+
+    Args:
+        pipeline_root: a directory; the pipeline's lease is held.
+    """
+    staged = {
+        int(number): (node, path)
+        for node in _folders(pipeline_root)
+        for path in _folders(node)
+        if (number := os.path.basename(path).removeprefix(STAGING)).isdecimal()
+        and os.path.basename(path).startswith(STAGING)
+    }
+    for execution in reader.executions(staged) if staged else []:
+        node, path = staged[execution.id]
+        if execution.state is not State.RUNNING and execution.node_id == os.path.basename(node):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _outputs(node: str) -> list[str]:
+    """Directories, or URLs, of a node's outputs."""
+    if is_url(node):
+        return [join(node, name) for name in {p.split("/")[0] for p in objects.listing(node)}]
+    return _folders(node)
 
 
 def _folders(directory: str) -> list[str]:
@@ -97,7 +125,8 @@ def _settle(
     executions = reader.executions_of_run(run.run_id)
     now = reader.run(run.run_id)
     if (now.state, now.lease_id) != (RunState.RUNNING, run.lease_id):
-        # It was resumed meanwhile, and what runs in it is alive.
+        # It was resumed meanwhile. The executions that were read before are of its earlier life.
         return False
-    end_executions(writer, executions, State(state))
+    running = [e.id for e in executions if e.state is State.RUNNING]
+    close_executions(reader, writer, running, State(state))
     return writer.end_run(run.run_id, state, message, run.lease_id)

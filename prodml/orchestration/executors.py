@@ -38,11 +38,17 @@ def load_executor(node: NodeSpec) -> Execute:
 
 
 def drive(node: NodeSpec) -> DriverResult | None:
-    """What the component's driver finds in the outside world; None where it has no driver."""
+    """What the component's driver finds in the outside world; None if it has no driver.
+
+    Raises:
+        NodeError: the driver failed; its exception stays chained.
+    """
     module = references.neighbour(node.component, "driver")
     if module is None or hasattr(references.load(node.component), "function"):
         return None
-    result: DriverResult = module.resolve(parameters_of(node))
+    root = os.path.dirname(references.source_file(node.component))
+    with user_code(root, f"the driver of {node.id} failed"):
+        result: DriverResult = module.resolve(parameters_of(node))
     return result
 
 

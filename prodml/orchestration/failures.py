@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from prodml.errors import ProdmlError, storage_error
+from prodml.errors import ProdmlError, causes_and_contexts, storage_error
 from prodml.secrets import redact
 
 
-def failure_message(error: Exception, log: str) -> str:
+def failure_message(error: BaseException, log: str) -> str:
     """What happened and what to do; secrets that were revealed are hidden.
 
     Args:
@@ -19,10 +19,6 @@ def failure_message(error: Exception, log: str) -> str:
     return redact(f"{type(error).__name__}: {error}; the full output is in {log}")
 
 
-def was_interrupted(error: BaseException | None) -> bool:
+def was_interrupted(error: BaseException) -> bool:
     """Whether Ctrl-C or SIGTERM is behind an error: Beam and user code wrap what they catch."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(each, KeyboardInterrupt) for each in causes_and_contexts(error))

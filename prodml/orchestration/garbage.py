@@ -58,7 +58,8 @@ class Lineage:
         pinned: id of the model that was set as the baseline.
         claimed: directories of imported artifacts, of any pipeline.
         is_there: whether a directory exists.
-        away: roots that are not here: in an object store, on another machine, or not mounted.
+        away: roots that are not here (in an object store, on another machine, not mounted), or
+            that do not say that they belong to this store.
     """
 
     pipeline: str
@@ -178,7 +179,9 @@ def _protected(known: _Known) -> dict[int, str]:
         if artifact.custom_properties.get("is_external"):
             reasons[artifact.id] = "it was imported"
         elif away := place_of(artifact.uri, lineage.away):
-            reasons[artifact.id] = f"its pipeline root {away.root} is not a directory here"
+            reasons[artifact.id] = (
+                f"its pipeline root {away.root} is not here, or is another store's"
+            )
         elif artifact.id not in known.places:
             reasons[artifact.id] = "it lies where no run of the pipeline published it"
         elif claims.meet(artifact.uri):

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from prodml.artifacts import Artifact, artifact_type
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl import references
-from prodml.errors import ResolutionError
+from prodml.dsl.user_code import user_code
+from prodml.errors import ResolutionError, refused_by_filesystem
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord
 from prodml.orchestration.manifest import MANIFEST, describe
@@ -52,13 +53,20 @@ def resolve_inputs(node: NodeSpec, produced: Mapping[str, Artifacts]) -> dict[st
 def find_in_store(
     reader: LineageReader, pipeline: str, node: NodeSpec
 ) -> Mapping[str, list[Artifact]]:
-    """What a Resolver node gives."""
-    strategy_class = references.load(node.parameter("strategy_class"))
-    strategy = strategy_class(**node.parameter("config"))
+    """What a Resolver node gives.
+
+    Raises:
+        NodeError: its strategy failed; the exception stays chained.
+    """
+    name = str(node.parameter("strategy_class"))
+    strategy_class = references.load(name)
     candidates = StoreCandidates(reader, pipeline, node)
-    found: Mapping[str, list[Artifact]] = strategy.resolve(
-        [i.name for i in node.inputs], candidates
-    )
+    root = os.path.dirname(references.source_file(name))
+    with user_code(root, f"the strategy {strategy_class.__name__} of {node.id} failed"):
+        strategy = strategy_class(**node.parameter("config"))
+        found: Mapping[str, list[Artifact]] = strategy.resolve(
+            [i.name for i in node.inputs], candidates
+        )
     return found
 
 
@@ -102,13 +110,17 @@ def imported_artifact(node: NodeSpec) -> Artifact:
     uri = str(node.parameter("source_uri"))
     if not os.path.isdir(uri):
         raise ResolutionError(f"source_uri {uri!r} is not a directory ({node.location})")
+    try:
+        digest = describe(uri).digest
+    except OSError as error:
+        raise refused_by_filesystem(error, uri) from error
     return artifact_type(node.outputs[0].type)(
         uri=uri,
         final_uri=uri,
         properties=dict(node.parameter("properties")),
         custom_properties={
             **node.parameter("custom_properties"),
-            "digest": describe(uri).digest,
+            "digest": digest,
             "is_external": 1,
         },
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import tenacity
 
 from prodml.artifacts import Artifact, PropertyValue
 from prodml.compiler.spec import NodeKind, NodeSpec
-from prodml.errors import NodeError
+from prodml.errors import MetadataError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
@@ -25,11 +28,15 @@ from prodml.orchestration.attempts import (
     parameter_properties,
 )
 from prodml.orchestration.conditions import unmet_condition
+from prodml.orchestration.failures import failure_message, was_interrupted
 from prodml.orchestration.finished import FinishedNode
 from prodml.orchestration.prepare import Prepared, Preparer
 from prodml.orchestration.results import NodeResult, NodeState
 from prodml.orchestration.retries import is_transient
 from prodml.orchestration.run_context import RunContext
+from prodml.secrets import redact
+
+T = TypeVar("T")
 
 
 class Launcher:
@@ -63,36 +70,54 @@ class Launcher:
         return self._attempts.is_cancelled
 
     def settle(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
-        """Ends a node whose result is known without running it; else says what it needs."""
+        """Ends a node whose result is known without running it; else says what it needs.
+
+        Drivers and resolver strategies run here; what they raise is retried as an executor's
+        errors are, and fails the node.
+        """
+        started = time.monotonic()
+
+        def report(error: BaseException, wait_seconds: float) -> None:
+            message = failure_message(error, self._log(node))
+            failed = NodeResult(node.id, NodeState.FAILED, message=message)
+            self._announcements.node_retried(failed, wait_seconds)
+
+        try:
+            return self._retried(_is_transient_here, report, lambda: self._decided(node, upstream))
+        except MetadataError:
+            raise
+        except Exception as error:
+            if was_interrupted(error):
+                raise KeyboardInterrupt from error
+            with self._lock:
+                return self._told(self._failed_before(node, error, started))
+
+    def _decided(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         with self._lock:
             return self._settled(node, upstream)
 
     def _settled(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         started = time.monotonic()
         missing = sorted(id for id, result in upstream.items() if not result.state.is_success)
-        try:
-            if missing:
-                cause = f"{', '.join(missing)} did not succeed or was skipped"
-                return self._told(NodeResult(node.id, NodeState.SKIPPED, message=cause))
-            unmet = unmet_condition(node, self._produced(upstream))
-            if unmet is not None:
-                return self._told(NodeResult(node.id, NodeState.SKIPPED, message=unmet))
-            finished = self._run.history.finished.get(node.id)
-            damage = None
-            if finished is not None and self._adopted.issuperset(node.upstream):
-                damage = self._damage(node, finished)
-                if damage is None:
-                    return self._told(self._adopt(node, finished))
-                if node.kind is NodeKind.EXECUTOR:
-                    self._writer.mark_deleted(_flat(finished.outputs), damage)
-            if node.kind is not NodeKind.EXECUTOR:
-                return self._told(self._found(node, started))
-            prepared = self._preparer.prepare(node, self._produced(upstream))
-            if prepared.hit is None:
-                return prepared
-            return self._told(self._cached(prepared, prepared.hit, started), prepared.inputs)
-        except NodeError as error:
-            return self._told(self._failed_before(node, error, started))
+        if missing:
+            cause = f"{', '.join(missing)} did not succeed or was skipped"
+            return self._told(NodeResult(node.id, NodeState.SKIPPED, message=cause))
+        unmet = unmet_condition(node, self._produced(upstream))
+        if unmet is not None:
+            return self._told(NodeResult(node.id, NodeState.SKIPPED, message=unmet))
+        finished = self._run.history.finished.get(node.id)
+        if finished is not None and self._adopted.issuperset(node.upstream):
+            damage = self._damage(node, finished)
+            if damage is None:
+                return self._told(self._adopt(node, finished))
+            if node.kind is NodeKind.EXECUTOR:
+                self._writer.mark_deleted(_flat(finished.outputs), damage)
+        if node.kind is not NodeKind.EXECUTOR:
+            return self._told(self._found(node, started))
+        prepared = self._preparer.prepare(node, self._produced(upstream))
+        if prepared.hit is None:
+            return prepared
+        return self._told(self._cached(prepared, prepared.hit, started), prepared.inputs)
 
     def run(self, node: NodeSpec, upstream: Mapping[str, NodeResult], watch: Watch) -> NodeResult:
         """Ends a node, running it where that is needed. Never raises because of the node."""
@@ -102,29 +127,48 @@ class Launcher:
         return self._told(self._execute(settled, watch), settled.inputs)
 
     def _execute(self, prepared: Prepared, watch: Watch) -> NodeResult:
-        policy = self._run.retry
         numbers = itertools.count(self._next_attempt(prepared.node))
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, AttemptFailedError) and is_transient(error.cause)
-            ),
-            wait=tenacity.wait_exponential_jitter(policy.wait_seconds, policy.longest_wait_seconds),
-            stop=tenacity.stop_after_attempt(policy.max_attempts),
-            before_sleep=self._tell_of_retry,
-            reraise=True,
-        )
+
+        def report(error: BaseException, wait_seconds: float) -> None:
+            assert isinstance(error, AttemptFailedError)
+            self._announcements.node_retried(error.result, wait_seconds)
+
         try:
-            result, outputs = retrying(lambda: self._attempts.make(prepared, next(numbers), watch))
+            result, outputs = self._retried(
+                lambda error: isinstance(error, AttemptFailedError) and is_transient(error.cause),
+                report,
+                lambda: self._attempts.make(prepared, next(numbers), watch),
+            )
         except AttemptFailedError as failed:
             return failed.result
         self._remember(outputs)
         return result
 
-    def _tell_of_retry(self, state: tenacity.RetryCallState) -> None:
-        failed = state.outcome.exception() if state.outcome else None
-        assert isinstance(failed, AttemptFailedError)
-        wait_seconds = state.next_action.sleep if state.next_action else 0.0
-        self._announcements.node_retried(failed.result, wait_seconds)
+    def _retried(
+        self,
+        is_worth_it: Callable[[BaseException], bool],
+        report: Callable[[BaseException, float], None],
+        attempt: Callable[[], T],
+    ) -> T:
+        """What an attempt gives; errors that are worth it are retried by the run's policy."""
+        policy = self._run.retry
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if error is not None:
+                report(error, state.next_action.sleep if state.next_action else 0.0)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_worth_it),
+            wait=tenacity.wait_exponential_jitter(policy.wait_seconds, policy.longest_wait_seconds),
+            stop=tenacity.stop_after_attempt(policy.max_attempts),
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        return retrying(attempt)
+
+    def _log(self, node: NodeSpec) -> str:
+        return os.path.join(self._run.log_dir, f"{node.id}.log")
 
     def _next_attempt(self, node: NodeSpec) -> int:
         return self._run.history.attempts.get(node.id, 0) + 1
@@ -242,23 +286,32 @@ class Launcher:
         self._remember(outputs)
         return execution_id
 
-    def _failed_before(self, node: NodeSpec, error: NodeError, started: float) -> NodeResult:
+    def _failed_before(self, node: NodeSpec, error: Exception, started: float) -> NodeResult:
+        """Records that a node failed before its executor ran."""
+        log = self._log(node)
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(redact("".join(traceback.format_exception(error))))
+        message = failure_message(error, log)
+        attempt = self._next_attempt(node)
         execution_id = self._writer.begin_execution(
             self._run.spec.name,
             self._run.run_id,
             node.id,
             node.execution_type,
-            parameter_properties(node),
+            {**parameter_properties(node), "log": log},
             {},
-            self._next_attempt(node),
+            attempt,
         )
-        self._writer.end_execution(execution_id, State.FAILED, {"message": str(error)})
+        self._writer.end_execution(execution_id, State.FAILED, {"message": message})
         return NodeResult(
             node.id,
             NodeState.FAILED,
-            message=str(error),
+            message=message,
             seconds=time.monotonic() - started,
+            log=log,
             execution_id=execution_id,
+            attempt=attempt,
         )
 
     def _produced(self, upstream: Mapping[str, NodeResult]) -> dict[str, inputs.Artifacts]:
@@ -279,6 +332,11 @@ class Launcher:
         outputs = {k: [self._artifacts[i] for i in ids] for k, ids in result.outputs.items()}
         self._announcements.node_ended(result, used or {}, outputs)
         return result
+
+
+def _is_transient_here(error: BaseException) -> bool:
+    """Whether what raised before an attempt is worth a retry; the store has retries of its own."""
+    return not isinstance(error, MetadataError) and is_transient(error)
 
 
 def _ids(outputs: Mapping[str, Sequence[Artifact]]) -> dict[str, tuple[int, ...]]:

@@ -10,16 +10,17 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 
-from prodml.errors import BusyError, MetadataUnavailableError, ProdmlError
+from prodml.errors import BusyError, FencedError, MetadataUnavailableError, ProdmlError
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.records import LeaseRecord
 from prodml.metadata.store import Store
-from prodml.orchestration.liveness import HEARTBEAT_SECONDS, is_held, is_here, this_process
+from prodml.orchestration import liveness
+from prodml.orchestration.liveness import is_held, is_on_this_machine, this_process
 
 _LOOK_SECONDS = 1.0
 
 Wait = Callable[[LeaseRecord], None]
-"""Is told for whom it waits, once."""
+"""Called once with the lease that blocks this run."""
 
 
 @contextlib.contextmanager
@@ -28,47 +29,85 @@ def hold(
 ) -> Iterator[LeaseRecord]:
     """Holds a pipeline while the block runs; nobody else does, on any machine.
 
-    A thread records every ten seconds that this process lives. If another process took this one
-    for dead, as after a long sleep, the main thread is interrupted.
+    A thread records a heartbeat every ten seconds. If another process took this one for dead, as
+    after a long sleep, the main thread is interrupted.
 
     Args:
         open_store: opens the store; the thread needs a connection of its own.
         run_id: the run that goes on, for others to see.
-        wait: where it is given, a pipeline that is held is waited for.
+        wait: if given, a pipeline that is held is waited for.
 
     Raises:
-        BusyError: somebody else holds it.
+        BusyError: another process holds it.
+        FencedError: another process took it over while the block ran.
     """
     table = LeaseTable(open_store())
     lease = _take(table, pipeline, run_id, wait)
-    done = threading.Event()
-    beating = threading.Thread(target=_beat, args=(open_store, lease, done), daemon=True)
-    beating.start()
+    heartbeat = _Heartbeat(open_store, lease)
+    heartbeat.start()
     try:
         yield lease
     except MetadataUnavailableError:
-        # To try again would only take as long once more; our death gives it back.
+        # Another retry would block just as long; the lease lapses when this process exits.
+        heartbeat.stop()
         raise
-    except BaseException:
+    except BaseException as error:
+        heartbeat.stop()
         with contextlib.suppress(ProdmlError):
             table.give_back(lease)
+        if heartbeat.is_lost:
+            raise FencedError(
+                f"run {run_id} was taken over: this process was silent for so long, as after a "
+                f"sleep, that another process holds pipeline {pipeline} now; see `prodml runs`"
+            ) from error
         raise
     else:
+        heartbeat.stop()
         table.give_back(lease)
-    finally:
-        done.set()
+
+
+class _Heartbeat:
+    """Records in a thread that the holder of a lease lives."""
+
+    def __init__(self, open_store: Callable[[], Store], lease: LeaseRecord) -> None:
+        self._open_store = open_store
+        self._lease = lease
+        self._is_done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.is_lost = False
+        """Whether another process holds the pipeline."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when no heartbeat can follow, which would make a released lease held again."""
+        self._is_done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        table = None
+        while not self._is_done.wait(liveness.HEARTBEAT_SECONDS):
+            # The next heartbeat makes up for one that fails; the run itself meets the error.
+            with contextlib.suppress(ProdmlError):
+                table = table or LeaseTable(self._open_store())
+                if not table.is_newest(self._lease):
+                    self.is_lost = True
+                    _thread.interrupt_main()
+                    return
+                table.beat(self._lease)
 
 
 def _take(table: LeaseTable, pipeline: str, run_id: str, wait: Wait | None) -> LeaseRecord:
-    told = None
+    waited_for = None
     while True:
         newest = table.newest(pipeline)
         if newest is not None and is_held(newest):
             if wait is None:
                 raise BusyError(_busy(newest))
-            if told != newest.id:
+            if waited_for != newest.id:
                 wait(newest)
-                told = newest.id
+                waited_for = newest.id
             _look_again_later(newest)
             continue
         number = newest.number + 1 if newest else 1
@@ -78,16 +117,18 @@ def _take(table: LeaseTable, pipeline: str, run_id: str, wait: Wait | None) -> L
 
 def _busy(lease: LeaseRecord) -> str:
     seen = datetime.datetime.fromtimestamp(lease.heartbeat / 1000)
+    lapses = seen + datetime.timedelta(seconds=liveness.SILENCE_SECONDS)
     return (
         f"pipeline {lease.pipeline} is in use: {lease.run_id} goes on in process "
         f"{lease.holder.pid} on {lease.holder.host} (last seen {seen:%Y-%m-%d %H:%M:%S}); "
-        f"wait for it with --wait, or stop it"
+        f"wait for it with --wait, or stop it; if that process is dead, its lease lapses at "
+        f"{lapses:%H:%M:%S}"
     )
 
 
 def _look_again_later(lease: LeaseRecord) -> None:
     """Returns when the holder's process has ended, at the latest after a second."""
-    if is_here(lease.holder) and hasattr(os, "pidfd_open"):
+    if is_on_this_machine(lease.holder) and hasattr(os, "pidfd_open"):
         with contextlib.suppress(ProcessLookupError):
             descriptor = os.pidfd_open(lease.holder.pid)
             try:
@@ -96,15 +137,3 @@ def _look_again_later(lease: LeaseRecord) -> None:
                 os.close(descriptor)
             return
     threading.Event().wait(_LOOK_SECONDS)
-
-
-def _beat(open_store: Callable[[], Store], lease: LeaseRecord, done: threading.Event) -> None:
-    table = None
-    while not done.wait(HEARTBEAT_SECONDS):
-        # A beat that fails is made up for by the next; the run itself learns what is wrong.
-        with contextlib.suppress(ProdmlError):
-            table = table or LeaseTable(open_store())
-            if not table.is_newest(lease):
-                _thread.interrupt_main()
-                return
-            table.beat(lease)

@@ -8,13 +8,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from prodml.errors import StorageError, storage_error
+from prodml.errors import refused_by_filesystem
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import State
+from prodml.metadata.records import ExecutionRecord, State
 from prodml.orchestration.garbage_places import Claims
-from prodml.orchestration.manifest import MANIFEST
+from prodml.orchestration.manifest import recorded_maker
+from prodml.orchestration.publication import STAGING
 
-_STAGING = ".staging-"
 _DELETED = ".deleted-"
 _UNRECORDED_SECONDS = 3600.0
 _BATCH = 1000
@@ -65,9 +65,12 @@ def find_leftovers(
             continue
         if name.startswith(_DELETED):
             why = "an earlier removal was interrupted"
-        elif execution is not None and execution.state is State.RUNNING:
+        elif execution is None or execution.node_id != each.node:
+            # What this store does not know may be another store's.
             continue
-        elif name.startswith(_STAGING):
+        elif execution.state is State.RUNNING:
+            continue
+        elif name.startswith(STAGING):
             why = f"execution {each.id} has ended"
         elif each.uri in states:
             if states[each.uri] != "DELETED":
@@ -76,7 +79,7 @@ def find_leftovers(
         elif _names(each.uri) in recorded:
             # By another way to the same directory, or before it was moved or copied.
             continue
-        elif _is_unrecorded(each, execution is not None and execution.node_id == each.node):
+        elif _is_unrecorded(each, execution):
             why = "no artifact is recorded there"
         else:
             continue
@@ -117,9 +120,7 @@ def remove_directory(uri: str) -> None:
         # Somebody removed it by hand.
         return
     except OSError as error:
-        raise storage_error(error) or StorageError(
-            f"{uri} cannot be removed: {error}; mend that, and `prodml gc` goes on"
-        ) from error
+        raise refused_by_filesystem(error, uri) from error
 
 
 def is_reached_by_links(root: str, uri: str) -> bool:
@@ -145,8 +146,8 @@ def _walk(root: str) -> Iterator[_Found]:
         if node.name.startswith("."):
             continue
         for output in _folders(node.path):
-            if output.name.startswith(_STAGING):
-                if (id := _number(output.name.removeprefix(_STAGING))) is not None:
+            if output.name.startswith(STAGING):
+                if (id := _number(output.name.removeprefix(STAGING))) is not None:
                     yield _Found(output.path, node.name, "", id)
             elif not output.name.startswith("."):
                 for made in _folders(output.path):
@@ -166,12 +167,10 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _is_unrecorded(found: _Found, is_of_its_node: bool) -> bool:
-    """Whether a directory was published, but not recorded, more than an hour ago."""
+def _is_unrecorded(found: _Found, execution: ExecutionRecord) -> bool:
+    """Whether an execution put a directory in place, but did not record it, over an hour ago."""
     try:
         age = time.time() - os.stat(found.uri).st_mtime
     except OSError:
         return False
-    # Of an execution that the store does not know, only what a run has sealed is ours.
-    is_ours = is_of_its_node or os.path.isfile(os.path.join(found.uri, MANIFEST))
-    return is_ours and age > _UNRECORDED_SECONDS
+    return age > _UNRECORDED_SECONDS and recorded_maker(found.uri) == execution.name

@@ -1,65 +1,118 @@
-"""Whether the process that holds a lease still lives."""
+"""Whether the process that holds a lease still lives.
+
+A process that takes leases holds a lock on a file of its own, in the temporary directory of this
+machine, until it ends. The kernel releases the lock, however the process ends. Whoever finds the
+file unlocked knows that the process is dead. Whoever does not find the file cannot see the process:
+it runs, or ran, on another machine, in another container, as another user, or in another copy of a
+virtual machine, where host names, boot ids and process numbers may be equal. Then heartbeats alone
+count.
+"""
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import fcntl
 import os
+import secrets
 import socket
+import tempfile
 import time
 
 from prodml.metadata.records import LeaseRecord, ProcessRecord
 
 HEARTBEAT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0
-"""A holder that cannot be looked at, on another machine, is dead when it was silent so long."""
+"""A holder that cannot be seen counts as dead when its last heartbeat is so old. Clocks of machines
+that share a store must agree to well within this time."""
+
+_FORGOTTEN_SECONDS = 7 * 24 * 3600.0
+
+_own: dict[int, ProcessRecord] = {}
+"""This process, by its number: a forked child is another process, and holds no lock."""
 
 
-@functools.cache
 def this_process() -> ProcessRecord:
     """This process, as a lease names it."""
     pid = os.getpid()
-    return ProcessRecord(socket.gethostname(), _machine(), pid, _start_time(pid) or 0)
+    if pid not in _own:
+        token = secrets.token_hex(8)
+        _lock_own_file(token)
+        _own[pid] = ProcessRecord(socket.gethostname(), _machine(), pid, token)
+    return _own[pid]
 
 
 def is_held(lease: LeaseRecord) -> bool:
-    """Whether a lease was not given back and its holder lives."""
-    return not lease.ended and _is_alive(lease.holder, lease.heartbeat)
-
-
-def is_here(holder: ProcessRecord) -> bool:
-    """Whether a process is, or was, one that this process can look at."""
-    return bool(holder.machine) and holder.machine == this_process().machine
-
-
-def _is_alive(holder: ProcessRecord, heartbeat: int) -> bool:
-    if is_here(holder):
-        return _start_time(holder.pid) == holder.started
-    if holder.machine and holder.host == this_process().host and _boot(holder) != _boot(None):
-        # The same machine before it was started anew.
+    """Whether a lease was not released and its holder lives, as far as can be known."""
+    if lease.ended:
         return False
-    return time.time() - heartbeat / 1000 < SILENCE_SECONDS
+    is_alive = _is_alive(lease.holder)
+    if is_alive is None:
+        return time.time() - lease.heartbeat / 1000 < SILENCE_SECONDS
+    return is_alive
 
 
-def _boot(holder: ProcessRecord | None) -> str:
-    return (holder or this_process()).machine.partition("/")[0]
+def is_on_this_machine(holder: ProcessRecord) -> bool:
+    """Whether a process number means the same here as where the process runs."""
+    return bool(holder.machine) and holder.machine == _machine()
+
+
+def _is_alive(holder: ProcessRecord) -> bool | None:
+    """Whether a process runs; None if it cannot be seen from here."""
+    # Looked at first: closing a file releases the locks that this very process has on it.
+    if holder == _own.get(os.getpid()):
+        return True
+    if not is_on_this_machine(holder):
+        return None
+    try:
+        descriptor = os.open(_lock_path(holder.token), os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        # Shared, so that two that look at once do not take each other for the holder.
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock_own_file(token: str) -> None:
+    """Locks a new file until this process ends; without one, others go by heartbeats alone."""
+    with contextlib.suppress(OSError):
+        directory = _lock_directory()
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        if os.stat(directory).st_uid != os.geteuid():
+            return
+        _remove_forgotten(directory)
+        descriptor = os.open(_lock_path(token), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Not inherited by forks, unlike flock: an orphaned child must not keep a pipeline locked.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_forgotten(directory: str) -> None:
+    """Removes the files of processes that ended long ago."""
+    own = {f"{process.token}.lock" for process in _own.values()}
+    for entry in os.scandir(directory):
+        if entry.name in own or time.time() - entry.stat().st_mtime < _FORGOTTEN_SECONDS:
+            continue
+        with contextlib.suppress(OSError), open(entry.path, "rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            os.unlink(entry.path)
+
+
+def _lock_path(token: str) -> str:
+    return os.path.join(_lock_directory(), f"{token}.lock")
+
+
+def _lock_directory() -> str:
+    return os.path.join(tempfile.gettempdir(), f"prodml-{os.geteuid()}")
 
 
 def _machine() -> str:
-    """Boot and process namespace: where both are the same, a process number means the same."""
+    """Boot and process namespace; empty if the system does not say."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         return ""
-
-
-def _start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since the boot; None where it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The command's name stands in parentheses and may hold anything.
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    is_zombie = fields[0] in (b"Z", b"X")
-    return None if is_zombie else int(fields[19])

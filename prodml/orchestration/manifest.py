@@ -1,7 +1,8 @@
 """Manifests: what an artifact's directory held when it was published.
 
-`.prodml-manifest.json` in the directory lists every file with its size, modification time and
-BLAKE2b digest. The digest of the whole identifies the content wherever it lies.
+`.prodml-manifest.json` in the directory names the execution that made it, and lists every file with
+its size, modification time and BLAKE2b digest. The digest of the whole identifies the content
+wherever it lies.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from prodml.errors import InputDataError
 from prodml.paths import leading_out
@@ -43,7 +45,9 @@ class Manifest:
         """Identifies the content: paths and file contents, not times."""
         whole = hashlib.blake2b(digest_size=20)
         for entry in self.files:
-            whole.update(f"{entry.path}\0{entry.digest}\n".encode())
+            # A file's name may be bytes that are no UTF-8.
+            line = f"{entry.path}\0{entry.digest}\n"
+            whole.update(line.encode(errors="surrogateescape"))
         return whole.hexdigest()
 
     @property
@@ -67,14 +71,18 @@ def describe(directory: str) -> Manifest:
     return Manifest(tuple(_entry(directory, path) for path in _paths(directory)))
 
 
-def seal(directory: str) -> Manifest:
-    """Writes the manifest into a directory, and all of it through to the disk."""
+def seal(directory: str, maker: str) -> Manifest:
+    """Writes the manifest into a directory, and all of it through to the disk.
+
+    Args:
+        maker: name of the execution that made the content.
+    """
     manifest = describe(directory)
     for entry in manifest.files:
         sync(os.path.join(directory, entry.path))
     path = os.path.join(directory, MANIFEST)
     with open(path, "w", encoding="utf-8") as file:
-        json.dump([asdict(entry) for entry in manifest.files], file)
+        json.dump({"maker": maker, "files": [asdict(entry) for entry in manifest.files]}, file)
         file.flush()
         os.fsync(file.fileno())
     for folder, _, _ in os.walk(directory):
@@ -109,16 +117,29 @@ def recorded_files(place: str) -> dict[str, FileEntry]:
         FileNotFoundError: it has none.
         ValueError, TypeError, KeyError: it is damaged, or names a file that is not in there.
     """
+    recorded = {item["path"]: FileEntry(**item) for item in _read(place)["files"]}
+    for path in recorded:
+        if os.path.isabs(path) or os.path.normpath(path) != path or path.startswith(".."):
+            raise ValueError(f"{path!r} is not a path below the artifact")
+    return recorded
+
+
+def recorded_maker(place: str) -> str | None:
+    """Name of the execution that made what stands at a place, or None if no manifest says so."""
+    try:
+        return str(_read(place)["maker"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _read(place: str) -> Mapping[str, Any]:
     if is_url(place):
         text: str | bytes = objects.read(join(place, MANIFEST))
     else:
         with open(os.path.join(place, MANIFEST), encoding="utf-8") as file:
             text = file.read()
-    recorded = {item["path"]: FileEntry(**item) for item in json.loads(text)}
-    for path in recorded:
-        if os.path.isabs(path) or os.path.normpath(path) != path or path.startswith(".."):
-            raise ValueError(f"{path!r} is not a path below the artifact")
-    return recorded
+    document: Mapping[str, Any] = json.loads(text)
+    return document
 
 
 def _difference(directory: str, recorded: Mapping[str, FileEntry]) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
 from prodml.dsl.executor import DriverResult
+from prodml.errors import refused_by_filesystem
 from prodml.metadata.reading import LineageReader
 from prodml.orchestration import cache, executors, inputs
 from prodml.orchestration.fingerprint import Fingerprint, fingerprint
@@ -56,7 +57,10 @@ class Preparer:
         resolved = inputs.resolve_inputs(node, produced)
         driver = executors.drive(node)
         found = self._found_keys(node)
-        wanted = fingerprint(self._spec.name, node, resolved, driver, found)
+        try:
+            wanted = fingerprint(self._spec.name, node, resolved, driver, found)
+        except OSError as error:
+            raise refused_by_filesystem(error) from error
         if not self._use_cache:
             return Prepared(node, resolved, driver, wanted, None, "--no-cache")
         if not node.is_cached:

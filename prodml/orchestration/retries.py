@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from typing import Any
 
-from prodml.errors import ServingError, WorkerLostError
+from prodml.errors import ServingError, WorkerLostError, causes
 
 _TRANSIENT_ERRNOS = frozenset(
     {
         errno.EIO,
+        errno.EREMOTEIO,
         errno.EAGAIN,
         errno.EBUSY,
         errno.ESTALE,
         errno.ETIMEDOUT,
         errno.ENETDOWN,
         errno.ENETUNREACH,
+        errno.ENETRESET,
         errno.EHOSTDOWN,
         errno.EHOSTUNREACH,
     }
@@ -23,6 +26,66 @@ _TRANSIENT_ERRNOS = frozenset(
 _TRANSIENT_CODES = frozenset({"UNAVAILABLE", "ABORTED"})
 _TENSORFLOW_CODES = frozenset({14, 10})
 """UNAVAILABLE and ABORTED."""
+
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
+"""Answers over HTTP: too late, too early, too many, and failures of the server itself."""
+
+_TRANSIENT_AWS_CODES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "InternalError",
+        "PriorRequestNotComplete",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttled",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+"""Some come with status 400. The list is that of botocore's own retries, `_retry.json`."""
+
+_TRANSIENT_CLASSES = frozenset(
+    {
+        "aiohttp.client_exceptions.ClientConnectionError",
+        "aiohttp.client_exceptions.ClientPayloadError",
+        "botocore.exceptions.ConnectionError",
+        "botocore.exceptions.HTTPClientError",
+        "botocore.exceptions.IncompleteReadError",
+        "botocore.exceptions.ResponseStreamingError",
+        "google.api_core.exceptions.RetryError",
+        "http.client.IncompleteRead",
+        "httpx.TransportError",
+        "requests.exceptions.ChunkedEncodingError",
+        "requests.exceptions.ConnectionError",
+        "requests.exceptions.Timeout",
+        "urllib3.exceptions.ProtocolError",
+        "urllib3.exceptions.TimeoutError",
+    }
+)
+"""Lost and refused connections of HTTP clients, whose errors are not OSErrors. By name, so that no
+client is imported."""
+
+_HTTP_CLIENTS = frozenset(
+    {
+        "aiobotocore",
+        "aiohttp",
+        "azure",
+        "botocore",
+        "gcsfs",
+        "google",
+        "httpx",
+        "requests",
+        "urllib",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -43,16 +106,35 @@ class RetryPolicy:
 def is_transient(error: BaseException) -> bool:
     """Whether the same attempt may well succeed a little later.
 
-    That is so for lost connections, I/O errors, lost workers and servers that are not available,
-    also where another error was raised from them. Everything else, above all what is wrong with
-    code, data or configuration, would only fail again.
+    True for lost connections, I/O errors, lost workers, throttling, and servers that are not
+    available, also if another error was raised from them. Decided by class, error number and
+    status, never by the text of a message. Everything else, above all faults in code, data or
+    configuration, would only fail again.
+
+    If a server answered, its answer decides: clients wrap answers of every kind in an OSError.
     """
-    cause: BaseException | None = error
-    while cause is not None:
-        if _is_transient_itself(cause):
+    chain = list(causes(error))
+    for each in chain:
+        answer = _answer(each)
+        if answer is not None:
+            return answer
+    return any(_is_transient_itself(each) for each in chain)
+
+
+def _answer(error: BaseException) -> bool | None:
+    """Whether the answer of an HTTP server asks for a retry; None if the error holds no answer."""
+    if type(error).__module__.partition(".")[0] not in _HTTP_CLIENTS:
+        return None
+    response: Any = getattr(error, "response", None)
+    if isinstance(response, dict):
+        if response.get("Error", {}).get("Code") in _TRANSIENT_AWS_CODES:
             return True
-        cause = cause.__cause__
-    return False
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        places = ((response, "status_code"), (error, "status"), (error, "status_code"))
+        found = [getattr(where, name, None) for where, name in (*places, (error, "code"))]
+        status = next((each for each in found if isinstance(each, int)), None)
+    return None if status is None else status in _TRANSIENT_STATUSES
 
 
 def _is_transient_itself(error: BaseException) -> bool:
@@ -60,6 +142,8 @@ def _is_transient_itself(error: BaseException) -> bool:
         return True
     if isinstance(error, ServingError):
         return error.code in _TRANSIENT_CODES
+    if any(f"{c.__module__}.{c.__qualname__}" in _TRANSIENT_CLASSES for c in type(error).__mro__):
+        return True
     if isinstance(error, OSError):
         return error.errno in _TRANSIENT_ERRNOS
     if type(error).__module__.startswith("tensorflow."):

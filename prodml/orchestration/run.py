@@ -13,15 +13,28 @@ from dataclasses import dataclass, field
 
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
-from prodml.errors import CancelledError, MetadataUnavailableError, RequestError, RunFailedError
+from prodml.errors import (
+    CancelledError,
+    FencedError,
+    MetadataUnavailableError,
+    RequestError,
+    RunFailedError,
+)
 from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord, RunRecord, RunState, State
 from prodml.metadata.store import RETRY_SECONDS, Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration import dead_runs, leases
+from prodml.orchestration import leases
 from prodml.orchestration.announcements import Announcements
 from prodml.orchestration.capture import captured
+from prodml.orchestration.dead_runs import (
+    cancel_run_of_this_process,
+    close_executions,
+    remove_half_done,
+    remove_staging,
+    settle_dead_runs,
+)
 from prodml.orchestration.events import EventSink
 from prodml.orchestration.finished import History, history
 from prodml.orchestration.launcher import Launcher
@@ -29,6 +42,7 @@ from prodml.orchestration.limits import NodeLimits
 from prodml.orchestration.prepare import Preparer
 from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.orchestration.retries import RetryPolicy
+from prodml.orchestration.root_ownership import claim, owner
 from prodml.orchestration.run_context import RunContext
 from prodml.storage.locations import is_url, join, normal
 
@@ -88,6 +102,8 @@ def run_pipeline(
         RunFailedError: a node failed; carries each node's cause. The result is in its `result`.
         CancelledError: a KeyboardInterrupt came; nothing is half-published.
         BusyError: another run of the pipeline goes on.
+        RootError: the pipeline root belongs to another store.
+        FencedError: another process took this one for dead, and goes on with the run.
         RequestError: a node has limits that the pipeline does not have; the run to resume is
             complete.
         MetadataError: the store refused a read or write.
@@ -96,12 +112,12 @@ def run_pipeline(
     run_id = resumed.run_id if resumed else new_run_id()
     store = settings.open_store()
     with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:
-        dead_runs.settle_dead_runs(store)
+        settle_dead_runs(store)
         try:
             return _run_held(spec, settings, observer, store, lease, resumed)
         except KeyboardInterrupt:
             # Before its first node, or after its last.
-            dead_runs.cancel_run_of_this_process(store)
+            cancel_run_of_this_process(store)
             raise
 
 
@@ -114,19 +130,21 @@ def _run_held(
     resumed: RunRecord | None,
 ) -> RunResult:
     run_id = lease.run_id
-    reader, writer = LineageReader(store), LineageWriter(store)
+    reader, writer = LineageReader(store), LineageWriter(store, lease)
+    claim(settings.pipeline_root, owner(store), reader.is_artifact_at)
+    root, scratch = _roots(spec, settings)
+    remove_staging(reader, scratch if is_url(root) else root)
     run = RunContext(
         spec,
         run_id,
-        join(normal(settings.pipeline_root), spec.name),
-        os.path.join(settings.scratch_root or f"{settings.log_root}.scratch", spec.name),
+        root,
+        scratch,
         os.path.join(settings.log_root, run_id),
         settings.runner,
         settings.retry,
         settings.limits,
         _begin(reader, writer, spec, settings, lease, resumed),
     )
-    _remove_staging(run)
     announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
     launcher = Launcher(
         run, Preparer(spec, reader, settings.use_cache), reader, writer, announcements
@@ -153,6 +171,9 @@ def _to_the_end(
 
     try:
         ended = _run_nodes(run, launcher)
+    except FencedError as error:
+        announcements.run_ended(RunState.FAILED, str(error), time.monotonic() - started)
+        raise
     except MetadataUnavailableError as error:
         # How it ended cannot be recorded. Whoever looks next finds its process gone.
         announcements.run_ended(RunState.FAILED, str(error), time.monotonic() - started)
@@ -180,15 +201,18 @@ def _to_the_end(
 
 
 def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter) -> None:
-    """Ends and removes what an interrupt left half done: it comes between any two steps."""
-    executions = reader.executions_of_run(run.run_id)
-    dead_runs.end_executions(writer, executions, State.CANCELED)
-    _remove_staging(run)
-    dead_runs.remove_unrecorded(run.pipeline_root, reader.executions_of_run(run.run_id))
+    """Ends and removes what an interrupt left half done: it comes between any two steps.
+
+    Only executions of this process: another one may have taken the run over, and go on with it.
+    """
+    ended = close_executions(reader, writer, writer.begun, State.CANCELED)
+    remove_half_done(run.pipeline_root, run.scratch_root, ended)
 
 
-def _remove_staging(run: RunContext) -> None:
-    dead_runs.remove_staging(run.scratch_root if is_url(run.pipeline_root) else run.pipeline_root)
+def _roots(spec: PipelineSpec, settings: RunSettings) -> tuple[str, str]:
+    """Where a pipeline's artifacts are published, and where they are staged if that is a URL."""
+    scratch = settings.scratch_root or f"{settings.log_root}.scratch"
+    return join(normal(settings.pipeline_root), spec.name), os.path.join(scratch, spec.name)
 
 
 def new_run_id() -> str:
@@ -206,18 +230,28 @@ def _begin(
     resumed: RunRecord | None,
 ) -> History:
     """Records that the run goes on; gives what it did before."""
-    root = join(normal(settings.pipeline_root), spec.name)
+    root, scratch = _roots(spec, settings)
     if resumed is None:
         parameters = json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
         writer.begin_run(
-            spec.name, lease.run_id, parameters, lease.id, settings.pipeline_file, root
+            spec.name,
+            lease.run_id,
+            parameters,
+            lease.id,
+            settings.pipeline_file,
+            root,
+            settings.use_cache,
         )
         return History()
     # Read again under the lease: another process may have finished it meanwhile.
     if reader.run(resumed.run_id).state is RunState.COMPLETE:
         raise RequestError(f"run {resumed.run_id} is complete, there is nothing to resume")
     executions = reader.executions_of_run(resumed.run_id)
-    dead_runs.remove_unrecorded(root, executions)
+    running = [e.id for e in executions if e.state is State.RUNNING]
+    close_executions(reader, writer, running, State.FAILED)
+    # As they are recorded now: one may have become COMPLETE while it was about to be closed.
+    executions = reader.executions_of_run(resumed.run_id)
+    remove_half_done(root, scratch, executions)
     writer.resume_run(resumed.run_id, lease.id)
     return history(reader, executions)
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from prodml.errors import StorageError, storage_error
+from prodml.errors import StorageError, refused_by_filesystem
 from prodml.serving.placement import Placement
 
 
@@ -99,7 +99,7 @@ def append_to_journal(config_path: Path, entry: JournalEntry) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise storage_error(error) or StorageError(f"{path}: {error}") from error
+        raise refused_by_filesystem(error, str(path)) from error
 
 
 def _cut_last_line(file: object) -> None:

@@ -116,11 +116,7 @@ def remove(url: str, first: Sequence[str] = ()) -> None:
 
 @contextlib.contextmanager
 def _translated(url: str) -> Iterator[tuple[Any, str]]:
-    """The filesystem and the path of a URL; its errors become ours.
-
-    What a lost connection or a busy store raises is chained to a ConnectionError, by which it is
-    known as worth another attempt.
-    """
+    """The filesystem and the path of a URL; its errors become ours, and stay chained."""
     import fsspec
 
     try:
@@ -136,21 +132,12 @@ def _translated(url: str) -> Iterator[tuple[Any, str]]:
     except PermissionError as error:
         raise StorageError(f"{url}: access denied; check the credentials and the policy") from error
     except OSError as error:
-        raise StorageError(f"{url}: {error}") from _transient(error)
+        raise StorageError(f"{url}: {error}") from error
     except Exception as error:
         # botocore's errors, which fsspec lets through, have a class for each way to fail.
         if type(error).__module__.partition(".")[0] not in ("botocore", "aiobotocore", "aiohttp"):
             raise
-        raise StorageError(f"{url}: {error}") from _transient(error)
-
-
-def _transient(error: Exception) -> Exception:
-    name = type(error).__name__
-    is_lost = isinstance(error, ConnectionError | TimeoutError) or any(
-        word in name for word in ("Connection", "Timeout", "Endpoint")
-    )
-    is_busy = any(word in str(error) for word in ("SlowDown", "503", "InternalError", "500"))
-    return ConnectionError(str(error)) if is_lost or is_busy else error
+        raise StorageError(f"{url}: {error}") from error
 
 
 def _tag(info: Mapping[str, Any]) -> str:

@@ -46,12 +46,14 @@ def _filled(path: str, runs: int) -> Store:
         lease = leases.take("flights", number + 1, run, this_process())
         assert lease is not None
         writer.begin_run("flights", run, "{}", lease.id)
-        execution = writer.begin_execution("flights", run, "Trainer", "Trainer", {}, {})
+        execution = writer.begin_execution(
+            "flights", run, "Trainer", "Trainer", {}, {}, 1, [f"key-{number}"]
+        )
         made: dict[str, Any] = {
             "model": [(f"model {run}", Model(final_uri=f"/models/{number}"))],
             "blessing": [(f"blessing {run}", ModelBlessing(final_uri=f"/blessings/{number}"))],
         }
-        writer.complete_execution(execution, {}, made, [f"key-{number}"])
+        writer.complete_execution(execution, {}, made)
         writer.record_found("flights", run, "Evaluator", "Evaluator", State.CACHED, {}, {}, {})
         writer.end_run(run, RunState.COMPLETE)
         leases.give_back(lease)

@@ -16,7 +16,7 @@ from prodml.dsl.user_code import load_module
 from prodml.errors import BusyError, RunFailedError
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import ArtifactRecord, RunState
+from prodml.metadata.records import ArtifactRecord, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import leases
@@ -24,6 +24,7 @@ from prodml.orchestration.baseline import set_baseline
 from prodml.orchestration.collection import Collected, collect, preview
 from prodml.orchestration.dead_runs import settle_dead_runs
 from prodml.orchestration.garbage import KeepRules
+from prodml.orchestration.manifest import seal
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 
@@ -149,6 +150,17 @@ class Workplace:
         """Whether it is LIVE in the store, and whether its directory exists."""
         (now,) = self.reader.artifacts([record.id])
         return now.state, os.path.isdir(record.uri)
+
+    def failed_executions(self, node: str, count: int) -> list[int]:
+        """Ids of executions of a run that died."""
+        writer = LineageWriter(Store(self.settings.metadata))
+        writer.begin_run("training", "died", "{}", 0, "", str(self.artifacts / "training"))
+        attempts = range(1, count + 1)
+        ids = [writer.begin_execution("training", "died", node, "T", {}, {}, n) for n in attempts]
+        for id in ids:
+            writer.end_execution(id, State.FAILED, {})
+        writer.end_run("died", RunState.FAILED)
+        return ids
 
     def directories(self) -> list[str]:
         return sorted(str(p.relative_to(self.root)) for p in self.artifacts.rglob("*"))
@@ -309,26 +321,30 @@ def test_what_a_killed_collection_left_goes_next_time(work: Workplace, moment: s
     assert not [
         name
         for name in work.directories()
-        if "/." in name.removeprefix(".prodml") and "manifest" not in name
+        if "/." in name.removeprefix(".prodml") and not name.endswith(".json")
     ]
 
 
 def test_leftovers_of_dead_runs_go_and_what_may_still_be_recorded_stays(work: Workplace) -> None:
     made = work.train(1)
     base = Path(made["Model"].uri).parent
-    staging = base.parent / ".staging-777"
-    dotted, young, old, users = (base / n for n in (".deleted-776", "778", "779", "780"))
-    for directory in (staging, dotted, young, old, users):
+    ids = work.failed_executions("Train", 5)
+    staging = base.parent / f".staging-{ids[0]}"
+    dotted, *sealed, users = (base / n for n in (f".deleted-{ids[1]}", *map(str, ids[2:]), "780"))
+    for directory in (staging, dotted, *sealed, users):
         directory.mkdir()
         (directory / "text").write_text("half")
-    for directory in (young, old):
-        (directory / ".prodml-manifest.json").write_text("[]")
-    for directory in (old, users):
+    for directory, id in zip(sealed, ids[2:], strict=True):
+        (execution,) = work.reader.executions([id])
+        seal(str(directory), execution.name)
+    old, young, other = sealed
+    seal(str(other), "of:another:store")
+    for directory in (old, other, users):
         os.utime(directory, (0, 0))
     (base / "notes").mkdir()
     work.collect(last=1)
-    left = [each.exists() for each in (staging, dotted, old, young, users, base / "notes")]
-    assert left == [False, False, False, True, True, True]
+    left = [each.exists() for each in (staging, dotted, old, young, other, users, base / "notes")]
+    assert left == [False, False, False, True, True, True, True]
 
 
 def test_a_link_that_leads_elsewhere_is_not_followed(work: Workplace) -> None:

@@ -165,4 +165,4 @@ def test_a_signal_ends_what_runs_beside_too(tmp_path: Path) -> None:
         ("Wait", "CANCELED"),
         ("WaitBeside", "CANCELED"),
     ]
-    assert [p for p in (tmp_path / ".prodml" / "artifacts").rglob("*") if p.is_file()] == []
+    assert [p for p in (tmp_path / ".prodml" / "artifacts").rglob("*/*") if p.is_file()] == []

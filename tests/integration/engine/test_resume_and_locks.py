@@ -305,7 +305,7 @@ def test_of_runs_started_at_the_same_moment_one_runs(work: Workplace) -> None:
 
 
 def test_a_holder_on_another_machine_is_dead_when_it_is_silent() -> None:
-    elsewhere = ProcessRecord("elsewhere", "another-boot/1", 1, 1)
+    elsewhere = ProcessRecord("elsewhere", "another-boot/1", 1, "token")
     now = int(time.time() * 1000)
     lease = LeaseRecord(1, "p", 1, "run", elsewhere, now, 0)
     assert is_held(lease)
@@ -321,7 +321,7 @@ def test_a_lease_held_elsewhere_is_honoured_until_it_is_silent(
     work.prodml("run", "pipeline.py")
     newest = work.leases.newest("steps")
     assert newest is not None
-    elsewhere = ProcessRecord("elsewhere", "another-boot/1", 4711, 1)
+    elsewhere = ProcessRecord("elsewhere", "another-boot/1", 4711, "token")
     theirs = work.leases.take("steps", newest.number + 1, "theirs", elsewhere)
     assert theirs is not None
     assert "process 4711 on elsewhere" in work.prodml("run", "pipeline.py", code=2)

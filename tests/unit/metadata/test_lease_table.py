@@ -8,8 +8,8 @@ from prodml.metadata.leases import LeaseTable
 from prodml.metadata.records import ProcessRecord
 from prodml.metadata.store import Store
 
-US = ProcessRecord("here", "boot", 1, 10)
-THEM = ProcessRecord("there", "boot", 2, 20)
+US = ProcessRecord("here", "boot", 1, "a")
+THEM = ProcessRecord("there", "boot", 2, "b")
 
 
 @pytest.fixture

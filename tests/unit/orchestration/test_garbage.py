@@ -257,7 +257,7 @@ def test_what_lies_under_a_root_that_is_not_here_stays() -> None:
         for n, root in enumerate(["/mnt/artifacts/flights", ROOT, ROOT], 1)
     ]
     assert world.removed(last=1) == {made[1]}
-    why = "its pipeline root /mnt/artifacts/flights is not a directory here"
+    why = "its pipeline root /mnt/artifacts/flights is not here, or is another store's"
     assert world.decide(last=1)[made[0]].reason == why
 
 

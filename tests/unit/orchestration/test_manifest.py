@@ -30,7 +30,7 @@ def test_the_digest_depends_on_names_and_contents_alone(
 
 def test_a_sealed_directory_that_nobody_touched_is_as_it_was(tmp_path: Path) -> None:
     write(tmp_path, {"a/b": b"1", "c": b"2"})
-    manifest = seal(str(tmp_path))
+    manifest = seal(str(tmp_path), "run:node:1")
     assert difference(str(tmp_path)) is None
     assert describe(str(tmp_path)) == manifest
     assert (tmp_path / MANIFEST).exists()
@@ -38,14 +38,14 @@ def test_a_sealed_directory_that_nobody_touched_is_as_it_was(tmp_path: Path) -> 
 
 def test_a_touched_file_is_unchanged(tmp_path: Path) -> None:
     write(tmp_path, {"c": b"2"})
-    seal(str(tmp_path))
+    seal(str(tmp_path), "run:node:1")
     os.utime(tmp_path / "c", (1, 1))
     assert difference(str(tmp_path)) is None
 
 
 def test_changed_deleted_and_added_files_are_named(tmp_path: Path) -> None:
     write(tmp_path, {"a": b"1", "b": b"2"})
-    seal(str(tmp_path))
+    seal(str(tmp_path), "run:node:1")
     (tmp_path / "a").write_bytes(b"3")
     assert str(difference(str(tmp_path))).endswith("a was changed")
     (tmp_path / "a").write_bytes(b"1")
@@ -60,6 +60,6 @@ def test_a_directory_that_is_gone_says_so(tmp_path: Path) -> None:
 
 
 def test_a_damaged_manifest_says_so(tmp_path: Path) -> None:
-    seal(str(tmp_path))
+    seal(str(tmp_path), "run:node:1")
     (tmp_path / MANIFEST).write_text("{")
     assert "damaged" in str(difference(str(tmp_path)))

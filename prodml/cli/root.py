@@ -1,0 +1,68 @@
+"""`prodml root`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prodml.cli.options import ConfigFile, Json
+
+app = typer.Typer(help="The pipeline root, and the metadata store it belongs to.")
+
+
+@app.callback()
+def root() -> None:
+    """The pipeline root, and the metadata store it belongs to."""
+
+
+@app.command("status")
+def status(config: ConfigFile = None, json: Json = False) -> None:
+    """Show which metadata store the configured pipeline root belongs to."""
+    from prodml.cli import printing
+    from prodml.config import load_config
+    from prodml.metadata.identity import known_store_id
+    from prodml.orchestration.root_ownership import owner_of
+
+    loaded = load_config(config)
+    store = loaded.existing_store()
+    own_id = None if store is None else known_store_id(store)
+    owner = owner_of(loaded.artifacts_path)
+    shown = {
+        "pipeline_root": loaded.artifacts_path,
+        "belongs_to": owner.connection if owner else None,
+        "metadata": str(loaded.metadata_connection),
+        "is_own": owner is not None and owner.store_id == own_id,
+    }
+    if json:
+        printing.print_json(shown)
+        return
+    print(f"pipeline root  {shown['pipeline_root']}")
+    print(f"belongs to     {shown['belongs_to'] or 'no metadata store yet; its first run decides'}")
+    print(f"metadata       {shown['metadata']}")
+    if owner is not None and not shown["is_own"]:
+        print("these are two stores: a run would be refused; see prodml root adopt --help")
+
+
+@app.command("adopt")
+def adopt(
+    config: ConfigFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take the configured pipeline root over from a metadata store that is gone.
+
+    Its artifacts are moved, as they are, to a dotted directory in the root. The other store, if it
+    still exists, does not find them there.
+    """
+    from prodml.config import load_config
+    from prodml.orchestration.root_ownership import adopt as adopt_root
+    from prodml.orchestration.root_ownership import owner
+
+    loaded = load_config(config)
+    root, claimant = loaded.artifacts_path, owner(loaded.open_store())
+    if not yes:
+        typer.confirm(f"take {root} over for the metadata store {claimant.connection}?", abort=True)
+    aside = adopt_root(root, claimant)
+    print(f"{root} belongs to {claimant.connection}")
+    if aside is not None:
+        print(f"what was there is in {aside}")
