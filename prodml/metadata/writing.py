@@ -32,7 +32,7 @@ from prodml.metadata.messages import (
     pairs_of,
     set_values,
 )
-from prodml.metadata.records import LeaseRecord, RunRecord, RunState, State
+from prodml.metadata.records import ExecutionRecord, LeaseRecord, RunRecord, RunState, State
 from prodml.metadata.repeatable import begun_execution, id_of_new_context, ids_of_outputs
 from prodml.metadata.store import Store
 
@@ -54,14 +54,13 @@ class LineageWriter:
         self._begun: dict[int, tuple[Any, list[int]]] = {}
         """Executions that have begun, with their contexts: a round trip less when they end."""
 
-    @property
-    def begun(self) -> list[int]:
-        """Ids of the executions that this writer began, whatever their state is."""
-        return list(self._begun)
-
     def name_of_execution(self, run_id: str, node_id: str, attempt: int) -> str:
         """The name of an execution of this writer; no other process uses it."""
         return f"{run_id}:{node_id}:{attempt}:{self._suffix}"
+
+    def is_own(self, execution: ExecutionRecord) -> bool:
+        """Whether this writer began an execution, also if an interrupt hid the answer from it."""
+        return execution.name.endswith(f":{self._suffix}")
 
     def begin_run(
         self,

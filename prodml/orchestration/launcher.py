@@ -75,11 +75,11 @@ class Launcher:
         Drivers and resolver strategies run here; what they raise is retried as an executor's
         errors are, and fails the node.
         """
-        started = time.monotonic()
+        started, numbers = time.monotonic(), itertools.count(self._next_attempt(node))
 
         def report(error: BaseException, wait_seconds: float) -> None:
             message = failure_message(error, self._log(node))
-            failed = NodeResult(node.id, NodeState.FAILED, message=message)
+            failed = NodeResult(node.id, NodeState.FAILED, message=message, attempt=next(numbers))
             self._announcements.node_retried(failed, wait_seconds)
 
         try:

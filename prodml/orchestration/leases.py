@@ -53,9 +53,12 @@ def hold(
         raise
     except BaseException as error:
         heartbeat.stop()
+        is_lost = heartbeat.is_lost
         with contextlib.suppress(ProdmlError):
+            # Whatever went wrong, it went wrong because of that.
+            is_lost = is_lost or not table.is_newest(lease)
             table.give_back(lease)
-        if heartbeat.is_lost:
+        if is_lost:
             raise FencedError(
                 f"run {run_id} was taken over: this process was silent for so long, as after a "
                 f"sleep, that another process holds pipeline {pipeline} now; see `prodml runs`"

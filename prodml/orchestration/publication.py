@@ -62,9 +62,9 @@ def stage(
     directory = os.path.join(base, node.id, f"{STAGING}{execution_id}")
     try:
         make_directories(os.path.dirname(directory))
+        if os.path.lexists(directory):
+            raise _already_there(directory)
         os.mkdir(directory)
-    except FileExistsError as error:
-        raise _already_there(directory) from error
     except OSError as error:
         raise refused_by_filesystem(error, directory) from error
     try:

@@ -205,7 +205,8 @@ def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter) -> 
 
     Only executions of this process: another one may have taken the run over, and go on with it.
     """
-    ended = close_executions(reader, writer, writer.begun, State.CANCELED)
+    own = [e.id for e in reader.executions_of_run(run.run_id) if writer.is_own(e)]
+    ended = close_executions(reader, writer, own, State.CANCELED)
     remove_half_done(run.pipeline_root, run.scratch_root, ended)
 
 

@@ -30,7 +30,7 @@ class Points:
     """Counts what is passed, and dies at one of them."""
 
     def __init__(self, path: str, kill_at: str) -> None:
-        name, _, moment = kill_at.rpartition(" ")
+        name, _, moment = kill_at.partition(" ")
         self.signal = signal.SIGKILL
         if name.startswith("SIG"):
             self.signal, kill_at = signal.Signals[name], moment
@@ -40,11 +40,15 @@ class Points:
         if re.fullmatch(r"[\d.]+s", kill_at):
             die_in(float(kill_at[:-1]))
 
-    def passed(self, name: str) -> bool:
-        """Whether the signal is to come inside of what comes now; sends it where it comes here."""
+    def passed(self, name: str, detail: str = "") -> bool:
+        """Whether the signal is to come inside of what comes now; sends it where it comes here.
+
+        Args:
+            detail: gives the point a second name: `before put_execution Train FAILED`.
+        """
         self._count += 1
         os.write(self._log, f"{name}\n".encode())
-        if self._kill_at not in (str(self._count), name):
+        if self._kill_at not in (str(self._count), name, f"{name} {detail}"):
             return False
         if name.startswith("inside"):
             return True
@@ -78,8 +82,9 @@ def wrap_write(points: Points, store: Any, name: str) -> None:
     def wrapped(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
-        points.passed(f"before {name}")
-        is_inside = points.passed(f"inside {name}")
+        detail = execution_text(arguments[1]) if name == "put_execution" else ""
+        points.passed(f"before {name}", detail)
+        is_inside = points.passed(f"inside {name}", detail)
         if is_inside and points.signal is signal.SIGKILL:
             die_in(INSIDE_SECONDS[calls % len(INSIDE_SECONDS)])
         answer = original(*arguments, **named)
@@ -88,6 +93,12 @@ def wrap_write(points: Points, store: Any, name: str) -> None:
         return answer
 
     setattr(store, name, wrapped)
+
+
+def execution_text(execution: Any) -> str:
+    """Node and state, such as `Train COMPLETE`."""
+    state = type(execution).State.Name(execution.last_known_state)
+    return f"{execution.custom_properties['node_id'].string_value} {state}"
 
 
 def place(path: Any, *_: Any) -> str:
@@ -110,6 +121,7 @@ def main() -> None:
 
     for name in ("rename", "replace"):
         wrap(points, os, name, lambda source, target: f"rename to {place(target)}")
+    wrap(points, os, "link", lambda source, target: f"link to {place(target)}")
     wrap(points, os, "fsync", lambda file: f"sync {place(file)}")
     wrap(points, os, "mkdir", lambda path, *_: f"make {place(path)}")
     wrap(points, shutil, "rmtree", lambda path, *_: f"remove {place(path)}")

@@ -1,0 +1,174 @@
+"""Errors that nobody listed end a run, release its pipeline, and say what happened."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PIPELINE = """
+import errno, os, shutil
+from prodml import Channel, Input, Output, Parameter, component, pipeline
+from prodml.artifacts import Schema
+from prodml.components import Resolver
+
+class Flaky:
+    def resolve(self, keys, candidates):
+        fail("strategy")
+        return {key: [] for key in keys}
+
+def fail(where):
+    if not os.path.exists(where):
+        return
+    kind, left = open(where).read().split()
+    if int(left) == 1:
+        os.remove(where)
+    else:
+        open(where, "w").write(f"{kind} {int(left) - 1}")
+    if kind == "itself":
+        error = ValueError("its own cause")
+        raise error from error
+    if kind == "circle":
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            outer = ValueError("outer")
+            inner.__cause__ = outer
+            raise outer from inner
+    if kind == "store":
+        os.remove(".prodml/metadata.db")
+        return
+    if kind == "EIO":
+        raise OSError(errno.EIO, "flaky listing")
+    raise {"ConnectionError": ConnectionError, "RuntimeError": RuntimeError}[kind]("as told")
+
+@component
+def Make(made: Output[Schema]):
+    fail("executor")
+    open(os.path.join(made.uri, "text"), "w").write("made")
+
+@pipeline(name="unusual")
+def unusual():
+    Resolver(strategy_class=Flaky, found=Channel(type=Schema))
+    Make()
+"""
+
+DRIVEN = """
+from prodml import Component, Output, Parameter, pipeline
+from prodml.artifacts import Schema
+
+class Listed(Component):
+    made: Output[Schema]
+
+@pipeline(name="driven")
+def driven():
+    Listed()
+"""
+DRIVER = """
+import os
+from prodml.dsl.executor import DriverResult
+
+def resolve(parameters):
+    if os.path.exists("driver"):
+        os.remove("driver")
+        raise {error}
+    return DriverResult("same", "a listing", {{}})
+"""
+EXECUTOR = """
+import os
+
+def execute(context):
+    open(os.path.join(context.outputs["made"].uri, "text"), "w").write("made")
+"""
+
+
+class Workplace:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "pipeline.py").write_text(PIPELINE)
+        (root / "driven.py").write_text(DRIVEN)
+        (root / "executor.py").write_text(EXECUTOR)
+        (root / "config.yaml").write_text("retry: {wait_seconds: 0.01}\n")
+
+    def prodml(self, *arguments: str, code: int = 0) -> str:
+        ran = subprocess.run(
+            [sys.executable, "-m", "prodml", *arguments, "--config", "config.yaml"],
+            cwd=self.root, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
+
+    def states(self, node_id: str) -> list[str]:
+        nodes = json.loads(self.prodml("show", "latest", "--json"))["nodes"]
+        return [n["state"] for n in nodes if n["node_id"] == node_id]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["itself", "circle"])
+@pytest.mark.parametrize("where", ["executor", "strategy"])
+def test_an_error_that_causes_itself_fails_its_node_and_the_pipeline_is_free(
+    work: Workplace, kind: str, where: str
+) -> None:
+    (work.root / where).write_text(f"{kind} 1")
+    said = work.prodml("run", "pipeline.py", code=1)
+    assert "ValueError" in said and "Traceback" not in said
+    assert "2 complete" in work.prodml("run", "--resume")
+
+
+@pytest.mark.parametrize("kind", ["ConnectionError", "EIO"])
+def test_a_resolver_strategy_is_retried_as_an_executor_is(work: Workplace, kind: str) -> None:
+    (work.root / "strategy").write_text(f"{kind} 2")
+    said = work.prodml("run", "pipeline.py")
+    assert "attempt 2 follows in" in said and "2 complete" in said
+
+
+def test_the_error_of_a_strategy_fails_its_node_alone(work: Workplace) -> None:
+    (work.root / "strategy").write_text("RuntimeError 1")
+    said = work.prodml("run", "pipeline.py", code=1)
+    assert "the strategy Flaky of Resolver failed at" in said and "pipeline.py:" in said
+    assert work.states("Resolver") == ["FAILED"] and work.states("Make") == ["COMPLETE"]
+    log = work.prodml("logs", "latest", "Resolver")
+    assert "RuntimeError: as told" in log and "Traceback" in log
+
+
+def test_a_driver_is_retried_and_its_error_fails_its_node(work: Workplace) -> None:
+    (work.root / "driver.py").write_text(DRIVER.format(error="ConnectionResetError('listing')"))
+    (work.root / "driver").touch()
+    said = work.prodml("run", "driven.py")
+    assert "attempt 2 follows in" in said and "1 complete" in said
+    (work.root / "driver.py").write_text(DRIVER.format(error="LookupError('no such table')"))
+    (work.root / "driver").touch()
+    said = work.prodml("run", "driven.py", code=1)
+    assert "the driver of Listed failed at" in said and "LookupError: no such table" in said
+    (work.root / "driver").touch()
+    assert "the driver of Listed failed at" in work.prodml("plan", "driven.py")
+
+
+def test_a_file_in_the_place_of_a_nodes_directory_is_named(work: Workplace) -> None:
+    place = work.root / ".prodml/artifacts/unusual/Make"
+    place.parent.mkdir(parents=True)
+    place.write_text("not a directory")
+    said = work.prodml("run", "pipeline.py", code=1)
+    assert f"{place}: " in said and "check the path and its filesystem" in said
+    place.unlink()
+    assert "2 complete" in work.prodml("run", "--resume")
+
+
+def test_a_removed_metadata_store_ends_the_run(work: Workplace) -> None:
+    (work.root / "executor").write_text("store 1")
+    said = work.prodml("run", "pipeline.py", code=1)
+    assert "metadata.db" in said and "Traceback" not in said
+
+
+def test_a_resumed_run_keeps_no_cache(work: Workplace) -> None:
+    work.prodml("run", "pipeline.py")
+    (work.root / "strategy").write_text("RuntimeError 1")
+    (work.root / "executor").write_text("RuntimeError 1")
+    work.prodml("run", "pipeline.py", "--no-cache", code=1)
+    said = work.prodml("run", "--resume")
+    assert "2 complete" in said and "cached" not in said
