@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics, MetricsFilter
 
+from prodml.components.evaluator.candidates import Candidate
 from prodml.components.evaluator.configuration import Evaluation
-from prodml.components.evaluator.contract import Candidate
+from prodml.components.evaluator.predictions import extractors, shared_models
 from prodml.components.evaluator.tfma import constants, model_eval_lib
-from prodml.components.evaluator.whole_batches import batch_evaluators, batch_extractors
+from prodml.components.evaluator.whole_batches import batch_evaluators
 from prodml.data.beam_source import ReadRecordBatches
 from prodml.data.payload import PayloadFormat
 from prodml.data.record_batches import BATCH_SIZE, serialize_examples
@@ -93,8 +94,6 @@ def analyze(
         The rows of each split, by its name.
     """
     config = evaluation.config
-    models = [candidate.shared_model for candidate in candidates]
-    shared = models[0] if len(models) == 1 else models
     with _without_numpy_warnings(), runner.pipeline() as pipeline:
         batches = [
             pipeline
@@ -107,9 +106,9 @@ def analyze(
             batches
             | beam.Flatten()
             | model_eval_lib.ExtractEvaluateAndWriteResults(
-                eval_shared_model=shared,
+                eval_shared_model=shared_models(candidates),
                 eval_config=config,
-                extractors=batch_extractors(config, shared) if in_whole_batches else None,
+                extractors=extractors(config, candidates, in_whole_batches),
                 evaluators=batch_evaluators(config) if in_whole_batches else None,
                 output_path=output,
             )

@@ -12,9 +12,11 @@ from prodml.dsl.signature import Input, Output, Parameter
 class Evaluator(Component):
     """Evaluates a model with TFMA, overall and per slice, and says whether it may be pushed.
 
-    The model is blessed where every value threshold holds and, against a baseline, every change
-    threshold too; without a baseline it is judged by value thresholds alone. Without any
-    threshold it is blessed. The blessing carries the reason, with the figures that decided.
+    The model is blessed if every value threshold is met and, next to a baseline, every change
+    threshold too. Without a baseline, change thresholds are set aside, and the blessing says so.
+    Without any threshold, or with none that applies, the model is not blessed. The blessing
+    carries the reason: the figures that decided, and the baseline. A baseline that cannot be
+    evaluated on the examples fails the node: the new model is then neither blessed nor refused.
 
     Args:
         examples: what to evaluate on, raw or transformed, in either payload format.

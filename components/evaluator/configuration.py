@@ -11,7 +11,11 @@ from typing import Any
 from google.protobuf import json_format, text_format
 
 from prodml.components.evaluator.eval_config import EvalConfig
-from prodml.components.evaluator.metrics_check import check_metrics
+from prodml.components.evaluator.metrics_check import (
+    check_metrics,
+    check_threshold_names,
+    thresholds,
+)
 from prodml.components.evaluator.tfma import config_pb2, config_util, constants, metric_specs
 from prodml.errors import InputDataError, ModelContractError
 
@@ -25,12 +29,15 @@ class Evaluation:
     Attributes:
         config: a complete `tfma.EvalConfig`.
         has_thresholds: a value or change threshold applies.
-        are_changes_ignored: there were change thresholds, and there is no baseline.
+        compares: a change threshold applies.
+        unchecked_changes: metrics whose change thresholds are set aside, because there is no
+            baseline.
     """
 
     config: Any
     has_thresholds: bool
-    are_changes_ignored: bool
+    compares: bool
+    unchecked_changes: tuple[str, ...]
 
 
 def read_eval_config(given: EvalConfig | str) -> Any:
@@ -64,11 +71,13 @@ def complete(config: Any, has_baseline: bool) -> Evaluation:
     where `slicing_specs` does not have them. Without a baseline, change thresholds are dropped.
 
     Raises:
-        InputDataError: a metric is unknown, or a threshold is incomplete.
+        InputDataError: a metric is unknown, a threshold is incomplete, or model_specs are not one
+            for the new model and at most one for the baseline.
         ModelContractError: a model_type other than tf_generic is asked for.
     """
+    _require_one_model(config)
     check_metrics(config)
-    are_changes_ignored = not has_baseline and config_util.has_change_threshold(config)
+    changes = _metrics_with_change_thresholds(config)
     completed = config_pb2.EvalConfig()
     completed.CopyFrom(config)
     for spec in completed.model_specs or [completed.model_specs.add()]:
@@ -79,6 +88,11 @@ def complete(config: Any, has_baseline: bool) -> Evaluation:
             )
         spec.model_type = constants.TF_GENERIC
         spec.signature_name = spec.signature_name or SERVING_SIGNATURE
+    if has_baseline and len(completed.model_specs) == 1 and completed.model_specs[0].name:
+        # TFMA adds a baseline only next to a ModelSpec without a name.
+        compared = completed.model_specs.add()
+        compared.CopyFrom(completed.model_specs[0])
+        compared.name, compared.is_baseline = constants.BASELINE_KEY, True
     for sliced in [config_pb2.SlicingSpec(), *_slices_of_thresholds(completed)]:
         if sliced not in completed.slicing_specs:
             completed.slicing_specs.append(sliced)
@@ -89,10 +103,36 @@ def complete(config: Any, has_baseline: bool) -> Evaluation:
         config_util.verify_eval_config(completed)
     except ValueError as error:
         raise InputDataError(f"eval_config: {error}") from error
-    thresholds = metric_specs.metric_thresholds_from_metrics_specs(
+    check_threshold_names(completed)
+    applied = metric_specs.metric_thresholds_from_metrics_specs(
         completed.metrics_specs, eval_config=completed
     )
-    return Evaluation(completed, bool(thresholds), are_changes_ignored)
+    return Evaluation(
+        completed,
+        has_thresholds=bool(applied),
+        compares=bool(changes) and has_baseline,
+        unchecked_changes=() if has_baseline else changes,
+    )
+
+
+def _require_one_model(config: Any) -> None:
+    specs = config.model_specs
+    baselines = sum(spec.is_baseline for spec in specs)
+    if specs and (len(specs) - baselines != 1 or baselines > 1):
+        raise InputDataError(
+            f"eval_config: expected one ModelSpec of the new model and at most one with "
+            f"is_baseline, got {len(specs)}, of which {baselines} with is_baseline"
+        )
+
+
+def _metrics_with_change_thresholds(config: Any) -> tuple[str, ...]:
+    found = {
+        name: None
+        for spec in config.metrics_specs
+        for name, threshold in thresholds(spec)
+        if threshold.HasField("change_threshold")
+    }
+    return tuple(found)
 
 
 def _slices_of_thresholds(config: Any) -> list[Any]:

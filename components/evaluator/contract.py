@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,32 +13,13 @@ import pyarrow as pa
 import tensorflow as tf
 from tensorflow.python.saved_model import loader_impl
 
-from prodml.artifacts import Model
-from prodml.components.evaluator.configuration import Evaluation
+from prodml.components.evaluator.candidates import Candidate
 from prodml.components.evaluator.parsed_features import parsed_features
-from prodml.components.evaluator.tfma import model_eval_lib
+from prodml.components.evaluator.predictions import read_outputs
 from prodml.data.record_batches import serialize_examples
 from prodml.dsl.component import suggest
-from prodml.errors import ModelContractError
 
 _ROWS_CALLED = 64
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model to evaluate.
-
-    Attributes:
-        role: "model" or "baseline model".
-        model: its artifact.
-        spec: its `tfma.ModelSpec`.
-        shared_model: its `tfma.EvalSharedModel`, by which it is loaded once in a process.
-    """
-
-    role: str
-    model: Model
-    spec: Any
-    shared_model: Any
 
 
 @dataclass(frozen=True)
@@ -57,17 +39,6 @@ class Offer:
     takes_serialized: bool
     parsed: frozenset[str] | None
     loaded: Any
-
-
-def candidate(role: str, model: Model, spec: Any, evaluation: Evaluation) -> Candidate:
-    """A model to evaluate, which is not loaded yet."""
-    shared_model = model_eval_lib.default_eval_shared_model(
-        eval_saved_model_path=model.serving_model_dir,
-        model_name=spec.name,
-        eval_config=evaluation.config,
-        rubber_stamp=evaluation.are_changes_ignored,
-    )
-    return Candidate(role, model, spec, shared_model)
 
 
 def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Offer:
@@ -103,6 +74,45 @@ def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Of
     return Offer(computed, predicted, takes_serialized, parsed, loaded)
 
 
+def check_baseline(candidates: Sequence[Candidate], offers: Sequence[Offer], config: Any) -> None:
+    """Checks that a baseline predicts as many values a row as the new model.
+
+    Args:
+        candidates: the models, the new one first.
+        offers: what they were seen to offer.
+        config: the complete `tfma.EvalConfig`.
+
+    Raises:
+        ModelContractError: it does not, so that one set of metrics cannot be computed of both.
+    """
+    widths = [
+        _widths(offer, read_outputs(each.spec, config))
+        for each, offer in zip(candidates, offers, strict=True)
+    ]
+    for each, found in zip(candidates[1:], widths[1:], strict=True):
+        for mine, other in zip(widths[0], found, strict=False):
+            if None not in (mine, other) and mine != other:
+                raise each.subject.refusal(
+                    f"it predicts {other} value(s) a row, and the new model {mine}",
+                    "compare with a model of the same outputs",
+                )
+
+
+def _widths(offer: Offer, outputs: frozenset[str]) -> list[int | None]:
+    """Values a row of each output that is evaluated; None where the model does not say."""
+    shapes = [
+        tensor.tensor_shape
+        for name, tensor in sorted(offer.predicted.items())
+        if len(offer.predicted) == 1 or name in outputs
+    ]
+    return [None if shape.unknown_rank else _width(shape.dim) for shape in shapes]
+
+
+def _width(dimensions: Any) -> int | None:
+    size = math.prod(dimension.size for dimension in dimensions[1:])
+    return size if all(dimension.size > 0 for dimension in dimensions[1:]) else None
+
+
 def _parsed(graph: Any, called: Sequence[str]) -> frozenset[str] | None:
     every = [parsed_features(graph, graph.signature_def[name]) for name in called]
     known = [features for features in every if features is not None]
@@ -112,15 +122,16 @@ def _parsed(graph: Any, called: Sequence[str]) -> frozenset[str] | None:
 def _serving_graph(candidate: Candidate) -> Any:
     directory = candidate.model.serving_model_dir
     if not os.path.isfile(os.path.join(directory, "saved_model.pb")):
-        raise ModelContractError(
-            f"{candidate.role}: expected a SavedModel in {directory}, got none"
+        raise candidate.subject.refusal(
+            f"expected a SavedModel in {directory}, got none", "train the model again"
         )
     graphs = loader_impl.parse_saved_model(directory).meta_graphs
     serving = [g for g in graphs if tf.saved_model.SERVING in g.meta_info_def.tags]
     if not serving:
-        raise ModelContractError(
-            f"{candidate.role} {directory}: expected the tag 'serve', got "
-            f"{', '.join(sorted({tag for g in graphs for tag in g.meta_info_def.tags})) or 'none'}"
+        tags = sorted({tag for g in graphs for tag in g.meta_info_def.tags})
+        raise candidate.subject.refusal(
+            f"expected the tag 'serve', got {', '.join(tags) or 'none'}",
+            "export it with tf.saved_model.save or model.export",
         )
     return serving[0]
 
@@ -128,10 +139,10 @@ def _serving_graph(candidate: Candidate) -> Any:
 def _require_signature(candidate: Candidate, name: str, signatures: Mapping[str, Any]) -> None:
     if name not in signatures:
         offered = [s for s in signatures if not s.startswith("__")]
-        raise ModelContractError(
-            f"{candidate.role} {candidate.model.uri}: expected a signature {name!r}, got "
-            f"{_listed(offered)}; export it in run_fn, or set signature_name and "
-            f"preprocessing_function_names of the ModelSpec"
+        raise candidate.subject.refusal(
+            f"expected a signature {name!r}, got {_listed(offered)}",
+            "export it in run_fn, or set signature_name and preprocessing_function_names of the "
+            "ModelSpec",
         )
 
 
@@ -142,10 +153,11 @@ def _require_inputs(
         return
     missing = [i for i in signature.inputs if not {i, i.removesuffix("_input")} & columns]
     if missing:
-        raise ModelContractError(
-            f"{candidate.role} {candidate.model.uri}: signature {name!r} expects the feature(s) "
-            f"{_listed(missing)}, got examples with {_listed(columns)}; evaluate with a signature "
-            f"that takes serialized tf.Example, or on the examples the model was trained on"
+        raise candidate.subject.refusal(
+            f"signature {name!r} expects the feature(s) {_listed(missing)}, got examples with "
+            f"{_listed(columns)}",
+            "evaluate with a signature that takes serialized tf.Example, or on the examples the "
+            "model was trained on",
         )
 
 
@@ -158,17 +170,17 @@ def _takes_serialized(signature: Any, columns: frozenset[str]) -> bool:
 
 def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:
     spec, outputs = candidate.spec, sorted(signature.outputs)
-    asked = [spec.prediction_key] if spec.prediction_key else list(spec.prediction_keys.values())
-    asked += [name for metrics in config.metrics_specs for name in metrics.output_names]
-    where = f"{candidate.role} {candidate.model.uri}: signature {spec.signature_name!r}"
+    asked = sorted(read_outputs(spec, config))
+    where = f"signature {spec.signature_name!r}"
     if len(outputs) > 1 and not asked:
-        raise ModelContractError(
-            f"{where}: expected one output, got {_listed(outputs)}; name one in prediction_key"
+        raise candidate.subject.refusal(
+            f"{where}: expected one output, got {_listed(outputs)}", "name one in prediction_key"
         )
     for name in asked:
         if len(outputs) > 1 and name not in outputs:
-            raise ModelContractError(
-                f"{where}: expected an output {name!r}, got {_listed(outputs)}"
+            raise candidate.subject.refusal(
+                f"{where}: expected an output {name!r}, got {_listed(outputs)}",
+                "name one that it has",
             )
 
 
@@ -178,9 +190,8 @@ def _require_keys(
     spec = candidate.spec
     labels = [spec.label_key] if spec.label_key else list(spec.label_keys.values())
     if not labels:
-        raise ModelContractError(
-            f"the ModelSpec of the {candidate.role} has no label_key; set it to the feature that "
-            f"holds the label"
+        raise candidate.subject.refusal(
+            "its ModelSpec has no label_key", "set it to the feature that holds the label"
         )
     weights = [spec.example_weight_key, *spec.example_weight_keys.values()]
     asked = [
@@ -193,10 +204,11 @@ def _require_keys(
     functions = ", ".join(spec.preprocessing_function_names)
     for what, key in asked:
         if key not in known:
-            raise ModelContractError(
+            raise candidate.subject.refusal(
                 f"{what} {key!r}: expected a feature of the examples"
                 f"{f' or an output of {functions}' if functions else ''}, got none"
-                f"{suggest(key, known)}"
+                f"{suggest(key, known)}",
+                "name one of them in eval_config",
             )
 
 
@@ -232,7 +244,12 @@ _WHERE_A_GRAPH_WAS_BUILT = ("Graph execution error", "Detected at", "<stack", "F
 
 def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) -> Any:
     """Calls each signature on the sample: a feature that it misses is only known to its graph."""
-    loaded = candidate.shared_model.model_loader.load()
+    try:
+        loaded = candidate.shared_model.model_loader.load()
+    except Exception as error:  # TensorFlow raises whatever the graph or its files run into.
+        raise candidate.subject.refusal(
+            f"it does not load: {_last_line(error)}", "export it again in run_fn"
+        ) from error
     serialized = tf.constant(
         serialize_examples(sample.slice(0, _ROWS_CALLED)).to_pylist(), dtype=tf.string
     )
@@ -240,10 +257,10 @@ def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) ->
         try:
             loaded.signatures[name](serialized)
         except (tf.errors.OpError, TypeError, ValueError) as error:
-            raise ModelContractError(
-                f"{candidate.role} {candidate.model.uri}: signature {name!r} "
-                f"{_explained(str(error))}; evaluate on the examples the model was trained on, "
-                f"or give the feature a default in the signature's parsing"
+            raise candidate.subject.refusal(
+                f"signature {name!r} {_explained(str(error))}",
+                "evaluate on the examples the model was trained on, or give the feature a "
+                "default in the signature's parsing",
             ) from error
     return loaded
 
@@ -256,6 +273,10 @@ def _explained(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(_WHERE_A_GRAPH_WAS_BUILT)]
     return f"fails on the examples: {(telling or lines or ['no message'])[0]}"
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from prodml.components.evaluator.analysis import Columns, Split, SplitRows, analyze
+from prodml.components.evaluator.candidates import candidates
 from prodml.components.evaluator.configuration import complete, read_eval_config
-from prodml.components.evaluator.contract import Offer, candidate, check_model, slice_features
+from prodml.components.evaluator.contract import Offer, check_baseline, check_model, slice_features
 from prodml.components.evaluator.row_by_row import row_by_row_reasons
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
@@ -34,13 +35,9 @@ def execute(context: ExecutorContext) -> None:
     splits = _splits(context)
     sample = _sample(splits)
     check_schema(context, sample)
-    candidates = [
-        candidate("baseline model", baseline, spec, evaluation)
-        if spec.is_baseline and baseline is not None
-        else candidate("model", model, spec, evaluation)
-        for spec in evaluation.config.model_specs
-    ]
-    offers = [check_model(each, sample, evaluation.config) for each in candidates]
+    models = candidates(evaluation, model, baseline, context.pipeline_name)
+    offers = [check_model(each, sample, evaluation.config) for each in models]
+    check_baseline(models, offers, evaluation.config)
     output = context.output("evaluation", ModelEvaluation).uri
     columns = _columns(offers, evaluation.config)
     by_row = row_by_row_reasons(evaluation.config, offers, sample)
@@ -48,7 +45,7 @@ def execute(context: ExecutorContext) -> None:
         context.note(f"evaluated row by row, which is slow: {'; '.join(by_row)}")
     rows = analyze(
         splits,
-        candidates,
+        models,
         evaluation,
         columns,
         not by_row,
@@ -57,7 +54,7 @@ def execute(context: ExecutorContext) -> None:
         _batch_size(offers),
     )
     _reconcile(context, rows)
-    verdict = reach_verdict(output, evaluation, baseline is not None)
+    verdict = reach_verdict(output, evaluation, baseline)
     _bless(context, verdict, model, baseline)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prodml.components.evaluator.tfma import config_pb2, metric_specs, metric_types
+from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
 
 
@@ -13,8 +14,8 @@ def check_metrics(config: Any) -> None:
     """Makes every metric of a `tfma.EvalConfig` once, and looks at every threshold.
 
     Raises:
-        InputDataError: a metric is unknown or its config does not fit, or a change threshold has
-            no direction; names the metric.
+        InputDataError: a metric is unknown or its config does not fit, or a threshold has no
+            bound or no direction; names the metric.
     """
     registered = metric_types.registered_metrics()
     for spec in config.metrics_specs:
@@ -26,30 +27,78 @@ def check_metrics(config: Any) -> None:
                     f"eval_config: metric {metric.class_name!r}: expected a metric of TFMA or "
                     f"Keras with a config of its arguments as JSON, got: {_first_line(error)}"
                 ) from error
-        for name, threshold in _thresholds(spec):
+        for name, threshold in thresholds(spec):
             _check_threshold(name, threshold)
 
 
-def _thresholds(spec: Any) -> Iterator[tuple[str, Any]]:
+def check_threshold_names(config: Any) -> None:
+    """Looks whether the metrics that thresholds name are computed.
+
+    Args:
+        config: the complete `tfma.EvalConfig`.
+
+    Raises:
+        InputDataError: one is not; names those that are.
+    """
+    asked = {
+        name
+        for spec in config.metrics_specs
+        for named in (spec.thresholds, spec.per_slice_thresholds, spec.cross_slice_thresholds)
+        for name in named
+    }
+    if not asked:
+        return
+    made = metric_specs.to_computations(config.metrics_specs, eval_config=config)
+    if not all(computation.keys for computation in made):
+        return  # Such a metric decides on its names while it is computed.
+    # Names that begin with "_" are those of intermediate results.
+    known = {key.name for each in made for key in each.keys if not key.name.startswith("_")}
+    for name in sorted(asked - known):
+        raise InputDataError(
+            f"eval_config: threshold on metric {name!r}, which is not computed"
+            f"{suggest(name, known)}"
+        )
+
+
+def thresholds(spec: Any) -> Iterator[tuple[str, Any]]:
+    """Every `tfma.MetricThreshold` of a `tfma.MetricsSpec`, with the name of its metric."""
     for metric in spec.metrics:
         yield metric.class_name, metric.threshold
         for sliced in (*metric.per_slice_thresholds, *metric.cross_slice_thresholds):
             yield metric.class_name, sliced.threshold
     for name, threshold in spec.thresholds.items():
         yield name, threshold
-    for thresholds in (spec.per_slice_thresholds, spec.cross_slice_thresholds):
-        for name, named in thresholds.items():
+    for per_metric in (spec.per_slice_thresholds, spec.cross_slice_thresholds):
+        for name, named in per_metric.items():
             for sliced in named.thresholds:
                 yield name, sliced.threshold
 
 
 def _check_threshold(metric: str, threshold: Any) -> None:
-    change = threshold.change_threshold
-    if threshold.HasField("change_threshold") and change.direction == config_pb2.UNKNOWN:
+    value, change = threshold.value_threshold, threshold.change_threshold
+    if threshold.HasField("value_threshold") and not _has_bound(
+        value, "lower_bound", "upper_bound"
+    ):
+        raise InputDataError(
+            f"eval_config: the value_threshold of metric {metric!r} has no bound, so every value "
+            f"would meet it; set lower_bound or upper_bound"
+        )
+    if not threshold.HasField("change_threshold"):
+        return
+    if change.direction == config_pb2.UNKNOWN:
         raise InputDataError(
             f"eval_config: the change_threshold of metric {metric!r} has no direction; set it to "
             f"HIGHER_IS_BETTER or LOWER_IS_BETTER"
         )
+    if not _has_bound(change, "absolute", "relative"):
+        raise InputDataError(
+            f"eval_config: the change_threshold of metric {metric!r} has no bound, so every change "
+            f"would meet it; set absolute or relative"
+        )
+
+
+def _has_bound(threshold: Any, *bounds: str) -> bool:
+    return any(threshold.HasField(bound) for bound in bounds)
 
 
 def _first_line(error: Exception) -> str:

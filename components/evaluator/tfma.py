@@ -36,6 +36,7 @@ from tensorflow_model_analysis.evaluators import (  # noqa: E402
     metrics_validator,
 )
 from tensorflow_model_analysis.extractors import (  # noqa: E402
+    extractor,
     predictions_extractor,
     unbatch_extractor,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "cross_entropy_metrics",
     "evaluator",
     "example_count",
+    "extractor",
     "mean_regression_error",
     "metric_specs",
     "metric_types",

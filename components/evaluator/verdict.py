@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from prodml.artifacts import Model
 from prodml.components.evaluator.configuration import Evaluation
 from prodml.components.evaluator.tfma import (
     config_pb2,
@@ -15,6 +17,7 @@ from prodml.components.evaluator.tfma import (
     model_util,
     slicer_lib,
 )
+from prodml.dsl.component import suggest
 from prodml.errors import ValidationError
 
 _MOST_CHECKS_TOLD = 5
@@ -37,21 +40,30 @@ class _Check:
     held: bool
 
 
-def reach_verdict(output: str, evaluation: Evaluation, has_baseline: bool) -> Verdict:
+def reach_verdict(output: str, evaluation: Evaluation, baseline: Model | None) -> Verdict:
     """Reads what an analysis left and judges it.
+
+    A model is blessed if at least one threshold was checked and every one was met, or if change
+    thresholds are all that was set and there is no baseline. Without any threshold it is not
+    blessed: forgetting one must not approve a model.
 
     Args:
         output: the directory that the analysis was written to.
         evaluation: what was evaluated.
-        has_baseline: there was a baseline model.
+        baseline: what the model was compared with, if anything.
 
     Raises:
         ValidationError: a slice that a threshold names has no rows.
     """
-    alone = "" if has_baseline else "; no baseline: judged by value thresholds alone"
+    comparison = _comparison(evaluation, baseline)
     if not evaluation.has_thresholds:
-        ignored = " but change thresholds" if evaluation.are_changes_ignored else ""
-        return Verdict(True, f"no threshold{ignored} was set, nothing was held against it{alone}")
+        if evaluation.unchecked_changes:
+            return Verdict(True, f"no value threshold was set; {comparison}")
+        return Verdict(
+            False,
+            "no threshold was set: nothing was approved; add a value_threshold to a metric of "
+            "eval_config",
+        )
     validation = model_eval_lib.load_validation_result(output)
     missing = [*validation.missing_slices, *validation.missing_cross_slices]
     if missing:
@@ -62,9 +74,26 @@ def reach_verdict(output: str, evaluation: Evaluation, has_baseline: bool) -> Ve
     found = _checks(output, evaluation.config, _failures(validation))
     checks = sorted(found, key=lambda check: (check.features, check.text))
     failed = [check.text for check in checks if not check.held]
-    if validation.validation_ok:
-        return Verdict(True, f"{_told([check.text for check in checks])}{alone}")
-    return Verdict(False, f"{_told(failed)}{alone}")
+    if not validation.validation_ok:
+        return Verdict(False, f"{_told(failed)}; {comparison}")
+    if not checks:
+        return Verdict(
+            False,
+            "no threshold applies to the new model: nothing was approved; set model_names of the "
+            "metrics with thresholds to the candidate's name, or leave it empty",
+        )
+    return Verdict(True, f"{_told([check.text for check in checks])}; {comparison}")
+
+
+def _comparison(evaluation: Evaluation, baseline: Model | None) -> str:
+    """What the model was compared with."""
+    if baseline is not None:
+        without = "" if evaluation.compares else ", with which no change_threshold compares"
+        return f"baseline: model {baseline.id}{without}"
+    if evaluation.unchecked_changes:
+        changes = ", ".join(evaluation.unchecked_changes)
+        return f"no baseline: the change thresholds of {changes} were set aside"
+    return "no baseline: judged by value thresholds alone"
 
 
 def _checks(output: str, config: Any, failures: set[tuple[Any, ...]]) -> Iterator[_Check]:
@@ -139,14 +168,23 @@ def _check_text(
 ) -> str:
     name = metric.name if not metric.output_name else f"{metric.output_name} {metric.name}"
     if metric not in values:
-        return f"{name}{where} was not computed"
+        return f"{name}{where} was not computed{suggest(name, _names(values))}"
     value = values[metric]
     verb = "is" if held else "is not"
     if bound.DESCRIPTOR.name == "GenericValueThreshold":
-        return f"{name}{where} {value:.4g} {verb} {_value_bounds(bound)}"
+        figure = f"{name}{where} {_figure(value)}"
+        return f"{figure} {verb} {_value_bounds(bound)}"
     baseline = values.get(metric.make_baseline_key(baseline_name))
-    against = f" from the baseline's {baseline:.4g}" if baseline is not None else ""
+    against = f" from the baseline's {_figure(baseline)}" if baseline is not None else ""
     return f"{name}{where} changed by {value:+.4g}{against}, which {verb} {_change_bounds(bound)}"
+
+
+def _names(values: Iterable[Any]) -> set[str]:
+    return {metric.name for metric in values}
+
+
+def _figure(value: float) -> str:
+    return "NaN" if math.isnan(value) else f"{value:.4g}"
 
 
 def _value_bounds(bound: Any) -> str:
@@ -155,7 +193,7 @@ def _value_bounds(bound: Any) -> str:
         parts.append(f"at least {bound.lower_bound.value:g}")
     if bound.HasField("upper_bound"):
         parts.append(f"at most {bound.upper_bound.value:g}")
-    return " and ".join(parts) or "anything"
+    return " and ".join(parts)
 
 
 def _change_bounds(bound: Any) -> str:
@@ -166,7 +204,7 @@ def _change_bounds(bound: Any) -> str:
         parts.append(f"{word} {bound.absolute.value:+g}")
     if bound.HasField("relative"):
         parts.append(f"{word} {bound.relative.value:+.4g} of it")
-    return " and ".join(parts) or "anything"
+    return " and ".join(parts)
 
 
 def _slice_text(key: Any, is_cross: bool) -> str:

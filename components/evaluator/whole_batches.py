@@ -8,7 +8,6 @@ predictions) and after (derived metrics, differences, validation, writers) is TF
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import apache_beam as beam
 import numpy as np
 
 from prodml.components.evaluator.histograms import derive
+from prodml.components.evaluator.predictions import CHECKED_STAGE
 from prodml.components.evaluator.slices import find_slices, slice_specs
 from prodml.components.evaluator.summed_metrics import Summed, summed
 from prodml.components.evaluator.sums import Sums, merge, sum_by_group
@@ -25,11 +25,8 @@ from prodml.components.evaluator.tfma import (
     metric_specs,
     metric_types,
     metrics_validator,
-    model_eval_lib,
     model_util,
-    predictions_extractor,
     slicer_lib,
-    unbatch_extractor,
 )
 from prodml.components.evaluator.tfma import (
     metrics_plots_and_validations_evaluator as tfma_evaluator,
@@ -39,19 +36,12 @@ from prodml.errors import InputDataError
 _SliceSums = tuple[Any, tuple[int, tuple[Sums, ...]]]
 
 
-def batch_extractors(config: Any, shared_model: Any) -> list[Any]:
-    """TFMA's own extractors, as far as they keep batches whole."""
-    every = model_eval_lib.default_extractors(eval_config=config, eval_shared_model=shared_model)
-    unbatch = unbatch_extractor.UNBATCH_EXTRACTOR_STAGE_NAME
-    return list(itertools.takewhile(lambda each: each.stage_name != unbatch, every))
-
-
 def batch_evaluators(config: Any) -> list[Any]:
     """In place of TFMA's own; for a config that `row_by_row_reasons` has nothing against."""
     return [
         evaluator.Evaluator(
             stage_name="EvaluateMetricsAndPlots",
-            run_after=predictions_extractor.PREDICTIONS_EXTRACTOR_STAGE_NAME,
+            run_after=CHECKED_STAGE,
             ptransform=_Evaluate(config),
         )
     ]

@@ -77,7 +77,8 @@ class Pusher(Component):
 
     Args:
         model: the model.
-        model_blessing: Evaluator's verdict; where it is not declared, none is asked for.
+        model_blessing: Evaluator's verdict; where it is not declared, none is asked for, and
+            without both blessings the run says that the push had no gate.
         infra_blessing: InfraValidator's verdict, likewise; the model that it holds with its
             warm-up requests is pushed instead, where there is one.
         push_destination: where to.

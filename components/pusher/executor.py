@@ -49,6 +49,11 @@ def execute(context: ExecutorContext) -> None:
         pushed.custom_properties["pushed_endpoint"] = address
         note += f"; {address} answers with it"
     context.note(note)
+    if not {"model_blessing", "infra_blessing"} & context.declared_inputs:
+        context.note(
+            "pushed without a gate: the Pusher has no model_blessing and no infra_blessing, so "
+            "every model is pushed"
+        )
 
 
 def _serve(destination: PushDestination.ModelServer, version: int) -> None:

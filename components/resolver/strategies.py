@@ -7,6 +7,7 @@ from itertools import islice
 
 from prodml.artifacts import Artifact
 from prodml.dsl.resolution import Candidates
+from prodml.errors import ResolutionError
 
 
 class LatestArtifactStrategy:
@@ -27,7 +28,12 @@ class LatestBlessedModelStrategy:
     """The model that was blessed last, or the one that `prodml baseline set` chose.
 
     Takes one channel of Model and one of ModelBlessing, and gives one of each, or none where no
-    model was blessed yet.
+    model was blessed yet. A chosen model need not be blessed; one that was never judged comes
+    without a blessing.
+
+    Raises:
+        ResolutionError: the chosen model no longer exists. Going on without a baseline would
+            leave all change thresholds unchecked.
     """
 
     def resolve(self, keys: list[str], candidates: Candidates) -> Mapping[str, list[Artifact]]:
@@ -43,4 +49,12 @@ class LatestBlessedModelStrategy:
             model = candidates.by_id(model_key, model_id)
             if model is not None:
                 return {model_key: [model], blessing_key: [blessing]}
-        return {key: [] for key in keys}
+        if pinned is None:
+            return {key: [] for key in keys}
+        chosen = candidates.by_id(model_key, pinned)
+        if chosen is None:
+            raise ResolutionError(
+                f"model {pinned}, which `prodml baseline set` chose, no longer exists; set another "
+                f"one, or compare with the latest blessed model again: `prodml baseline reset`"
+            )
+        return {model_key: [chosen], blessing_key: []}

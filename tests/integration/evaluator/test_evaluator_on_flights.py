@@ -134,15 +134,6 @@ def test_a_model_under_its_value_threshold_is_not_blessed(
     assert "is not at least 0.99" in str(blessing.custom_properties["reason"])
 
 
-def test_without_any_threshold_the_verdict_says_so(
-    model: Model, parquet: Examples, tmp_path: Path
-) -> None:
-    context = _evaluate(_with_threshold(None), tmp_path, examples=parquet, model=model)
-    blessing = context.output("blessing", ModelBlessing)
-    assert blessing.is_blessed
-    assert "no threshold was set" in str(blessing.custom_properties["reason"])
-
-
 def test_change_thresholds_compare_with_the_baseline(
     model: Model, untrained: Model, parquet: Examples, tmp_path: Path
 ) -> None:
@@ -162,17 +153,6 @@ def test_change_thresholds_compare_with_the_baseline(
     assert not swapped.is_blessed
     assert "auc changed by -0." in str(swapped.custom_properties["reason"])
     assert "is not at least +0" in str(swapped.custom_properties["reason"])
-
-
-def test_a_first_run_is_judged_by_value_thresholds_alone_and_says_so(
-    model: Model, parquet: Examples, tmp_path: Path
-) -> None:
-    context = _evaluate(
-        _with_threshold(_change_of_at_least(5.0)), tmp_path, examples=parquet, model=model
-    )
-    blessing = context.output("blessing", ModelBlessing)
-    assert blessing.is_blessed
-    assert "judged by value thresholds alone" in str(blessing.custom_properties["reason"])
 
 
 def test_a_threshold_on_a_slice_that_has_rows_is_judged_though_it_was_not_listed(

@@ -24,9 +24,10 @@ from running import execute
 from prodml.artifacts import Examples, Model
 from prodml.beam.profiles import RunnerProfile
 from prodml.components.evaluator.analysis import Columns, Split, SplitRows, analyze
+from prodml.components.evaluator.candidates import candidates
 from prodml.components.evaluator.component import Evaluator
 from prodml.components.evaluator.configuration import complete
-from prodml.components.evaluator.contract import candidate, check_model
+from prodml.components.evaluator.contract import check_model
 from prodml.components.evaluator.eval_config import (
     EvalConfig,
     MetricConfig,
@@ -335,18 +336,15 @@ def _evaluated_both_ways(
     evaluation = complete(_config(config), has_baseline=True)
     splits = [Split(name, split_files(examples, name), PayloadFormat.PARQUET) for name in SPLITS]
     sample = next(iter(read_record_batches(splits[0].files, PayloadFormat.PARQUET)))
-    candidates = [
-        candidate("model", models[1 if spec.is_baseline else 0], spec, evaluation)
-        for spec in evaluation.config.model_specs
-    ]
-    offers = [check_model(each, sample, evaluation.config) for each in candidates]
+    found = candidates(evaluation, models[0], models[1], "test")
+    offers = [check_model(each, sample, evaluation.config) for each in found]
     assert row_by_row_reasons(evaluation.config, offers, sample) == []
     evaluated = []
     for in_whole_batches in (True, False):
         output = str(tmp_path / str(in_whole_batches))
         rows = analyze(
             splits,
-            candidates,
+            found,
             evaluation,
             Columns(None, []),
             in_whole_batches,

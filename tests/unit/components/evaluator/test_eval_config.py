@@ -74,7 +74,7 @@ FULL = EvalConfig(
             binarize=BinarizationOptions(class_ids=RepeatedInt32Value([0, 1])),
             aggregate=AggregationOptions(macro_average=True, class_weights={1: 0.5}),
             per_slice_thresholds={
-                "accuracy": PerSliceMetricThresholds([PerSliceMetricThreshold([JFK], CHANGE)])
+                "auc": PerSliceMetricThresholds([PerSliceMetricThreshold([JFK], CHANGE)])
             },
         )
     ],
@@ -132,11 +132,11 @@ def test_an_unknown_argument_is_refused_where_it_is_written() -> None:
 
 def test_without_a_baseline_change_thresholds_are_dropped_and_remembered() -> None:
     alone = complete(read_eval_config(FULL), has_baseline=False)
-    assert alone.are_changes_ignored
+    assert alone.unchecked_changes == ("AUC", "auc")
     assert "change_threshold" not in str(alone.config)
     assert len(alone.config.model_specs) == 1
     compared = complete(read_eval_config(FULL), has_baseline=True)
-    assert not compared.are_changes_ignored
+    assert compared.unchecked_changes == ()
     assert [spec.name for spec in compared.config.model_specs] == ["candidate", "baseline"]
 
 
@@ -170,6 +170,24 @@ def test_all_rows_and_the_slices_of_thresholds_are_always_evaluated() -> None:
             "change_threshold of metric 'AUC' has no direction",
         ),
         (
+            MetricConfig(
+                class_name="AUC",
+                threshold=MetricThreshold(value_threshold=GenericValueThreshold()),
+            ),
+            "value_threshold of metric 'AUC' has no bound, so every value would meet it",
+        ),
+        (
+            MetricConfig(
+                class_name="AUC",
+                threshold=MetricThreshold(
+                    change_threshold=GenericChangeThreshold(
+                        direction=MetricDirection.HIGHER_IS_BETTER
+                    )
+                ),
+            ),
+            "change_threshold of metric 'AUC' has no bound, so every change would meet it",
+        ),
+        (
             MetricConfig(class_name="AUC", per_slice_thresholds=[PerSliceMetricThreshold()]),
             "eval_config: slicing_specs must be set",
         ),
@@ -187,3 +205,25 @@ def test_models_are_called_by_signature() -> None:
     keras = EvalConfig(model_specs=[ModelSpec(model_type="tf_keras")])
     with pytest.raises(ModelContractError, match="expected 'tf_generic' or none, got 'tf_keras'"):
         complete(read_eval_config(keras), has_baseline=False)
+
+
+def test_a_model_spec_with_a_name_is_compared_with_a_baseline_too() -> None:
+    config = EvalConfig(model_specs=[ModelSpec(name="late", label_key="is_late")])
+    completed = complete(read_eval_config(config), has_baseline=True).config
+    assert [(spec.name, spec.is_baseline) for spec in completed.model_specs] == [
+        ("late", False),
+        ("baseline", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "specs",
+    [
+        [ModelSpec(name="one"), ModelSpec(name="two")],
+        [ModelSpec(name="old", is_baseline=True)],
+        [ModelSpec(), ModelSpec(name="a", is_baseline=True), ModelSpec(name="b", is_baseline=True)],
+    ],
+)
+def test_model_specs_are_one_new_model_and_at_most_one_baseline(specs: list[ModelSpec]) -> None:
+    with pytest.raises(InputDataError, match="expected one ModelSpec of the new model and at most"):
+        complete(read_eval_config(EvalConfig(model_specs=specs)), has_baseline=True)

@@ -50,11 +50,15 @@ def test_a_blessed_model_is_pushed(model: Model, base: Path, tmp_path: Path) -> 
     assert context.notes == [f"pushed version {version} to {base / str(version)}"]
 
 
-def test_without_a_declared_blessing_none_is_asked_for(
+def test_a_push_without_a_declared_blessing_is_said_to_have_no_gate(
     model: Model, base: Path, tmp_path: Path
 ) -> None:
     context = execute(_pusher(base), {"model": model}, tmp_path)
     assert context.outputs["pushed_model"].custom_properties["pushed"] == 1
+    assert context.notes[1] == (
+        "pushed without a gate: the Pusher has no model_blessing and no infra_blessing, so every "
+        "model is pushed"
+    )
 
 
 def test_pusher_refuses_a_model_that_was_not_blessed(

@@ -11,6 +11,7 @@ from prodml.components.resolver.strategies import (
     LatestBlessedModelStrategy,
 )
 from prodml.dsl.resolution import ResolverStrategy
+from prodml.errors import ResolutionError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
@@ -90,6 +91,23 @@ def test_a_baseline_set_by_hand_wins_until_it_is_reset(shelf: Shelf) -> None:
     assert shelf.found(LatestBlessedModelStrategy) == [old]
     shelf.writer.record_baseline("ours", "reset", 0, "ada", "enough")
     assert shelf.found(LatestBlessedModelStrategy) == [new]
+
+
+def test_a_baseline_set_by_hand_need_not_have_been_judged(shelf: Shelf) -> None:
+    shelf.add_model(is_blessed=True)
+    chosen = shelf.add(Model())
+    shelf.writer.record_baseline("ours", "set", chosen, "ada", "the features changed")
+    assert shelf.found(LatestBlessedModelStrategy) == [chosen]
+
+
+def test_a_baseline_set_by_hand_that_is_gone_is_an_error(shelf: Shelf) -> None:
+    shelf.add_model(is_blessed=True)
+    chosen = shelf.add_model(is_blessed=True)
+    shelf.writer.record_baseline("ours", "set", chosen, "ada", "it is calmer")
+    (record,) = LineageReader(shelf.store).artifacts([chosen])
+    Path(record.uri).rmdir()
+    with pytest.raises(ResolutionError, match=f"model {chosen}, which .* no longer exists.*reset"):
+        shelf.found(LatestBlessedModelStrategy)
 
 
 def test_several_of_the_latest_artifacts_can_be_asked_for(shelf: Shelf) -> None:
