@@ -152,8 +152,7 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
             index = batch.schema.get_field_index(label)
             if index < 0:
                 return batch.slice(0, 0)
-            lengths = pc.fill_null(pc.list_value_length(batch.column(index)), 0)
-            has_label = pc.greater(lengths, 0)
+            has_label = _has_values(batch.column(index))
             if not pc.all(has_label).as_py():
                 batch = batch.filter(has_label)
         return batch
@@ -179,6 +178,18 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
             return batch
         columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
         return pa.RecordBatch.from_arrays(columns, names)
+
+
+def _has_values(column: pa.Array) -> pa.Array:
+    """Whether each row has a value that is not NaN: pandas writes NaN for what is missing."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0)
+    has_values = pc.greater(lengths, 0)
+    values = column.flatten()
+    if not pa.types.is_floating(values.type) or not pc.any(pc.is_nan(values)).as_py():
+        return has_values
+    rows = pc.list_parent_indices(column).filter(pc.is_nan(values)).to_numpy()
+    has_nan = np.isin(np.arange(len(column)), rows)
+    return pc.and_not(has_values, pa.array(has_nan))
 
 
 def _counted(result: Any, namespace: str, split: str) -> int:

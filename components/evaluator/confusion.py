@@ -75,6 +75,9 @@ class MultiClassMatrices:
         if not 1 < classes <= _MOST_CLASSES:
             raise ValueError(f"expected predictions of several classes, got {classes} a row")
         actual = np.argmax(labels, axis=1) if labels.shape[1] > 1 else labels[:, 0].astype(np.int64)
+        if not ((actual > -_MOST_CLASSES) & (actual < _MOST_CLASSES)).all():
+            # The keys below would wrap.
+            raise ValueError(f"expected labels that are class ids below {_MOST_CLASSES}")
         predicted = np.argmax(predictions, axis=1)
         best = predictions[np.arange(len(predictions)), predicted]
         # A class that did not exceed a threshold is not looked at again at the later ones.

@@ -39,8 +39,8 @@ def execute(context: ExecutorContext) -> None:
     offers = [check_model(each, sample, evaluation.config) for each in models]
     check_baseline(models, offers, evaluation.config)
     output = context.output("evaluation", ModelEvaluation).uri
-    columns = _columns(offers, evaluation.config)
     by_row = row_by_row_reasons(evaluation.config, offers, sample)
+    columns = _columns(offers, evaluation.config, is_pruned=not by_row)
     if by_row:
         context.note(f"evaluated row by row, which is slow: {'; '.join(by_row)}")
     rows = analyze(
@@ -141,18 +141,21 @@ def _batch_size(offers: Sequence[Offer]) -> int:
     return min(BATCH_SIZE, max(_FEWEST_ROWS, _MOST_PREDICTIONS // max(widest, 1)))
 
 
-def _columns(offers: Sequence[Offer], config: Any) -> Columns:
-    """Columns that TFMA reads itself, and the labels among them."""
+def _columns(offers: Sequence[Offer], config: Any, is_pruned: bool) -> Columns:
+    """Columns that TFMA reads itself, and the labels among them.
+
+    Args:
+        is_pruned: leaves out columns that nothing reads. Metrics that are computed row by row may
+            read any feature, and do not say which.
+    """
     labels = {key for s in config.model_specs for key in (s.label_key, *s.label_keys.values())}
     computed = frozenset().union(*(offer.computed for offer in offers))
     stored_labels = sorted(labels - computed - {""})
-    has_sql = any(spec.slice_keys_sql for spec in config.slicing_specs)
-    if has_sql or not all(offer.takes_serialized for offer in offers):
+    if not is_pruned or not all(offer.takes_serialized for offer in offers):
         return Columns(None, stored_labels)
     keys = labels | set(slice_features(config))
     for spec in config.model_specs:
         keys |= {spec.example_weight_key, *spec.example_weight_keys.values()}
-    keys |= {metrics.query_key for metrics in config.metrics_specs}
     every = [offer.parsed for offer in offers]
     known = [features for features in every if features is not None]
     parsed = sorted(frozenset().union(*known)) if len(known) == len(every) else None

@@ -12,6 +12,9 @@ import pyarrow as pa
 from prodml.components.evaluator.sums import Membership
 from prodml.components.evaluator.tfma import constants, slicer_lib, util
 
+_MOST_CODES = 1 << 62
+"""Of combinations of values; beyond it, codes would wrap and rows change their slices."""
+
 
 def slice_specs(config: Any) -> list[Any]:
     """Every slice that a `tfma.EvalConfig` needs, those that are compared included."""
@@ -119,9 +122,13 @@ def _encoded(values: Any, rows: int) -> tuple[Any, Any] | None:
 
 def _cells(columns: Sequence[_Column], rows: int) -> Iterator[tuple[list[Any], Any]]:
     """The values of each combination that some rows have, and these rows."""
-    codes = np.zeros(rows, np.int64)
+    codes, count = np.zeros(rows, np.int64), 1
     for column in columns:
+        if count * len(column.values) > _MOST_CODES:
+            # Many large features: the combinations that occur are never more than the rows.
+            codes, count = np.unique(codes, return_inverse=True)[1], rows
         codes = codes * len(column.values) + column.codes
+        count *= len(column.values)
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     for members in np.split(order, starts[1:]):

@@ -18,7 +18,7 @@ from prodml.components.evaluator.histograms import derive
 from prodml.components.evaluator.predictions import CHECKED_STAGE
 from prodml.components.evaluator.slices import find_slices, slice_specs
 from prodml.components.evaluator.summed_metrics import Summed, summed
-from prodml.components.evaluator.sums import Sums, merge, sum_by_group
+from prodml.components.evaluator.sums import Sums, Terms, merge, sum_by_group
 from prodml.components.evaluator.tfma import (
     constants,
     evaluator,
@@ -118,10 +118,19 @@ class _SumBySlice(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
     def process(self, extracts: Mapping[str, Any]) -> Iterator[_SliceSums]:
         _require_numbers(extracts)
         keys, membership = find_slices(extracts, self._specs, self._models)
-        sums = [sum_by_group(each.terms(extracts), membership) for each in self._summed]
+        sums = [sum_by_group(_terms(each, extracts), membership) for each in self._summed]
         counts = np.bincount(membership.groups, minlength=membership.count).tolist()
         for group, key in enumerate(keys):
             yield key, (counts[group], tuple(of_slices[group] for of_slices in sums))
+
+
+def _terms(metric: Summed, extracts: Mapping[str, Any]) -> Terms:
+    try:
+        return metric.terms(extracts)
+    except ValueError as error:
+        raise InputDataError(
+            f"the metrics of eval_config do not fit the labels and predictions: {error}"
+        ) from error
 
 
 class _MergeSums(beam.CombineFn):  # type: ignore[misc]  # Beam ships no types

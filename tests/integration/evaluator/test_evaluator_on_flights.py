@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -316,9 +317,12 @@ def test_a_split_that_the_examples_lack_is_told(
         _evaluate(_with_threshold(None), tmp_path, splits=["test"], examples=parquet, model=model)
 
 
-def test_rows_without_a_label_are_left_out_and_told(model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", [None, math.nan], ids=["no value", "NaN"])
+def test_rows_without_a_label_are_left_out_and_told(
+    missing: float | None, model: Model, tmp_path: Path
+) -> None:
     rows = flight_rows(0, 50)
-    labels = pa.array([None] * 20 + rows.column(0).to_pylist()[20:], pa.int64())
+    labels = pa.array([missing] * 20 + rows.column(0).to_pylist()[20:], pa.float32())
     examples = Examples(uri=str(tmp_path))
     with ExamplesWriter(examples, ["eval"], PayloadFormat.PARQUET) as writer:
         writer.write(

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prodml.components.evaluator.slices import find_slices, slice_specs
+from prodml.components.evaluator.slices import _cells, _Column, find_slices, slice_specs
 from prodml.components.evaluator.tfma import config_pb2, slicer_lib, util
 
 _rows = st.fixed_dictionaries(
@@ -103,3 +103,23 @@ def _features(rows: list[dict[str, Any]]) -> Any:
 
 def _pairs(membership: Any) -> list[tuple[int, int]]:
     return list(zip(membership.rows.tolist(), membership.groups.tolist(), strict=True))
+
+
+@given(data=st.data())
+def test_rows_are_in_one_cell_where_all_of_their_values_are_equal(data: st.DataObject) -> None:
+    """Numbers of values as large as they come: their product is far beyond 64 bits."""
+    sizes = data.draw(st.lists(st.sampled_from([1, 3, 100_000, 2**31]), max_size=6))
+    rows = data.draw(st.integers(1, 8))
+    places = [
+        data.draw(st.lists(st.sampled_from([0, size // 2, size - 1]), min_size=rows, max_size=rows))
+        for size in sizes
+    ]
+    columns = [
+        _Column(np.array(codes, np.int64), range(size))
+        for codes, size in zip(places, sizes, strict=True)
+    ]
+    seen = {tuple(values): members.tolist() for values, members in _cells(columns, rows)}
+    expected: dict[tuple[int, ...], list[int]] = {}
+    for row in range(rows):
+        expected.setdefault(tuple(codes[row] for codes in places), []).append(row)
+    assert seen == expected
