@@ -23,6 +23,7 @@ from prodml.data.beam_source import ReadRecordBatches
 from prodml.data.payload import PayloadFormat
 from prodml.data.record_batches import BATCH_SIZE, serialize_examples
 from prodml.dsl.executor import Beam
+from prodml.errors import InputDataError
 
 _EVALUATED = "prodml.evaluator.evaluated"
 _UNLABELLED = "prodml.evaluator.unlabelled"
@@ -45,11 +46,13 @@ class Columns:
         keep: what TFMA reads itself; None for all. TFMA splits batches into rows in Python: each
             column not kept saves time.
         labels: rows without these cannot be evaluated.
+        weights: every row that is evaluated must have these.
         parsed: what the models parse of serialized tf.Example; None where it is not known.
     """
 
     keep: Sequence[str] | None
     labels: Sequence[str]
+    weights: Sequence[str] = ()
     parsed: Sequence[str] | None = None
 
     @property
@@ -136,12 +139,14 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
     """Adds the rows as serialized tf.Example, which the models take; leaves out unlabelled rows."""
 
     def __init__(self, split: str, columns: Columns) -> None:
+        self._split = split
         self._columns = columns
         self._evaluated = Metrics.counter(_EVALUATED, split)
         self._unlabelled = Metrics.counter(_UNLABELLED, split)
 
     def process(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
         labelled = self._labelled(batch)
+        self._require_weights(labelled)
         self._evaluated.inc(labelled.num_rows)
         self._unlabelled.inc(batch.num_rows - labelled.num_rows)
         if labelled.num_rows:
@@ -156,6 +161,20 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
             if not pc.all(has_label).as_py():
                 batch = batch.filter(has_label)
         return batch
+
+    def _require_weights(self, batch: pa.RecordBatch) -> None:
+        """TFMA would take 1 for a weight that a whole batch lacks, and fail on one of a row."""
+        for weight in self._columns.weights:
+            index = batch.schema.get_field_index(weight)
+            missing = batch.num_rows
+            if index >= 0:
+                missing -= pc.sum(_has_values(batch.column(index))).as_py() or 0
+            if missing:
+                raise InputDataError(
+                    f"example_weight_key {weight!r} has no value in {missing} of "
+                    f"{batch.num_rows} rows of split {self._split!r}; write a weight into every "
+                    f"row, or evaluate without example_weight_key"
+                )
 
     def _with_serialized(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         keep = self._columns.keep

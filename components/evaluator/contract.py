@@ -16,6 +16,7 @@ from tensorflow.python.saved_model import loader_impl
 from prodml.components.evaluator.candidates import Candidate
 from prodml.components.evaluator.parsed_features import parsed_features
 from prodml.components.evaluator.predictions import read_outputs
+from prodml.components.evaluator.sample import Sample
 from prodml.data.record_batches import serialize_examples
 from prodml.dsl.component import suggest
 
@@ -41,12 +42,12 @@ class Offer:
     loaded: Any
 
 
-def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Offer:
+def check_model(candidate: Candidate, sample: Sample, config: Any) -> Offer:
     """Checks signatures, labels, weights and slices against the examples, and calls the model.
 
     Args:
         candidate: the model and how it is to be called.
-        sample: the first batch of the examples; rare features are not in every row.
+        sample: of the examples.
         config: the complete `tfma.EvalConfig`.
 
     Raises:
@@ -56,19 +57,18 @@ def check_model(candidate: Candidate, sample: pa.RecordBatch, config: Any) -> Of
     graph = _serving_graph(candidate)
     signatures = dict(graph.signature_def)
     called = [spec.signature_name, *spec.preprocessing_function_names]
-    columns = frozenset(sample.schema.names)
     for name in called:
         _require_signature(candidate, name, signatures)
-        _require_inputs(candidate, name, signatures[name], columns)
+        _require_inputs(candidate, name, signatures[name], sample)
     computed = {
         output: tensor
         for name in spec.preprocessing_function_names
         for output, tensor in signatures[name].outputs.items()
     }
     _require_outputs(candidate, signatures[spec.signature_name], config)
-    _require_keys(candidate, config, columns, frozenset(computed))
-    takes_serialized = all(_takes_serialized(signatures[name], columns) for name in called)
-    loaded = _call(candidate, called, sample) if takes_serialized else None
+    _require_keys(candidate, config, sample, frozenset(computed))
+    takes_serialized = all(_takes_serialized(signatures[name], sample.columns) for name in called)
+    loaded = _call(candidate, called, sample.batch) if takes_serialized else None
     parsed = _parsed(graph, called) if takes_serialized else None
     predicted = dict(signatures[spec.signature_name].outputs)
     return Offer(computed, predicted, takes_serialized, parsed, loaded)
@@ -146,19 +146,23 @@ def _require_signature(candidate: Candidate, name: str, signatures: Mapping[str,
         )
 
 
-def _require_inputs(
-    candidate: Candidate, name: str, signature: Any, columns: frozenset[str]
-) -> None:
-    if _takes_serialized(signature, columns):
+def _require_inputs(candidate: Candidate, name: str, signature: Any, sample: Sample) -> None:
+    if _takes_serialized(signature, sample.columns):
         return
-    missing = [i for i in signature.inputs if not {i, i.removesuffix("_input")} & columns]
+    missing = [
+        i for i in signature.inputs if i in sample.lacks([i]) and sample.lacks([_plain_name(i)])
+    ]
     if missing:
         raise candidate.subject.refusal(
             f"signature {name!r} expects the feature(s) {_listed(missing)}, got examples with "
-            f"{_listed(columns)}",
+            f"{_listed(sample.columns)}",
             "evaluate with a signature that takes serialized tf.Example, or on the examples the "
             "model was trained on",
         )
+
+
+def _plain_name(keras_input: str) -> str:
+    return keras_input.removesuffix("_input")
 
 
 def _takes_serialized(signature: Any, columns: frozenset[str]) -> bool:
@@ -185,7 +189,7 @@ def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:
 
 
 def _require_keys(
-    candidate: Candidate, config: Any, columns: frozenset[str], computed: frozenset[str]
+    candidate: Candidate, config: Any, sample: Sample, computed: frozenset[str]
 ) -> None:
     spec = candidate.spec
     labels = [spec.label_key] if spec.label_key else list(spec.label_keys.values())
@@ -200,10 +204,11 @@ def _require_keys(
         *(("slice", key) for key in slice_features(config)),
         *(("query_key", m.query_key) for m in config.metrics_specs if m.query_key),
     ]
-    known = columns | computed
+    missing = sample.lacks({key for _, key in asked} - computed)
+    known = sample.columns | computed
     functions = ", ".join(spec.preprocessing_function_names)
     for what, key in asked:
-        if key not in known:
+        if key in missing:
             raise candidate.subject.refusal(
                 f"{what} {key!r}: expected a feature of the examples"
                 f"{f' or an output of {functions}' if functions else ''}, got none"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import pyarrow as pa
 
 from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from prodml.components.evaluator.analysis import Columns, Split, SplitRows, analyze
@@ -14,10 +13,11 @@ from prodml.components.evaluator.candidates import candidates
 from prodml.components.evaluator.configuration import complete, read_eval_config
 from prodml.components.evaluator.contract import Offer, check_baseline, check_model, slice_features
 from prodml.components.evaluator.row_by_row import row_by_row_reasons
+from prodml.components.evaluator.sample import take_sample
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
 from prodml.data.payload import ROW_COUNTS, payload_format, row_count, split_files
-from prodml.data.record_batches import BATCH_SIZE, read_record_batches
+from prodml.data.record_batches import BATCH_SIZE
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
 
@@ -33,7 +33,7 @@ def execute(context: ExecutorContext) -> None:
         read_eval_config(context.parameters["eval_config"]), has_baseline=baseline is not None
     )
     splits = _splits(context)
-    sample = _sample(splits)
+    sample = take_sample(splits)
     check_schema(context, sample)
     models = candidates(evaluation, model, baseline, context.pipeline_name)
     offers = [check_model(each, sample, evaluation.config) for each in models]
@@ -125,15 +125,6 @@ def _examples(context: ExecutorContext) -> list[Examples]:
     return [e for e in context.inputs["examples"] if isinstance(e, Examples)]
 
 
-def _sample(splits: Sequence[Split]) -> pa.RecordBatch:
-    for split in splits:
-        for batch in read_record_batches(split.files, split.payload):
-            if batch.num_rows:
-                return batch
-    names = sorted({split.name for split in splits})
-    raise InputDataError(f"no rows to evaluate on in the split(s) {', '.join(names)}")
-
-
 def _batch_size(offers: Sequence[Offer]) -> int:
     """Rows at a time: fewer where each has the predictions of many classes."""
     shapes = [out.tensor_shape.dim for offer in offers for out in offer.predicted.values()]
@@ -142,21 +133,25 @@ def _batch_size(offers: Sequence[Offer]) -> int:
 
 
 def _columns(offers: Sequence[Offer], config: Any, is_pruned: bool) -> Columns:
-    """Columns that TFMA reads itself, and the labels among them.
+    """Columns that TFMA reads itself, and the labels and weights among them.
 
     Args:
         is_pruned: leaves out columns that nothing reads. Metrics that are computed row by row may
             read any feature, and do not say which.
     """
-    labels = {key for s in config.model_specs for key in (s.label_key, *s.label_keys.values())}
-    computed = frozenset().union(*(offer.computed for offer in offers))
-    stored_labels = sorted(labels - computed - {""})
+    specs = config.model_specs
+    labels = {key for s in specs for key in (s.label_key, *s.label_keys.values())}
+    weights = {
+        key for s in specs for key in (s.example_weight_key, *s.example_weight_keys.values())
+    }
+    computed = frozenset({""}).union(*(offer.computed for offer in offers))
+    columns = Columns(None, sorted(labels - computed), sorted(weights - computed))
     if not is_pruned or not all(offer.takes_serialized for offer in offers):
-        return Columns(None, stored_labels)
-    keys = labels | set(slice_features(config))
-    for spec in config.model_specs:
-        keys |= {spec.example_weight_key, *spec.example_weight_keys.values()}
+        return columns
     every = [offer.parsed for offer in offers]
     known = [features for features in every if features is not None]
-    parsed = sorted(frozenset().union(*known)) if len(known) == len(every) else None
-    return Columns(sorted(keys - {""}), stored_labels, parsed)
+    return dataclasses.replace(
+        columns,
+        keep=sorted((labels | weights | set(slice_features(config))) - {""}),
+        parsed=sorted(frozenset().union(*known)) if len(known) == len(every) else None,
+    )

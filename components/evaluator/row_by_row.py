@@ -10,18 +10,19 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from prodml.components.evaluator.contract import Offer
+from prodml.components.evaluator.sample import Sample
 from prodml.components.evaluator.summed_metrics import summed
 from prodml.components.evaluator.tfma import config_pb2, constants, metric_types
 from prodml.components.evaluator.whole_batches import computations
 
 
-def row_by_row_reasons(config: Any, offers: Sequence[Offer], sample: pa.RecordBatch) -> list[str]:
+def row_by_row_reasons(config: Any, offers: Sequence[Offer], sample: Sample) -> list[str]:
     """What in an evaluation only TFMA's own rows in Python compute; empty: whole batches do.
 
     Args:
         config: a complete `tfma.EvalConfig`.
         offers: what the models were seen to offer.
-        sample: the first batch of the examples.
+        sample: of the examples; it was asked for labels and weights.
     """
     return [
         *_of_options(config),
@@ -80,7 +81,7 @@ def _is_row(shape: Any) -> bool:
     return len(shape.dim) == 1 or shape.dim[1].size > 0
 
 
-def _of_labels(config: Any, offers: Sequence[Offer], sample: pa.RecordBatch) -> Iterator[str]:
+def _of_labels(config: Any, offers: Sequence[Offer], sample: Sample) -> Iterator[str]:
     specs = config.model_specs
     labels = {key for s in specs for key in (s.label_key, *s.label_keys.values())} - {""}
     weights = {
@@ -103,8 +104,8 @@ def _is_single_number(tensor: Any) -> bool:
     return is_single and tf.as_dtype(tensor.dtype).is_numeric
 
 
-def _has_single_numbers(sample: pa.RecordBatch, name: str, may_lack: bool) -> bool:
-    column = sample.column(sample.schema.get_field_index(name))
+def _has_single_numbers(sample: Sample, name: str, may_lack: bool) -> bool:
+    column = sample.column(name)
     values = column.type.value_type
     if not (pa.types.is_integer(values) or pa.types.is_floating(values)):
         return False

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from prodml.artifacts import Schema
+from prodml.components.evaluator.sample import Sample
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import ModelContractError
 
 
-def check_schema(context: ExecutorContext, sample: pa.RecordBatch) -> None:
-    """Checks the first rows against the schema input, where there is one.
+def check_schema(context: ExecutorContext, sample: Sample) -> None:
+    """Checks the examples against the schema input, where there is one.
 
     Raises:
         ModelContractError: a feature that the schema requires is in no row.
@@ -22,15 +22,11 @@ def check_schema(context: ExecutorContext, sample: pa.RecordBatch) -> None:
         return
     with open(artifact.schema_path, encoding="utf-8") as file:
         schema = text_format.Parse(file.read(), schema_pb2.Schema())
-    columns = set(sample.schema.names)
-    missing = [
-        feature.name
-        for feature in schema.feature
-        if feature.presence.min_fraction > 0 and feature.name not in columns
-    ]
+    required = (f.name for f in schema.feature if f.presence.min_fraction > 0)
+    missing = sample.lacks(required)
     if missing:
         raise ModelContractError(
             f"{artifact.schema_path} expects the feature(s) {', '.join(missing)}, got examples "
-            f"with {', '.join(sorted(columns))}; evaluate on examples that have them, or give "
-            f"the schema they were made with"
+            f"with {', '.join(sorted(sample.columns))}; evaluate on examples that have them, or "
+            f"give the schema they were made with"
         )

@@ -36,10 +36,10 @@ from prodml.components.evaluator.eval_config import (
     SlicingSpec,
 )
 from prodml.components.evaluator.row_by_row import row_by_row_reasons
+from prodml.components.evaluator.sample import take_sample
 from prodml.components.evaluator.tfma import config_pb2, metric_util, slicer_lib
 from prodml.components.evaluator.tfma import model_eval_lib as tfma
 from prodml.data.payload import PayloadFormat, split_files
-from prodml.data.record_batches import read_record_batches
 from prodml.data.writers import ExamplesWriter
 from prodml.dsl.channel import Channel
 
@@ -335,7 +335,7 @@ def _evaluated_both_ways(
 ) -> list[dict[str, Any]]:
     evaluation = complete(_config(config), has_baseline=True)
     splits = [Split(name, split_files(examples, name), PayloadFormat.PARQUET) for name in SPLITS]
-    sample = next(iter(read_record_batches(splits[0].files, PayloadFormat.PARQUET)))
+    sample = take_sample(splits)
     found = candidates(evaluation, models[0], models[1], "test")
     offers = [check_model(each, sample, evaluation.config) for each in found]
     assert row_by_row_reasons(evaluation.config, offers, sample) == []

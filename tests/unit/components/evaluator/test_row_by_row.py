@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from prodml.components.evaluator.contract import Offer
 from prodml.components.evaluator.row_by_row import row_by_row_reasons
+from prodml.components.evaluator.sample import Sample
 from prodml.components.evaluator.tfma import config_pb2
 
 USUAL = """
@@ -102,7 +103,7 @@ def test_rows_without_a_label_are_none_of_its_reasons() -> None:
 def _reasons(text: str, offer: Offer | None = None, sample: Any = None) -> list[str]:
     config = text_format.Parse(text, config_pb2.EvalConfig())
     offers = [offer or _offer(tf.TensorShape([None, 1]))]
-    return row_by_row_reasons(config, offers, _sample() if sample is None else sample)
+    return row_by_row_reasons(config, offers, Sample(_sample() if sample is None else sample))
 
 
 def _offer(shape: Any, *outputs: str) -> Offer:
