@@ -19,6 +19,8 @@ def to_example_shape(batch: pa.RecordBatch) -> pa.RecordBatch:
     Raises:
         InputDataError: a column's type has no place in a tf.Example.
     """
+    if not batch.schema.names:
+        return batch  # One that is made of no columns would have no rows.
     columns = [
         _to_lists(name, column)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)

@@ -15,6 +15,8 @@ from prodml.errors import InputDataError
 def inspect(files: Sequence[str]) -> pa.Schema:
     """The schema that all files have.
 
+    A column that is empty in some files has no type there, and the type of the others.
+
     Raises:
         InputDataError: a file is not Parquet or has no rows, columns differ between files, or a
             column's type has no place in a tf.Example.
@@ -27,15 +29,24 @@ def inspect(files: Sequence[str]) -> pa.Schema:
             raise InputDataError(
                 f"the columns differ: {name!r} is in {where} alone of {files[0]} and {file}"
             )
-        for field in schema:
-            if field.type != first.field(field.name).type:
-                raise InputDataError(
-                    f"column {field.name!r} is {first.field(field.name).type} in {files[0]} and "
-                    f"{field.type} in {file}; write both with one type"
-                )
-    empty = [pa.array([], field.type) for field in first]
-    to_example_shape(pa.RecordBatch.from_arrays(empty, first.names))
-    return first
+    types = {name: _common_type(name, files, schemas) for name in first.names}
+    empty = [pa.array([], found) for found in types.values()]
+    to_example_shape(pa.RecordBatch.from_arrays(empty, list(types)))
+    return pa.schema(list(types.items()))
+
+
+def _common_type(name: str, files: Sequence[str], schemas: Sequence[pa.Schema]) -> pa.DataType:
+    known, where = pa.null(), files[0]
+    for file, schema in zip(files, schemas, strict=True):
+        found = schema.field(name).type
+        if pa.types.is_null(known):
+            known, where = found, file
+        elif found != known and not pa.types.is_null(found):
+            raise InputDataError(
+                f"column {name!r} is {known} in {where} and {found} in {file}; write both with "
+                f"one type"
+            )
+    return known
 
 
 def read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -52,6 +63,10 @@ def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The schema's columns, with values in place of what pandas or Arrow wrote as categories."""
     columns = [batch.column(name) for name in schema.names]
     columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in columns]
+    columns = [
+        pa.nulls(len(column), field.type) if pa.types.is_null(column.type) else column
+        for column, field in zip(columns, schema, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

@@ -26,7 +26,7 @@ def read_record_batches(
     """Batches of rows, in the order of the files.
 
     Every column is `large_list<int64 | float | large_binary>`, null where a row lacks it. A
-    column that no row of a tf.Example batch has is absent from that batch.
+    column without a value in any row of a tf.Example batch is absent from that batch.
 
     Args:
         columns: only these, where a file has them.
@@ -85,10 +85,17 @@ def _read_tf_examples(
                 f"tf.Example, and a feature always with one type"
             ) from error
         done += len(records)
+        # TFX writes a feature without values and without a type for an empty cell.
+        names = [field.name for field in batch.schema if not pa.types.is_null(field.type)]
         if columns is not None:
-            names = [name for name in columns if name in batch.schema.names]
-            batch = pa.RecordBatch.from_arrays([batch.column(name) for name in names], names)
-        yield batch
+            names = [name for name in columns if name in names]
+        yield _selected(batch, names)
+
+
+def _selected(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    # As a table: a record batch that is made of no columns has no rows.
+    (selected,) = pa.Table.from_batches([batch]).select(list(names)).to_batches()
+    return selected
 
 
 def _read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:

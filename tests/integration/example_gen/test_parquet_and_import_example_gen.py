@@ -84,6 +84,36 @@ def test_plain_and_gzipped_records_with_different_features_are_imported(tmp_path
     assert all(len(row["i"]) == 2 for row in rows)
 
 
+def test_a_feature_may_be_empty_in_the_first_file_of_records(tmp_path: Path) -> None:
+    """TFX writes a feature without values and without a type for an empty cell."""
+    (tmp_path / "in").mkdir()
+    for name, gates in (("a", []), ("b", [b"A1"])):
+        with tf.io.TFRecordWriter(str(tmp_path / "in" / name)) as writer:
+            for i in range(30):
+                example = tf.train.Example()
+                example.features.feature["i"].int64_list.value.append(i)
+                gate = example.features.feature["gate"]
+                if gates:
+                    gate.bytes_list.value.extend(gates)
+                writer.write(example.SerializeToString())
+    context = execute(ImportExampleGen(input_base=str(tmp_path / "in")), {}, tmp_path)
+    rows = rows_of(context, "train") + rows_of(context, "eval")
+    assert sorted(str(row["gate"]) for row in rows) == ["None"] * 30 + ["[b'A1']"] * 30
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_column_may_be_empty_in_some_parquet_files(order: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    empty = pa.table({"n": list(range(30)), "gate": pa.nulls(30)})
+    pq.write_table(empty, tmp_path / "in" / f"{order[0]}.parquet")
+    full = pa.table({"n": list(range(30)), "gate": list(range(30))})
+    pq.write_table(full, tmp_path / "in" / f"{order[1]}.parquet")
+    context = execute(ParquetExampleGen(input_base=str(tmp_path / "in")), {}, tmp_path)
+    rows = rows_of(context, "train") + rows_of(context, "eval")
+    assert sum(row["gate"] is None for row in rows) == 30
+    assert sum(row["gate"] == row["n"] for row in rows) == 30
+
+
 def test_categories_are_read_as_the_values_they_stand_for(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, values in (("a", ["x", None] * 30), ("b", ["y", "x"] * 30)):

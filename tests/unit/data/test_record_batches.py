@@ -124,6 +124,30 @@ def test_only_the_columns_asked_for_are_read(tmp_path: Path, payload: PayloadFor
     assert batch.to_pydict() == {"b": [[2]]}
 
 
+@pytest.mark.parametrize("payload", list(PayloadFormat))
+def test_rows_are_read_though_no_column_that_is_asked_for_is_there(
+    tmp_path: Path, payload: PayloadFormat
+) -> None:
+    examples = Examples(uri=str(tmp_path))
+    with ExamplesWriter(examples, ["all"], payload) as writer:
+        writer.write("all", pa.RecordBatch.from_pydict({"a": [1, 2, 3]}))
+    read = read_record_batches(split_files(examples, "all"), payload, columns=["no"])
+    assert [(batch.num_rows, batch.num_columns) for batch in read] == [(3, 0)]
+
+
+def test_a_column_without_a_value_in_a_batch_of_tf_examples_is_absent_from_it(
+    tmp_path: Path,
+) -> None:
+    examples = Examples(uri=str(tmp_path))
+    rare = pa.array([None, None, 7], pa.int64())
+    with ExamplesWriter(examples, ["all"], PayloadFormat.TF_EXAMPLE) as writer:
+        writer.write("all", pa.RecordBatch.from_arrays([pa.array([1, 2, 3]), rare], ["a", "rare"]))
+    files = split_files(examples, "all")
+    first, second = read_record_batches(files, PayloadFormat.TF_EXAMPLE, batch_size=2)
+    assert first.to_pydict() == {"a": [[1], [2]]}
+    assert second.to_pydict() == {"a": [[3]], "rare": [[7]]}
+
+
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
