@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 
+from prodml.artifacts import Examples
 from prodml.components.example_gen.fetching import local_files
 from prodml.components.example_gen.ingestion import ingest
 from prodml.data import csv_files
+from prodml.data.payload import note_empty_columns
 from prodml.dsl.executor import ExecutorContext
 
 
@@ -14,6 +16,7 @@ def execute(context: ExecutorContext) -> None:
     """Finds types over all files of the span, then writes their rows."""
     files = local_files(context)
     every = csv_files.inspect([file for found in files.values() for file in found])
+    note_empty_columns(context.output("examples", Examples), every.empty_columns)
     if every.empty_columns:
         context.note(f"not stored, empty in every row: {', '.join(every.empty_columns)}")
     ingest(

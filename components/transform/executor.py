@@ -23,10 +23,14 @@ from prodml.artifacts import (
 from prodml.components.transform.cache import keep_sketches_as_bytes
 from prodml.components.transform.datasets import Datasets, plan_datasets
 from prodml.components.transform.deep_copies import allow_deep_copies
-from prodml.components.transform.preprocessing import blaming_user_code, load_preprocessing_fn
+from prodml.components.transform.preprocessing import (
+    Inputs,
+    blaming_user_code,
+    load_preprocessing_fn,
+)
 from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
 from prodml.components.transform.transforms import Analysis, Results, build
-from prodml.data.payload import describe_examples
+from prodml.data.payload import describe_examples, empty_columns
 from prodml.dsl.executor import ExecutorContext
 
 _STATISTICS = "FeatureStats.pb"
@@ -51,7 +55,7 @@ def execute(context: ExecutorContext) -> None:
     allow_deep_copies()
     keep_sketches_as_bytes()
     with (
-        blaming_user_code(parameters["module_file"]),
+        blaming_user_code(parameters["module_file"], _inputs(examples, analysis)),
         context.beam.pipeline() as pipeline,
         tft_beam.Context(
             temp_dir=os.path.join(context.tmp_dir, "tft"),
@@ -65,6 +69,13 @@ def execute(context: ExecutorContext) -> None:
         context.note(f"analyzer cache: {cached} of {len(datasets.analyze)} datasets not read again")
     _describe_features(context, schema_path, results)
     _reconcile(context, examples, datasets, results)
+
+
+def _inputs(examples: Sequence[Examples], analysis: Analysis) -> Inputs:
+    return Inputs(
+        features=[feature.name for feature in analysis.features.schema.feature],
+        empty_columns=[name for artifact in examples for name in empty_columns(artifact)],
+    )
 
 
 def _stored_cache(context: ExecutorContext) -> TransformCache | None:

@@ -8,11 +8,13 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from prodml.dsl.component import suggest
 from prodml.dsl.user_code import load_function, user_code, user_line
 from prodml.errors import (
     InputDataError,
@@ -81,8 +83,35 @@ def _checked(inputs: Any, *, function: Callable[..., Any], module_file: str) -> 
     return outputs
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What preprocessing_fn gets, to explain a feature that it does not find.
+
+    Attributes:
+        features: names of the features of the schema.
+        empty_columns: columns of the source that were not stored, because no row has a value.
+    """
+
+    features: Sequence[str]
+    empty_columns: Sequence[str]
+
+    def explain(self, error: BaseException) -> str:
+        """What is missing, and what to do; empty if the error is not about a missing feature."""
+        key = error.args[0] if isinstance(error, KeyError) and error.args else None
+        if not isinstance(key, str) or key in self.features:
+            return ""
+        if key in self.empty_columns:
+            return (
+                f"; the column {key!r} is empty in every row of the examples, so it was not stored "
+                f"and the schema does not have it. Read more data, or put the feature into a "
+                f"schema of your own (ImportSchemaGen), without shape and presence: it then comes "
+                f"as missing in every row"
+            )
+        return f"; its inputs are the features of the schema{suggest(key, self.features)}"
+
+
 @contextlib.contextmanager
-def blaming_user_code(module_file: str) -> Iterator[None]:
+def blaming_user_code(module_file: str, inputs: Inputs) -> Iterator[None]:
     """Finds the user's line in what TensorFlow Transform and Beam raise.
 
     The function is traced when the Beam graph is made and again while it runs, and Beam, AutoGraph
@@ -108,6 +137,7 @@ def blaming_user_code(module_file: str) -> Iterator[None]:
             if line is not None:
                 raise UserCodeError(
                     f"preprocessing_fn failed at {line}: {type(cause).__name__}: {_text(cause)}"
+                    f"{inputs.explain(cause)}"
                 ) from error
         if (op_error := _op_error(causes)) is not None:
             raise InputDataError(

@@ -98,7 +98,9 @@ class RawFeatures:
         if missing == len(column) and missing:
             raise InputDataError(
                 f"split {split!r}: feature {name!r} is in the schema but missing from every row; "
-                f"bring the column back, or take the feature out of the schema"
+                f"bring the column back, take the feature out of the schema, or put "
+                f"`value_count {{ min: 1 max: 1 }}` in the place of `shape` and `presence`, and it "
+                f"comes as missing"
             )
         if missing:
             raise InputDataError(

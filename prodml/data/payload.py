@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from prodml.artifacts import Examples, split_directory
@@ -14,6 +14,7 @@ from prodml.errors import InputDataError
 PAYLOAD_FORMAT = "payload_format"
 FILE_FORMAT = "file_format"
 ROW_COUNTS = "row_counts"
+EMPTY_COLUMNS = "empty_columns"
 
 
 class PayloadFormat(StrEnum):
@@ -74,6 +75,17 @@ def row_count(examples: Examples, split: str) -> int:
     if split not in counts:
         raise InputDataError(f"{examples.uri} does not say how many rows split {split!r} has")
     return int(counts[split])
+
+
+def note_empty_columns(examples: Examples, names: Sequence[str]) -> None:
+    """Records the columns that were read but not stored, because they are empty in every row."""
+    if names:
+        examples.custom_properties[EMPTY_COLUMNS] = json.dumps(list(names))
+
+
+def empty_columns(examples: Examples) -> list[str]:
+    """The columns of the source that are not stored, because they are empty in every row."""
+    return list(json.loads(str(examples.custom_properties.get(EMPTY_COLUMNS, "[]"))))
 
 
 def describe_examples(examples: Examples, payload: PayloadFormat, rows: Mapping[str, int]) -> None:

@@ -65,7 +65,10 @@ def preprocessing_fn(inputs):
 """,
     )
     assert isinstance(error, UserCodeError)
-    assert "features.py:5, in pick: KeyError: 'no_such_feature'" in str(error)
+    assert (
+        "features.py:5, in pick: KeyError: 'no_such_feature'; its inputs are the features of the "
+        "schema; known: air_time, carrier," in str(error)
+    )
     assert isinstance(error.__cause__, KeyError)
 
 
