@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics, MetricsFilter
 
+from prodml.components.evaluator.beam_errors import unwrapped_errors
 from prodml.components.evaluator.candidates import Candidate
 from prodml.components.evaluator.configuration import Evaluation
 from prodml.components.evaluator.predictions import extractors, shared_models
@@ -95,9 +96,13 @@ def analyze(
 
     Returns:
         The rows of each split, by its name.
+
+    Raises:
+        InputDataError: labels or weights are missing, or no metric can be computed of them.
+        ModelContractError: a model cannot be evaluated.
     """
     config = evaluation.config
-    with _without_numpy_warnings(), runner.pipeline() as pipeline:
+    with unwrapped_errors(), _without_numpy_warnings(), runner.pipeline() as pipeline:
         batches = [
             pipeline
             | f"Read[{split.name}][{i}]"

@@ -90,7 +90,13 @@ def check_baseline(candidates: Sequence[Candidate], offers: Sequence[Offer], con
         for each, offer in zip(candidates, offers, strict=True)
     ]
     for each, found in zip(candidates[1:], widths[1:], strict=True):
-        for mine, other in zip(widths[0], found, strict=False):
+        if len(found) != len(widths[0]):
+            raise each.subject.refusal(
+                f"it has {len(found)} of the outputs that are evaluated, and the new model "
+                f"{len(widths[0])}",
+                "compare with a model of the same outputs",
+            )
+        for mine, other in zip(widths[0], found, strict=True):
             if None not in (mine, other) and mine != other:
                 raise each.subject.refusal(
                     f"it predicts {other} value(s) a row, and the new model {mine}",
@@ -180,8 +186,10 @@ def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:
         raise candidate.subject.refusal(
             f"{where}: expected one output, got {_listed(outputs)}", "name one in prediction_key"
         )
+    if len(outputs) == 1:
+        return
     for name in asked:
-        if len(outputs) > 1 and name not in outputs:
+        if name not in outputs:
             raise candidate.subject.refusal(
                 f"{where}: expected an output {name!r}, got {_listed(outputs)}",
                 "name one that it has",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from prodml.components.evaluator.beam_errors import first_line
 from prodml.components.evaluator.tfma import config_pb2, metric_specs, metric_types
 from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
@@ -25,7 +26,7 @@ def check_metrics(config: Any) -> None:
             except (ValueError, TypeError, ImportError, AttributeError) as error:
                 raise InputDataError(
                     f"eval_config: metric {metric.class_name!r}: expected a metric of TFMA or "
-                    f"Keras with a config of its arguments as JSON, got: {_first_line(error)}"
+                    f"Keras with a config of its arguments as JSON, got: {first_line(error)}"
                 ) from error
         for name, threshold in thresholds(spec):
             _check_threshold(name, threshold)
@@ -99,7 +100,3 @@ def _check_threshold(metric: str, threshold: Any) -> None:
 
 def _has_bound(threshold: Any, *bounds: str) -> bool:
     return any(threshold.HasField(bound) for bound in bounds)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

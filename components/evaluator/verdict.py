@@ -167,6 +167,8 @@ def _check_text(
     held: bool,
 ) -> str:
     name = metric.name if not metric.output_name else f"{metric.output_name} {metric.name}"
+    if not values:
+        return f"{name}{where} was not computed: fewer rows than min_slice_size"
     if metric not in values:
         return f"{name}{where} was not computed{suggest(name, _names(values))}"
     value = values[metric]

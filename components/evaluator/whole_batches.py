@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
+from prodml.components.evaluator.beam_errors import first_line
 from prodml.components.evaluator.histograms import derive
 from prodml.components.evaluator.predictions import CHECKED_STAGE
 from prodml.components.evaluator.slices import find_slices, slice_specs
@@ -129,7 +130,7 @@ def _terms(metric: Summed, extracts: Mapping[str, Any]) -> Terms:
         return metric.terms(extracts)
     except ValueError as error:
         raise InputDataError(
-            f"the metrics of eval_config do not fit the labels and predictions: {error}"
+            f"the metrics of eval_config do not fit the labels and predictions: {first_line(error)}"
         ) from error
 
 

@@ -24,6 +24,9 @@ from prodml.components.evaluator.eval_config import (
     MetricsSpec,
     MetricThreshold,
     ModelSpec,
+    Options,
+    PerSliceMetricThreshold,
+    SlicingSpec,
 )
 from prodml.data.payload import PayloadFormat
 from prodml.dsl.channel import Channel
@@ -222,6 +225,47 @@ def test_a_baseline_that_does_not_load_is_told_with_the_remedy(
     Path(baseline.serving_model_dir, "variables", "variables.index").write_bytes(b"damaged")
     with pytest.raises(ModelContractError, match="baseline model 7 .* does not load: .*reset"):
         _judged(_config(NO_WORSE), tmp_path, examples=examples, model=good, baseline_model=baseline)
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "message"),
+    [
+        ("AUC", "hour", "do not fit the labels and predictions: label must be within [0, 1]"),
+        ("AUC", "origin", "failed on a row: ValueError: could not convert string to float: b'"),
+    ],
+    ids=["in whole batches", "row by row"],
+)
+def test_metrics_that_do_not_fit_the_labels_are_told_without_the_rows(
+    metric: str, label: str, message: str, good: Model, examples: Examples, tmp_path: Path
+) -> None:
+    config = EvalConfig(
+        model_specs=[ModelSpec(label_key=label)],
+        metrics_specs=[MetricsSpec(metrics=[MetricConfig(metric)])],
+    )
+    with pytest.raises(InputDataError) as raised:
+        _judged(config, tmp_path, examples=examples, model=good)
+    assert message in str(raised.value)
+    assert "while running" not in str(raised.value)
+    assert "array" not in str(raised.value)
+
+
+def test_a_slice_below_min_slice_size_meets_no_threshold_and_says_why(
+    good: Model, examples: Examples, tmp_path: Path
+) -> None:
+    by_carrier = SlicingSpec(feature_keys=["carrier"])
+    auc = MetricConfig(
+        class_name="AUC",
+        per_slice_thresholds=[PerSliceMetricThreshold([by_carrier], AT_LEAST_A_LITTLE)],
+    )
+    config = EvalConfig(
+        model_specs=[ModelSpec(label_key="is_late")],
+        metrics_specs=[MetricsSpec(metrics=[auc])],
+        options=Options(min_slice_size=20),
+    )
+    blessing = _judged(config, tmp_path, examples=examples, model=good)
+    assert not blessing.is_blessed
+    expected = "auc of carrier=9E was not computed: fewer rows than min_slice_size"
+    assert expected in _reason(blessing)
 
 
 @pytest.mark.parametrize("metric", ["AUC", "MeanSquaredError", "ExactMatch"])
