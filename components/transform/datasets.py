@@ -51,7 +51,8 @@ def plan_datasets(examples: Sequence[Examples], config: SplitsConfig) -> Dataset
     """
     if not examples:
         raise InputDataError("Transform has no examples to work on")
-    splits = tuple(config.transform if config.transform is not None else examples[0].split_names)
+    every = dict.fromkeys(split for artifact in examples for split in artifact.split_names)
+    splits = tuple(config.transform if config.transform is not None else every)
     for artifact in examples:
         for split in (*config.analyze, *splits):
             if split not in artifact.split_names:
