@@ -42,7 +42,7 @@ def test_the_examples_know_which_columns_were_empty(examples: Examples) -> None:
     assert empty_columns(examples) == ["gate"]
 
 
-def test_a_feature_that_was_empty_in_every_row_is_told_with_what_to_do(
+def test_the_error_for_a_feature_that_was_empty_in_every_row_says_what_to_do(
     examples: Examples, tmp_path: Path
 ) -> None:
     with pytest.raises(UserCodeError) as raised:

@@ -318,7 +318,7 @@ def test_a_split_that_the_examples_lack_is_told(
 
 
 @pytest.mark.parametrize("missing", [None, math.nan], ids=["no value", "NaN"])
-def test_rows_without_a_label_are_left_out_and_told(
+def test_rows_without_a_label_are_left_out_and_counted(
     missing: float | None, model: Model, tmp_path: Path
 ) -> None:
     rows = flight_rows(0, 50)

@@ -218,7 +218,7 @@ def test_a_baseline_that_cannot_be_evaluated_does_not_look_like_a_bad_candidate(
     assert 'prodml baseline reset --pipeline test --why "..."`' in message
 
 
-def test_a_baseline_that_does_not_load_is_told_with_the_remedy(
+def test_a_baseline_that_does_not_load_is_an_error_with_the_remedy(
     good: Model, examples: Examples, tmp_path: Path
 ) -> None:
     baseline = _model(tmp_path, 7, lambda share: share)
@@ -235,7 +235,7 @@ def test_a_baseline_that_does_not_load_is_told_with_the_remedy(
     ],
     ids=["in whole batches", "row by row"],
 )
-def test_metrics_that_do_not_fit_the_labels_are_told_without_the_rows(
+def test_the_error_of_metrics_that_do_not_fit_the_labels_leaves_out_the_rows(
     metric: str, label: str, message: str, good: Model, examples: Examples, tmp_path: Path
 ) -> None:
     config = EvalConfig(

@@ -100,7 +100,7 @@ def test_a_baseline_set_by_hand_need_not_have_been_judged(shelf: Shelf) -> None:
     assert shelf.found(LatestBlessedModelStrategy) == [chosen]
 
 
-def test_a_baseline_set_by_hand_that_is_gone_is_an_error(shelf: Shelf) -> None:
+def test_a_baseline_set_by_hand_that_no_longer_exists_is_an_error(shelf: Shelf) -> None:
     shelf.add_model(is_blessed=True)
     chosen = shelf.add_model(is_blessed=True)
     shelf.writer.record_baseline("ours", "set", chosen, "ada", "it is calmer")
