@@ -75,7 +75,7 @@ def _node(component: Component, root: str) -> NodeSpec:
 def _channel(channel: Channel) -> ChannelSpec:
     if isinstance(channel, OutputChannel):
         return ChannelSpec(channel.type.type_name, channel.producer.id, channel.output_key)
-    return ChannelSpec(channel.type.type_name, None, channel.output_key)
+    return ChannelSpec(channel.type.type_name, channel.producer_component_id, channel.output_key)
 
 
 def _condition(predicate: Predicate) -> ConditionSpec:

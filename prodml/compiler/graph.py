@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from prodml.dsl.channel import Channel, OutputChannel
-from prodml.dsl.component import Component
+from prodml.dsl.component import Component, suggest
 from prodml.dsl.pipeline import Pipeline
 from prodml.errors import DefinitionError
 from prodml.names import RULE, is_name
@@ -77,6 +77,46 @@ def only_resolvers_search_the_store(pipeline: Pipeline) -> None:
                 )
 
 
+def searches_can_find_something(pipeline: Pipeline) -> None:
+    """A search for what no node makes would find nothing, in every run."""
+    for component in pipeline.components:
+        for channels in component.inputs.values():
+            for channel in channels:
+                if not isinstance(channel, OutputChannel):
+                    _check_search(pipeline, channel)
+
+
+def _check_search(pipeline: Pipeline, channel: Channel) -> None:
+    name, key, type_name = channel.producer_component_id, channel.output_key, channel.type.type_name
+    nodes = {component.id: component for component in pipeline.components}
+    if name is not None and name not in nodes:
+        raise DefinitionError(
+            f"Channel: pipeline {pipeline.name!r} has no node {name!r}{suggest(name, nodes)}",
+            str(channel.location),
+        )
+    if name is None and key is None:
+        return
+    named = list(nodes.values()) if name is None else [nodes[name]]
+    makes = {
+        made
+        for component in named
+        if component.kind == "executor"
+        for made, output in component.outputs.items()
+        if output.type.type_name == type_name
+    }
+    if not makes:
+        raise DefinitionError(
+            f"Channel: {name or 'the pipeline'} makes no {type_name}; name the node that makes it",
+            str(channel.location),
+        )
+    if key is not None and key not in makes:
+        raise DefinitionError(
+            f"Channel: {name or 'the pipeline'} has no output {key!r} of type {type_name}"
+            f"{suggest(key, makes)}",
+            str(channel.location),
+        )
+
+
 def has_no_cycle(pipeline: Pipeline) -> None:
     """A cycle is printed as `a -> b -> a`."""
     cycle = find_cycle({c.id: upstream_ids(c) for c in pipeline.components})
@@ -91,6 +131,7 @@ RULES = (
     ids_are_unique,
     producers_are_inside,
     only_resolvers_search_the_store,
+    searches_can_find_something,
     has_no_cycle,
 )
 

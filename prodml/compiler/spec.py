@@ -28,11 +28,11 @@ class NodeKind(StrEnum):
 
 @dataclass(frozen=True)
 class ChannelSpec:
-    """Where an input's artifacts come from.
+    """Where an input's artifacts come from; a Resolver searches the store for them.
 
     Attributes:
         type: artifact type name.
-        producer: id of the node that makes them; None for artifacts found in the store.
+        producer: id of the node that makes them; None for any, which only a Resolver may have.
         output: the producer's output key; None for any.
     """
 

@@ -128,9 +128,18 @@ class LineageReader:
         return [artifact_record(a) for a in found]
 
     def newest_artifacts(
-        self, pipeline: str, type_name: str, output_key: str | None = None
+        self,
+        pipeline: str,
+        type_name: str,
+        producer: str | None = None,
+        output_key: str | None = None,
     ) -> Iterator[ArtifactRecord]:
-        """Live artifacts of a type made by runs of one pipeline, newest first, read in pages."""
+        """Live artifacts of a type made by runs of one pipeline, newest first, read in pages.
+
+        Args:
+            producer: only those made by this node.
+            output_key: only those made under this output key.
+        """
         context = self._context("cannot read artifacts", PIPELINE, pipeline)
         if context is None:
             return
@@ -141,7 +150,7 @@ class LineageReader:
             f"type = {_quoted(type_name)} AND state = LIVE AND contexts_a.id = {context.id}",
         )
         for record in map(artifact_record, found):
-            if output_key in (None, record.custom_properties.get("output_key")):
+            if record.was_made_by(producer, output_key):
                 yield record
 
     def external_artifact(self, uri: str, type_name: str) -> ArtifactRecord | None:

@@ -41,6 +41,12 @@ class ArtifactRecord:
     properties: Mapping[str, PropertyValue]
     custom_properties: Mapping[str, PropertyValue]
 
+    def was_made_by(self, producer: str | None, output_key: str | None) -> bool:
+        """Whether a node made it under an output key; None stands for any."""
+        made_by = self.custom_properties.get("producer_component")
+        made_as = self.custom_properties.get("output_key")
+        return producer in (None, made_by) and output_key in (None, made_as)
+
 
 @dataclass(frozen=True)
 class ExecutionRecord:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from prodml.artifacts import Artifact, artifact_type
-from prodml.compiler.spec import NodeSpec
+from prodml.compiler.spec import ChannelSpec, NodeSpec
 from prodml.dsl import references
 from prodml.dsl.user_code import user_code
 from prodml.errors import ResolutionError, refused_by_filesystem
@@ -83,18 +83,24 @@ class StoreCandidates:
 
     def newest(self, key: str) -> Iterator[Artifact]:
         channel = self._channels[key]
-        for record in self._reader.newest_artifacts(self._pipeline, channel.type, channel.output):
+        for record in self._reader.newest_artifacts(
+            self._pipeline, channel.type, channel.producer, channel.output
+        ):
             if _is_there(record.uri):
                 yield to_artifact(record)
 
     def by_id(self, key: str, artifact_id: int) -> Artifact | None:
         for record in self._reader.artifacts([artifact_id]):
-            if record.type_name == self.type_name(key) and record.state == "LIVE":
+            if record.state == "LIVE" and _fits(record, self._channels[key]):
                 return to_artifact(record) if _is_there(record.uri) else None
         return None
 
     def pinned_model(self) -> int | None:
         return self._reader.pinned_model(self._pipeline)
+
+
+def _fits(record: ArtifactRecord, channel: ChannelSpec) -> bool:
+    return record.type_name == channel.type and record.was_made_by(channel.producer, channel.output)
 
 
 def _is_there(place: str) -> bool:

@@ -12,7 +12,12 @@ from prodml import Channel, Component, Cond, Input, Output, Parameter, pipeline
 from prodml.artifacts import Examples, ExampleStatistics, Model, ModelBlessing, Schema
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import from_json, to_json
-from prodml.components import Importer, LatestBlessedModelStrategy, Resolver
+from prodml.components import (
+    Importer,
+    LatestArtifactStrategy,
+    LatestBlessedModelStrategy,
+    Resolver,
+)
 from prodml.dsl.parameters import FilePath, ModulePath
 
 SPECS = Path(__file__).parent / "specs"
@@ -78,6 +83,16 @@ def resolver() -> None:
     ).with_id("latest_blessed_model")
 
 
+def resolver_of_one_output() -> None:
+    Count(examples=Make().outputs["examples"])
+    Resolver(
+        strategy_class=LatestArtifactStrategy,
+        statistics=Channel(
+            type=ExampleStatistics, producer_component_id="Count", output_key="statistics"
+        ),
+    )
+
+
 def condition() -> None:
     examples = Make().outputs["examples"]
     with Cond(examples.future()[0].property("span") >= 2):
@@ -95,6 +110,7 @@ FEATURES = [
     caching_off,
     importer,
     resolver,
+    resolver_of_one_output,
 ]
 
 

@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from prodml import Channel, Component, Input, Output, Parameter, pipeline
 from prodml.artifacts import Examples, ExampleStatistics, Schema
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.graph import find_cycle, topological_order
-from prodml.compiler.spec import PipelineSpec
+from prodml.compiler.spec import ChannelSpec, PipelineSpec
 from prodml.errors import DefinitionError
 
 
@@ -91,6 +92,46 @@ def test_only_a_resolver_takes_a_channel_without_a_producer() -> None:
 
     with pytest.raises(DefinitionError, match="put a Resolver between"):
         compiled(body)
+
+
+class Find(Component):
+    """Searches the store, as a Resolver does."""
+
+    kind = "resolver"
+    statistics: Input[ExampleStatistics]
+
+
+def searching(**channel: Any) -> Callable[[], None]:
+    def body() -> None:
+        Use(examples=Make().outputs["examples"])
+        Find(statistics=Channel(type=ExampleStatistics, **channel))
+
+    return body
+
+
+def test_a_search_names_the_node_and_the_output_that_it_means() -> None:
+    spec = compiled(searching(producer_component_id="Use", output_key="statistics"))
+    [declared] = spec.node("Find").inputs
+    assert declared.channels == (ChannelSpec("ExampleStatistics", "Use", "statistics"),)
+    assert spec.node("Find").upstream == ()
+
+
+@pytest.mark.parametrize(
+    ("channel", "message"),
+    [
+        ({"producer_component_id": "Usr"}, "has no node 'Usr'; did you mean 'Use'"),
+        ({"producer_component_id": "Make"}, "Make makes no ExampleStatistics"),
+        ({"producer_component_id": "Find"}, "Find makes no ExampleStatistics"),
+        (
+            {"producer_component_id": "Use", "output_key": "statistic"},
+            "Use has no output 'statistic' of type ExampleStatistics; did you mean 'statistics'",
+        ),
+        ({"output_key": "stats"}, "the pipeline has no output 'stats' of type ExampleStatistics"),
+    ],
+)
+def test_a_search_that_can_find_nothing_is_refused(channel: Any, message: str) -> None:
+    with pytest.raises(DefinitionError, match=rf"test_graph\.py:\d+: Channel: .*{message}"):
+        compiled(searching(**channel))
 
 
 graphs = st.integers(1, 8).flatmap(

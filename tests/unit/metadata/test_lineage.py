@@ -154,7 +154,8 @@ def test_newest_artifacts_are_of_one_pipeline_only_and_cross_pages(store: Store)
     ours = [made(writer, "ours", f"/{i}") for i in range(45)]
     made(writer, "theirs", "/other")
     assert [r.id for r in reader.newest_artifacts("ours", "Model")] == ours[::-1]
-    assert list(reader.newest_artifacts("ours", "Model", "other_key")) == []
+    assert list(reader.newest_artifacts("ours", "Model", output_key="other_key")) == []
+    assert list(reader.newest_artifacts("ours", "Model", producer="Other")) == []
     assert list(reader.newest_artifacts("nobody", "Model")) == []
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from prodml import Channel, pipeline
+from prodml import Channel, Component, Output, pipeline
 from prodml.artifacts import Artifact, Model, ModelBlessing
 from prodml.compiler.compile import compile_pipeline
 from prodml.components.resolver.component import Resolver
@@ -18,6 +18,10 @@ from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.inputs import find_in_store
 
 
+class Train(Component):
+    model: Output[Model]
+
+
 class Shelf:
     """A real store with models and blessings of several pipelines."""
 
@@ -26,7 +30,8 @@ class Shelf:
         self.store = Store(str(directory / "metadata.db"))
         self.writer = LineageWriter(self.store)
 
-    def add(self, artifact: Artifact, owner: str = "ours") -> int:
+    def add(self, artifact: Artifact, owner: str = "ours", **made: str) -> int:
+        artifact.custom_properties.update(made)
         uri = self.directory / f"{len(list(self.directory.iterdir()))}"
         uri.mkdir()
         artifact.final_uri = str(uri)
@@ -41,16 +46,30 @@ class Shelf:
         return model
 
     def found(self, strategy: type[ResolverStrategy], **config: int) -> list[int]:
+        return self._found(strategy, config, Channel(type=Model))
+
+    def found_by(
+        self,
+        strategy: type[ResolverStrategy],
+        producer: str | None = None,
+        output_key: str | None = None,
+    ) -> list[int]:
+        return self._found(strategy, {}, Channel(Model, producer, output_key))
+
+    def _found(
+        self, strategy: type[ResolverStrategy], config: dict[str, int], model: Channel
+    ) -> list[int]:
         def body() -> None:
+            Train().with_id("Trainer")
             Resolver(
                 strategy_class=strategy,
                 config=config,
-                model=Channel(type=Model),
+                model=model,
                 model_blessing=Channel(type=ModelBlessing),
             )
 
         spec = compile_pipeline(pipeline(name="ours")(body).build())
-        found = find_in_store(LineageReader(self.store), "ours", spec.nodes[0])
+        found = find_in_store(LineageReader(self.store), "ours", spec.node("Resolver"))
         return [artifact.id for artifact in found["model"]]
 
 
@@ -113,3 +132,25 @@ def test_a_baseline_set_by_hand_that_no_longer_exists_is_an_error(shelf: Shelf) 
 def test_several_of_the_latest_artifacts_can_be_asked_for(shelf: Shelf) -> None:
     ids = [shelf.add(Model()) for _ in range(3)]
     assert shelf.found(LatestArtifactStrategy, desired_num_of_artifacts=2) == [ids[2], ids[1]]
+
+
+def made_by(producer: str) -> dict[str, str]:
+    return {"producer_component": producer, "output_key": "model"}
+
+
+def test_only_artifacts_of_the_node_and_output_that_the_channel_names_are_found(
+    shelf: Shelf,
+) -> None:
+    wanted = shelf.add(Model(), **made_by("Trainer"))
+    shelf.add(Model(), **made_by("Distiller"))
+    shelf.add(Model(), producer_component="Trainer", output_key="draft")
+    assert shelf.found_by(LatestArtifactStrategy) != [wanted]
+    assert shelf.found_by(LatestArtifactStrategy, "Trainer", "model") == [wanted]
+
+
+def test_a_blessed_model_of_another_node_is_passed_over(shelf: Shelf) -> None:
+    wanted = shelf.add(Model(), **made_by("Trainer"))
+    other = shelf.add(Model(), **made_by("Distiller"))
+    for model in (wanted, other):
+        shelf.add(ModelBlessing(custom_properties={"blessed": 1, "current_model_id": model}))
+    assert shelf.found_by(LatestBlessedModelStrategy, "Trainer", "model") == [wanted]

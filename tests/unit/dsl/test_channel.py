@@ -1,0 +1,25 @@
+"""Channels that an author makes."""
+
+from typing import Any
+
+import pytest
+
+from prodml import Channel
+from prodml.artifacts import ExampleStatistics
+from prodml.errors import DefinitionError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"type": "ExampleStatistics"}, "type takes an artifact type such as Model"),
+        ({"producer_component_id": Channel}, "producer_component_id takes a name"),
+        ({"producer_component_id": ""}, "producer_component_id takes a name"),
+        ({"output_key": 3}, "output_key takes a name"),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_refused_at_the_line(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DefinitionError, match=rf"test_channel\.py:\d+: Channel: {message}"):
+        Channel(**{"type": ExampleStatistics, **arguments})
