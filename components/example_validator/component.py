@@ -18,7 +18,8 @@ class ExampleValidator(Component):
     Args:
         statistics: of the examples.
         schema: what they should be.
-        previous_statistics: of an earlier span or run, for drift.
+        previous_statistics: of an earlier span or run, for drift. Of several, newest first, the
+            first that are not `statistics` themselves are used.
         serving_statistics: of the rows that a model is asked about, or of any other data that
             should look alike, for skew.
         include_split_pairs: which split is compared with which, as (split of `statistics`, split
@@ -26,8 +27,15 @@ class ExampleValidator(Component):
         exclude_splits: splits to leave out.
         custom_validation_config: SQL conditions on the statistics, a
             `tfdv.CustomValidationConfig` or its fields as a dict.
+        unchecked_severity: the severity of the anomaly for a comparator of the schema that could
+            not be evaluated, "WARNING" or "ERROR". By default it is a warning if there is nothing
+            to compare with, as on a first run, and an error if there is, but cannot be compared:
+            other splits, other types, no values.
         fail_on: the severity from which on an anomaly stops the run: "WARNING" or "ERROR". By
             default anomalies are recorded and the run goes on.
+
+    Raises:
+        DefinitionError: include_split_pairs is empty.
     """
 
     execution_type = "tfx.components.example_validator.component.ExampleValidator"
@@ -40,5 +48,14 @@ class ExampleValidator(Component):
     include_split_pairs: Parameter[list[tuple[str, str]] | None] = None
     exclude_splits: Parameter[list[str]] = ()
     custom_validation_config: Parameter[dict[str, Any] | None] = None
+    unchecked_severity: Parameter[Literal["WARNING", "ERROR"] | None] = None
     fail_on: Parameter[Literal["WARNING", "ERROR"] | None] = None
     anomalies: Output[ExampleAnomalies]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        if self.parameters["include_split_pairs"] == []:
+            self._refuse(
+                "has no pair in include_split_pairs, so that nothing would be compared; leave it "
+                "out to compare the splits of the same name"
+            )

@@ -6,19 +6,14 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow_data_validation as tfdv
 
 from prodml.artifacts import ExampleAnomalies, ExampleStatistics, Schema
-from prodml.components.example_validator.comparisons import (
-    Measurement,
-    check_pairs,
-    load_split,
-    not_checked,
-    other_split,
-    read_measurements,
-)
+from prodml.components.example_validator.comparisons import Measurement, read_measurements
+from prodml.components.example_validator.controls import INPUTS, check_pairs, find_control
+from prodml.components.example_validator.custom_conditions import read_config, take_unchecked
+from prodml.components.example_validator.unchecked import find_unchecked, report
 from prodml.components.example_validator.validation import (
     Anomaly,
     read_anomalies,
@@ -36,13 +31,15 @@ def execute(context: ExecutorContext) -> None:
     statistics = context.input("statistics", ExampleStatistics)
     output = context.output("anomalies", ExampleAnomalies)
     schema = tfdv.load_schema_text(context.input("schema", Schema).schema_path)
-    previous = context.optional_input("previous_statistics", ExampleStatistics)
-    serving = context.optional_input("serving_statistics", ExampleStatistics)
+    others = {
+        kind: [a for a in context.inputs[key] if isinstance(a, ExampleStatistics)]
+        for kind, key in INPUTS.items()
+    }
     splits = selected_splits(statistics, context.parameters["exclude_splits"])
     pairs = context.parameters["include_split_pairs"]
-    for other in (previous, serving):
-        if pairs is not None and other is not None:
-            check_pairs(pairs, splits, other.split_names)
+    for given in others.values():
+        if pairs is not None and given:
+            check_pairs(pairs, splits, given[0].split_names)
     output.split_names = splits
     output.properties["span"] = int(statistics.properties.get("span", 0))
 
@@ -50,14 +47,18 @@ def execute(context: ExecutorContext) -> None:
     measurements: list[Measurement] = []
     for split in splits:
         own = tfdv.load_stats_binary(statistics.stats_path(split))
-        found = validate_split(
-            split,
-            own,
-            schema,
-            previous=_compared(previous, split, pairs),
-            serving=_compared(serving, split, pairs),
-            custom_validation_config=context.parameters["custom_validation_config"],
-        )
+        controls = [
+            control
+            for kind in INPUTS
+            if (control := find_control(kind, statistics, others[kind], split, pairs))
+        ]
+        custom = read_config(context.parameters["custom_validation_config"])
+        unchecked = take_unchecked(custom, next((c for c in controls if c.kind == "drift"), None))
+        compared = {control.kind: control.statistics for control in controls}
+        found = validate_split(split, own, schema, compared, custom)
+        if not found.data_missing:
+            unchecked += find_unchecked(schema, own, controls, found)
+            report(found, unchecked, context.parameters["unchecked_severity"])
         _write(output, split, found.SerializeToString(deterministic=True))
         anomalies += read_anomalies(split, found, schema)
         measurements += read_measurements(split, found)
@@ -70,10 +71,6 @@ def execute(context: ExecutorContext) -> None:
     output.custom_properties["drift_skew"] = json.dumps(
         [dataclasses.asdict(measurement) for measurement in measurements]
     )
-    for line in not_checked(schema, "drift", previous, "previous_statistics"):
-        context.note(line)
-    for line in not_checked(schema, "skew", serving, "serving_statistics"):
-        context.note(line)
     _note(context, [str(measurement) for measurement in measurements])
     _stop(anomalies, context.parameters["fail_on"])
     _note(context, [str(anomaly) for anomaly in anomalies] or ["no anomalies"])
@@ -83,12 +80,6 @@ def _write(output: ExampleAnomalies, split: str, content: bytes) -> None:
     os.makedirs(output.split_uri(split))
     with open(output.anomalies_path(split), "wb") as file:
         file.write(content)
-
-
-def _compared(
-    other: ExampleStatistics | None, split: str, pairs: Sequence[tuple[str, str]] | None
-) -> Any:
-    return load_split(other, other_split(split, pairs, other.split_names) if other else None)
 
 
 def _note(context: ExecutorContext, lines: Sequence[str]) -> None:
@@ -107,5 +98,5 @@ def _stop(anomalies: Sequence[Anomaly], fail_on: str | None) -> None:
     listed = "\n".join(f"  {anomaly}" for anomaly in severe)
     raise ValidationError(
         f"{len(severe)} anomalies of severity {fail_on} or above:\n{listed}\n"
-        f"mend the data, or change the schema if the data is right"
+        f"fix the data, or change the schema if the data is right"
     )

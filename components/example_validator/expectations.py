@@ -37,10 +37,15 @@ def may_be_absent(feature: Any) -> bool:
     It says so with `presence { min_count: 0 }`, as SchemaGen writes for a column that it has
     never seen a value in, and for features that are not in production.
     """
-    if feature.deprecated or feature.lifecycle_stage in _NOT_IN_PRODUCTION:
+    if not is_in_production(feature):
         return True
     presence = feature.presence
     return bool(presence.HasField("min_count") and presence.min_count == 0)
+
+
+def is_in_production(feature: Any) -> bool:
+    """Whether TFDV validates a feature: the schema does not call it planned, deprecated or so."""
+    return not feature.deprecated and feature.lifecycle_stage not in _NOT_IN_PRODUCTION
 
 
 def _presence_text(feature: Any) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow_data_validation as tfdv
-from google.protobuf import json_format
-from tensorflow_data_validation.anomalies.proto import custom_validation_config_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from prodml.components.example_validator.expectations import expected_text, may_be_absent
-from prodml.errors import InputDataError
 
 SEVERITIES = ("UNKNOWN", "WARNING", "ERROR")
 """From the least to the most severe."""
@@ -52,9 +49,8 @@ def validate_split(
     split: str,
     statistics: Any,
     schema: Any,
-    previous: Any = None,
-    serving: Any = None,
-    custom_validation_config: Any = None,
+    controls: Mapping[str, Any],
+    custom_validation_config: Any,
 ) -> Any:
     """The Anomalies proto of one split.
 
@@ -62,15 +58,16 @@ def validate_split(
     looked for, and that a feature without any declared presence is missing from every row (which
     TFDV lets pass; here a warning).
 
-    Raises:
-        InputDataError: the custom validation config cannot be used.
+    Args:
+        controls: statistics to compare with, under "drift" and "skew".
+        custom_validation_config: a CustomValidationConfig or None.
     """
     anomalies = tfdv.validate_statistics(
         statistics,
         schema,
-        previous_statistics=previous,
-        serving_statistics=serving,
-        custom_validation_config=_custom(custom_validation_config),
+        previous_statistics=controls.get("drift"),
+        serving_statistics=controls.get("skew"),
+        custom_validation_config=custom_validation_config,
     )
     rows = statistics.datasets[0].num_examples
     for feature in _missing_features(schema, statistics) if rows else ():
@@ -108,16 +105,6 @@ def read_anomalies(split: str, anomalies: Any, schema: Any) -> list[Anomaly]:
             Anomaly(split, WHOLE_SPLIT, "ERROR", "No data", "0 rows", "rows of every feature")
         )
     return sorted(found, key=lambda a: (-SEVERITIES.index(a.severity), a.feature))
-
-
-def _custom(config: Any) -> Any:
-    if config is None:
-        return None
-    message = custom_validation_config_pb2.CustomValidationConfig()
-    try:
-        return json_format.ParseDict(config, message)
-    except json_format.ParseError as error:
-        raise InputDataError(f"custom_validation_config: {error}") from error
 
 
 def _missing_features(schema: Any, statistics: Any) -> Iterator[Any]:

@@ -8,51 +8,16 @@ from typing import Any
 
 import pytest
 import tensorflow_data_validation as tfdv
-from running import execute
-from statistics_on_disk import Columns, statistics_of, write_schema, write_statistics
+from statistics_on_disk import Columns, statistics_of
 from tensorflow_data_validation.anomalies.proto import custom_validation_config_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2
+from validating import GOOD, anomalies_of, schema_of, validate
 
-from prodml.artifacts import ExampleAnomalies, ExampleStatistics, Schema
-from prodml.components.example_validator.component import ExampleValidator
-from prodml.dsl.channel import Channel
-from prodml.dsl.executor import ExecutorContext
+from prodml.artifacts import ExampleAnomalies
 from prodml.errors import InputDataError, ValidationError
 
-GOOD = {"carrier": ["AA", "UA", "UA", "UA"], "distance": [733, 1400, 733, 200]}
 NEW_CARRIER = {"carrier": ["AA", "ZZ", "UA", "UA"], "distance": [733, 1400, 733, 200]}
 NO_DISTANCE = {"carrier": ["AA", "UA", "UA"], "distance": [None, None, None]}
-
-
-def schema_of(columns: Columns) -> Any:
-    return tfdv.infer_schema(statistics_of(columns))
-
-
-def validate(
-    tmp_path: Path,
-    splits: dict[str, Columns],
-    schema: Any,
-    previous: dict[str, Columns] | None = None,
-    serving: dict[str, Columns] | None = None,
-    **parameters: Any,
-) -> ExecutorContext:
-    inputs = {
-        "statistics": write_statistics(tmp_path / "statistics", splits),
-        "schema": write_schema(tmp_path / "schema", schema),
-    }
-    if previous is not None:
-        inputs["previous_statistics"] = write_statistics(tmp_path / "previous", previous)
-    if serving is not None:
-        inputs["serving_statistics"] = write_statistics(tmp_path / "serving", serving)
-    channels: dict[str, Any] = {
-        key: Channel(type=Schema if key == "schema" else ExampleStatistics) for key in inputs
-    }
-    return execute(ExampleValidator(**channels, **parameters), inputs, tmp_path)
-
-
-def anomalies_of(context: ExecutorContext, split: str) -> Any:
-    path = context.output("anomalies", ExampleAnomalies).anomalies_path(split)
-    return anomalies_pb2.Anomalies.FromString(Path(path).read_bytes())
 
 
 def test_the_anomalies_are_those_that_tfdv_finds(tmp_path: Path) -> None:
@@ -192,13 +157,6 @@ def test_skew_between_two_splits_of_the_same_data(tmp_path: Path) -> None:
     )
     assert any(note.startswith("skew of carrier in train") for note in context.notes)
     assert not any("in eval" in note for note in context.notes)
-
-
-def test_a_comparator_with_nothing_to_compare_with_is_told(tmp_path: Path) -> None:
-    schema = schema_of(GOOD)
-    tfdv.get_feature(schema, "carrier").drift_comparator.infinity_norm.threshold = 0.2
-    context = validate(tmp_path, {"train": GOOD}, schema)
-    assert any(note.startswith("drift not checked") for note in context.notes)
 
 
 def test_a_pair_of_splits_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""The statistics that a split is compared with, for drift and for skew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+
+from prodml.artifacts import ExampleStatistics
+from prodml.dsl.component import suggest
+from prodml.errors import InputDataError
+
+INPUTS: Mapping[str, str] = {"drift": "previous_statistics", "skew": "serving_statistics"}
+"""The input that each kind of comparison reads."""
+
+Pairs = Sequence[tuple[str, str]]
+"""Which split of `statistics` is compared with which split of the other."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """The statistics that one split is compared with, or why there are none.
+
+    Attributes:
+        kind: "drift" or "skew".
+        name: the artifact and split, for a message; empty if there is no artifact.
+        statistics: a DatasetFeatureStatisticsList with rows, or None.
+        absence: why `statistics` is None; empty if it is not.
+    """
+
+    kind: str
+    name: str = ""
+    statistics: Any = None
+    absence: str = ""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is an artifact at all; on a first run there is none."""
+        return bool(self.name)
+
+
+def find_control(
+    kind: str,
+    statistics: ExampleStatistics,
+    others: Sequence[ExampleStatistics],
+    split: str,
+    pairs: Pairs | None,
+) -> Control | None:
+    """What a split is compared with; None if `pairs` leave the split out.
+
+    Args:
+        kind: "drift" or "skew".
+        statistics: what is validated.
+        others: what it can be compared with, newest first. The first that is not `statistics`
+            itself is used: a run that is repeated finds its own statistics as the newest.
+        split: the split that is validated.
+        pairs: `include_split_pairs`.
+    """
+    if pairs is not None and split not in dict(pairs):
+        return None
+    if not others:
+        return Control(kind, absence=f"there are no {INPUTS[kind]}")
+    other = next((each for each in others if not _is_same(each, statistics)), others[0])
+    name = _name(kind, other)
+    compared = split if pairs is None else dict(pairs)[split]
+    if compared not in other.split_names:
+        return Control(kind, name, absence=_without_split(name, other, compared))
+    if compared == split and _is_same(other, statistics):
+        return Control(
+            kind,
+            name,
+            absence=f"{name} is what is validated; let the Resolver find two artifacts, with "
+            f'config={{"desired_num_of_artifacts": 2}}',
+        )
+    found = tfdv.load_stats_binary(other.stats_path(compared))
+    if not found.datasets or not found.datasets[0].num_examples:
+        return Control(kind, name, absence=f"split {compared!r} of {name} has no rows")
+    return Control(kind, name, found)
+
+
+def check_pairs(pairs: Pairs, splits: Sequence[str], others: Sequence[str]) -> None:
+    """Checks `include_split_pairs`.
+
+    Raises:
+        InputDataError: a split does not exist, or one is to be compared with two.
+    """
+    lefts = [left for left, _ in pairs]
+    for left, right in pairs:
+        for name, known in ((left, splits), (right, others)):
+            if name not in known:
+                raise InputDataError(
+                    f"include_split_pairs ({left!r}, {right!r}): there is no split {name!r}"
+                    f"{suggest(name, known)}"
+                )
+        if lefts.count(left) > 1:
+            raise InputDataError(f"include_split_pairs compares split {left!r} with two others")
+
+
+def _is_same(one: ExampleStatistics, other: ExampleStatistics) -> bool:
+    """Whether two artifacts have the same content; `--no-cache` makes it a second time."""
+    digest = one.custom_properties.get("digest")
+    return one.uri == other.uri or (
+        digest is not None and digest == other.custom_properties.get("digest")
+    )
+
+
+def _name(kind: str, artifact: ExampleStatistics) -> str:
+    producer = artifact.custom_properties.get("producer_component")
+    output = artifact.custom_properties.get("output_key")
+    made_as = f", {producer}.{output}" if producer else ""
+    return f"{INPUTS[kind]} (artifact {artifact.id}{made_as})"
+
+
+def _without_split(name: str, artifact: ExampleStatistics, split: str) -> str:
+    if not artifact.split_names:
+        return (
+            f"{name} has no splits; name the node whose statistics are meant, such as "
+            f'Channel(type=ExampleStatistics, producer_component_id="StatisticsGen")'
+        )
+    known = ", ".join(map(repr, artifact.split_names))
+    return f"{name} has no split {split!r}, only {known}; pair them with include_split_pairs"
