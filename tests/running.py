@@ -33,10 +33,10 @@ def execute(
     package = type(component).__module__.rpartition(".")[0]
     root = tmp_path / f"{component.id}-{next(_numbers)}"
     outputs: dict[str, Artifact] = {}
-    for key, declared in component.signature.outputs.items():
+    for key, channel in component.outputs.items():
         directory = root / key
         directory.mkdir(parents=True)
-        outputs[key] = declared.type(uri=str(directory), final_uri=str(directory))
+        outputs[key] = channel.type(uri=str(directory), final_uri=str(directory))
     (root / "tmp").mkdir()
     parameters = {
         name: decode(

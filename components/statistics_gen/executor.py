@@ -14,6 +14,7 @@ from prodml.components.statistics_gen.transforms import WriteSplitStatistics
 from prodml.data.payload import payload_format, row_count, split_files
 from prodml.data.split_selection import selected_splits
 from prodml.dsl.executor import ExecutorContext
+from prodml.errors import InputDataError
 
 
 def execute(context: ExecutorContext) -> None:
@@ -21,6 +22,8 @@ def execute(context: ExecutorContext) -> None:
     statistics = context.output("statistics", ExampleStatistics)
     options = context.parameters["stats_options"] or StatsOptions()
     splits = selected_splits(examples, context.parameters["exclude_splits"])
+    for split in splits:
+        _refuse_empty(examples, split)
     statistics.split_names = splits
     statistics.properties["span"] = int(examples.properties.get("span", 0))
 
@@ -38,8 +41,23 @@ def execute(context: ExecutorContext) -> None:
     for split in splits:
         path = statistics.stats_path(split)
         found = tfdv.load_stats_binary(path)
+        rows, looked_at = row_count(examples, split), found.datasets[0].num_examples
+        if not looked_at:
+            raise InputDataError(
+                f"the statistics of split {split!r} would be empty: a sample_rate of "
+                f"{options.sample_rate} leaves none of its {rows:,} rows; raise it"
+            )
         _write_record(found, path)
-        _reconcile(context, split, row_count(examples, split), found.datasets[0].num_examples)
+        _reconcile(context, split, rows, looked_at)
+
+
+def _refuse_empty(examples: Examples, split: str) -> None:
+    if not row_count(examples, split):
+        raise InputDataError(
+            f"the statistics of split {split!r} would be empty: it has no rows in the examples at "
+            f"{examples.uri}; ingest more data or split it otherwise, or leave the split out with "
+            f"exclude_splits=[{split!r}]"
+        )
 
 
 def _write_record(statistics: Any, path: str) -> None:

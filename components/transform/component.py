@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -49,12 +50,14 @@ class Transform(Component):
         preprocessing_fn: import path of the function, as `package.module.function`, instead of a
             file.
         splits_config: which splits are analyzed and which are transformed.
-        materialize: writes `transformed_examples`; without it that output stays empty.
-        disable_analyzer_cache: neither reads nor writes the cache.
+        materialize: writes `transformed_examples`; without it there is no such output.
+        disable_analyzer_cache: neither reads nor writes the cache; there is no
+            `updated_analyzer_cache`.
         force_tf_compat_v1: traces `preprocessing_fn` as TensorFlow 1 code.
         custom_config: anything the function wants, as its argument `custom_config`.
         disable_statistics: leaves out the statistics before ("pre_transform"), those after
-            ("post_transform", and with them the anomalies), or both (True).
+            ("post_transform", and with them the anomalies), or both (True); there are no such
+            outputs then.
 
     Raises:
         DefinitionError: neither or both of module_file and preprocessing_fn are given, or
@@ -95,3 +98,17 @@ class Transform(Component):
                 self.parameters["module_file"] = file_of_function(function)
             except ValueError as error:
                 self._refuse(f"preprocessing_fn {error}")
+
+    def omitted_outputs(self) -> Mapping[str, str]:
+        omitted: dict[str, str] = {}
+        if not self.parameters["materialize"]:
+            omitted["transformed_examples"] = "materialize=False"
+        if self.parameters["disable_analyzer_cache"]:
+            omitted["updated_analyzer_cache"] = "disable_analyzer_cache=True"
+        disabled = self.parameters["disable_statistics"]
+        why = f"disable_statistics={disabled!r}"
+        if disabled in (True, "pre_transform"):
+            omitted["pre_transform_stats"] = why
+        if disabled in (True, "post_transform"):
+            omitted |= {"post_transform_stats": why, "post_transform_anomalies": why}
+        return omitted

@@ -12,10 +12,8 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
 from prodml.artifacts import (
-    Artifact,
     ExampleAnomalies,
     Examples,
-    ExampleStatistics,
     Schema,
     TransformCache,
     TransformGraph,
@@ -32,6 +30,7 @@ from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
 from prodml.components.transform.transforms import Analysis, Results, build
 from prodml.data.payload import describe_examples, empty_columns
 from prodml.dsl.executor import ExecutorContext
+from prodml.errors import InputDataError
 
 _STATISTICS = "FeatureStats.pb"
 _ANOMALIES = "SchemaDiff.pb"
@@ -42,6 +41,7 @@ def execute(context: ExecutorContext) -> None:
     examples = [a for a in context.inputs["examples"] if isinstance(a, Examples)]
     schema_path = context.input("schema", Schema).schema_path
     datasets = plan_datasets(examples, parameters["splits_config"])
+    _refuse_empty_statistics(context, datasets)
     analysis = Analysis(
         preprocessing_fn=load_preprocessing_fn(
             parameters["module_file"], parameters["preprocessing_fn"], parameters["custom_config"]
@@ -85,30 +85,38 @@ def _stored_cache(context: ExecutorContext) -> TransformCache | None:
 
 
 def _cache_path(context: ExecutorContext) -> str | None:
-    if context.parameters["disable_analyzer_cache"]:
-        return None
-    return context.output("updated_analyzer_cache", TransformCache).uri
+    updated = context.outputs.get("updated_analyzer_cache")
+    return None if updated is None else updated.uri
+
+
+def _refuse_empty_statistics(context: ExecutorContext, datasets: Datasets) -> None:
+    if "post_transform_stats" not in context.outputs:
+        return
+    if not any(dataset.rows for dataset in datasets.transform):
+        raise InputDataError(
+            f"there is no row to transform in {', '.join(datasets.splits) or 'no split at all'}, "
+            f"so that post_transform_stats would be empty; name other splits in "
+            f'splits_config.transform, or set disable_statistics="post_transform"'
+        )
 
 
 def _results(context: ExecutorContext, datasets: Datasets) -> Results:
-    examples = context.output("transformed_examples", Examples)
-    disabled = context.parameters["disable_statistics"]
-    pre = context.output("pre_transform_stats", ExampleStatistics)
-    post = context.output("post_transform_stats", ExampleStatistics)
+    examples = context.outputs.get("transformed_examples")
     return Results(
         graph=context.output("transform_graph", TransformGraph).uri,
-        examples=examples.uri if context.parameters["materialize"] else None,
+        examples=None if examples is None else examples.uri,
         row_counts={
             split: os.path.join(context.tmp_dir, f"rows-{split}") for split in datasets.splits
         },
-        pre_transform_stats=_statistics_path(pre, disabled in (True, "pre_transform")),
-        post_transform_stats=_statistics_path(post, disabled in (True, "post_transform")),
+        pre_transform_stats=_statistics_path(context, "pre_transform_stats"),
+        post_transform_stats=_statistics_path(context, "post_transform_stats"),
     )
 
 
-def _statistics_path(artifact: Artifact, is_disabled: bool) -> str | None:
+def _statistics_path(context: ExecutorContext, key: str) -> str | None:
     # Not under Split-<name>: as in TFX these describe the splits together.
-    return None if is_disabled else os.path.join(artifact.uri, _STATISTICS)
+    artifact = context.outputs.get(key)
+    return None if artifact is None else os.path.join(artifact.uri, _STATISTICS)
 
 
 def _describe_features(context: ExecutorContext, schema_path: str, results: Results) -> None:
@@ -145,10 +153,9 @@ def _reconcile(
     for split in datasets.splits:
         read = sum(dataset.rows for dataset in datasets.transform if dataset.split == split)
         context.reconcile(split, read, written[split])
+    if results.examples is None:
+        return
     output = context.output("transformed_examples", Examples)
     output.properties["span"] = max(int(a.properties.get("span", 0)) for a in examples)
     output.properties["version"] = max(int(a.properties.get("version", 0)) for a in examples)
-    if results.examples is not None:
-        describe_examples(output, datasets.payload, written)
-    else:
-        output.split_names = []
+    describe_examples(output, datasets.payload, written)

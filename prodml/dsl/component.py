@@ -19,13 +19,27 @@ from prodml.errors import DefinitionError
 
 
 class Outputs(Mapping[str, OutputChannel]):
-    """A component's outputs by key; an unknown key is an error that lists the known ones."""
+    """A component's outputs by key; an unknown key is an error that lists the known ones.
 
-    def __init__(self, owner: str, channels: Mapping[str, OutputChannel]) -> None:
+    Args:
+        owner: the component's name.
+        channels: the outputs by key.
+        omitted: for each declared output that is not made, the argument that says so.
+    """
+
+    def __init__(
+        self, owner: str, channels: Mapping[str, OutputChannel], omitted: Mapping[str, str]
+    ) -> None:
         self._owner = owner
         self._channels = dict(channels)
+        self._omitted = dict(omitted)
 
     def __getitem__(self, key: str) -> OutputChannel:
+        if key in self._omitted:
+            raise DefinitionError(
+                f"{self._owner} makes no {key!r} because of {self._omitted[key]}",
+                str(author_location()),
+            )
         if key not in self._channels:
             raise DefinitionError(
                 f"{self._owner} has no output {key!r}{suggest(key, self._channels)}",
@@ -87,14 +101,25 @@ class Component:
         self.inputs: dict[str, tuple[Channel, ...]] = {}
         self.parameters: dict[str, JsonValue] = {}
         self._bind(arguments)
+        omitted = self.omitted_outputs()
         self.outputs = Outputs(
             type(self).__name__,
             {
                 name: OutputChannel(declared.type, self, name)
                 for name, declared in self.signature.outputs.items()
+                if name not in omitted
             },
+            omitted,
         )
         building.register(self)
+
+    def omitted_outputs(self) -> Mapping[str, str]:
+        """Declared outputs that are not made with these parameters, and the argument that says so.
+
+        An output that would stay empty must not be published: whatever searches the store for its
+        type would find it.
+        """
+        return {}
 
     def with_id(self, id: str) -> Self:
         """Sets the node id; by default it is the class name."""

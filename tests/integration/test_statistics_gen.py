@@ -14,6 +14,7 @@ from prodml.components.statistics_gen.component import StatisticsGen, StatsOptio
 from prodml.data.payload import PayloadFormat
 from prodml.dsl.channel import Channel
 from prodml.dsl.executor import ExecutorContext
+from prodml.errors import InputDataError
 
 EXAMPLES = Channel(type=Examples)
 BOTH = pytest.mark.parametrize("payload", list(PayloadFormat))
@@ -143,3 +144,22 @@ def test_a_number_that_the_schema_calls_categorical_is_counted_by_value(tmp_path
     features = by_name(dataset(context, "train"))
     assert features["hour"].WhichOneof("stats") == "string_stats"
     assert features["month"].WhichOneof("stats") == "num_stats"
+
+
+def test_a_split_without_rows_is_refused_with_the_argument_that_leaves_it_out(
+    tmp_path: Path,
+) -> None:
+    splits = {"train": flights(0, 60), "eval": flights(0, 0)}
+    examples = write_flights(tmp_path / "examples", PayloadFormat.PARQUET, splits)
+    with pytest.raises(InputDataError, match=r"split 'eval'.*exclude_splits=\['eval'\]"):
+        run(tmp_path, examples)
+    output = run(tmp_path, examples, exclude_splits=["eval"]).output(
+        "statistics", ExampleStatistics
+    )
+    assert output.split_names == ["train"]
+
+
+def test_a_sample_without_rows_is_refused(tmp_path: Path) -> None:
+    examples = write_flights(tmp_path / "examples", PayloadFormat.PARQUET, {"train": flights(0, 9)})
+    with pytest.raises(InputDataError, match=r"sample_rate of 1e-09 leaves none of its 9 rows"):
+        run(tmp_path, examples, stats_options=StatsOptions(sample_rate=1e-9))

@@ -153,16 +153,15 @@ def test_each_of_the_statistics_can_be_left_out(
 ) -> None:
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 200)})
     context = transform(tmp_path, raw, disable_statistics=disabled)
-    keys = ("pre_transform_stats", "post_transform_stats", "post_transform_anomalies")
-    assert {key for key in keys if any(Path(context.outputs[key].uri).iterdir())} == written
+    keys = {"pre_transform_stats", "post_transform_stats", "post_transform_anomalies"}
+    assert keys & context.outputs.keys() == written
+    assert all(any(Path(context.outputs[key].uri).iterdir()) for key in written)
 
 
 def test_without_materialize_there_is_a_graph_but_no_examples(tmp_path: Path) -> None:
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 200)})
     context = transform(tmp_path, raw, materialize=False, disable_statistics=True)
-    output = context.output("transformed_examples", Examples)
-    assert output.split_names == []
-    assert not list(Path(output.uri).iterdir())
+    assert "transformed_examples" not in context.outputs
     assert tft.TFTransformOutput(context.outputs["transform_graph"].uri).vocabulary_size_by_name(
         "carrier"
     )
@@ -243,7 +242,7 @@ def test_a_span_in_the_cache_is_not_analyzed_again_and_gives_the_same_result(
     fresh = transform(tmp_path, spans, disable_analyzer_cache=True)
     assert "analyzer cache: 1 of 2 datasets not read again" in cached.notes
     assert not any("cache" in note for note in [*first.notes, *fresh.notes])
-    assert not list(Path(fresh.outputs["updated_analyzer_cache"].uri).iterdir())
+    assert "updated_analyzer_cache" not in fresh.outputs
     one, two = (
         rows_of(context.output("transformed_examples", Examples), "train", payload)
         for context in (cached, fresh)
@@ -378,6 +377,45 @@ def test_nothing_to_analyze_is_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(InputDataError, match="no row to analyze in train"):
         transform(tmp_path, raw)
+
+
+def test_statistics_of_no_row_are_refused_with_the_argument_that_leaves_them_out(
+    tmp_path: Path,
+) -> None:
+    raw = write_flights(
+        tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 99), "eval": flights(0, 0)}
+    )
+    config = SplitsConfig(transform=("eval",))
+    with pytest.raises(
+        InputDataError, match=r'no row to transform in eval.*disable_statistics="post_transform"'
+    ):
+        transform(tmp_path, raw, splits_config=config)
+    context = transform(tmp_path, raw, splits_config=config, disable_statistics="post_transform")
+    assert [(c.split, c.written) for c in context.row_counts] == [("eval", 0)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "output"),
+    [
+        ("materialize", False, "transformed_examples"),
+        ("disable_analyzer_cache", True, "updated_analyzer_cache"),
+        ("disable_statistics", "pre_transform", "pre_transform_stats"),
+        ("disable_statistics", True, "post_transform_anomalies"),
+    ],
+)
+def test_an_output_that_would_stay_empty_is_none_and_its_use_is_refused(
+    argument: str, value: Any, output: str
+) -> None:
+    node = Transform(
+        examples=Channel(type=Examples),
+        schema=Channel(type=Schema),
+        module_file=MODULE,
+        **{argument: value},
+    )
+    with pytest.raises(
+        DefinitionError, match=f"makes no '{output}' because of {argument}={value!r}"
+    ):
+        node.outputs[output]
 
 
 def test_a_split_without_rows_is_transformed_to_one_without_rows(tmp_path: Path) -> None:
