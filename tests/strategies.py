@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from prodml.compiler.spec import (
     ChannelSpec,
     ConditionSpec,
+    GuardSpec,
     InputSpec,
     NodeKind,
     NodeSpec,
@@ -67,6 +68,10 @@ nodes = st.builds(
     upstream=st.lists(names, max_size=3).map(tuple),
     is_cached=st.booleans(),
     location=st.text(max_size=20),
+    guards=st.lists(st.builds(GuardSpec, node=names, producer=names, output=names), max_size=2).map(
+        tuple
+    ),
+    rest_of_run=st.lists(names, max_size=3).map(tuple),
 )
 pipeline_specs = st.builds(
     PipelineSpec,

@@ -31,8 +31,9 @@ class ExampleValidator(Component):
             not be evaluated, "WARNING" or "ERROR". By default it is a warning if there is nothing
             to compare with, as on a first run, and an error if there is, but cannot be compared:
             other splits, other types, no values.
-        fail_on: the severity from which on an anomaly stops the run: "WARNING" or "ERROR". By
-            default anomalies are recorded and the run goes on.
+        fail_on: the severity from which on an anomaly fails the node: "WARNING" or "ERROR". The
+            nodes that consume the examples behind `statistics` then wait for this one, and are
+            skipped if it fails. By default anomalies are recorded and the run goes on.
 
     Raises:
         DefinitionError: include_split_pairs is empty.
@@ -40,6 +41,7 @@ class ExampleValidator(Component):
 
     execution_type = "tfx.components.example_validator.component.ExampleValidator"
     runs_beside_others = True
+    judges: tuple[str, ...] = ("statistics",)
 
     statistics: Input[ExampleStatistics]
     schema: Input[Schema]
@@ -54,6 +56,8 @@ class ExampleValidator(Component):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
+        if self.parameters["fail_on"] is None:
+            self.judges = ()
         if self.parameters["include_split_pairs"] == []:
             self._refuse(
                 "has no pair in include_split_pairs, so that nothing would be compared; leave it "

@@ -84,15 +84,23 @@ class Pusher(Component):
         push_destination: where to.
         require_clean_scan: refuse a model that has operations that touch files, the network or
             Python, as `prodml scan` lists them.
+        push_after_failures: push although another node of the run has failed. By default the
+            Pusher waits for the rest of the run, and is skipped if anything in it fails.
         custom_config: for a Pusher of one's own; this one does not read it.
     """
 
     execution_type = "tfx.components.pusher.component.Pusher"
+    needs_clean_run = True
 
     model: Input[Model]
     model_blessing: Input[ModelBlessing] | None = None
     infra_blessing: Input[InfraBlessing] | None = None
     push_destination: Parameter[PushDestination]
     require_clean_scan: Parameter[bool] = False
+    push_after_failures: Parameter[bool] = False
     custom_config: Parameter[dict[str, Any] | None] = None
     pushed_model: Output[PushedModel]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.needs_clean_run = not self.parameters["push_after_failures"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from prodml.compiler import graph
+from prodml.compiler.guards import find_guards, find_rest_of_run
 from prodml.compiler.spec import (
     ChannelSpec,
     ConditionSpec,
+    GuardSpec,
     InputSpec,
     NodeKind,
     NodeSpec,
@@ -33,18 +36,30 @@ def compile_pipeline(pipeline: Pipeline) -> PipelineSpec:
     graph.check(pipeline)
     root = os.path.dirname(os.path.abspath(pipeline.location.file))
     components = {component.id: component for component in pipeline.components}
-    order = graph.topological_order({id: graph.upstream_ids(c) for id, c in components.items()})
+    guards = find_guards(pipeline.components)
+    upstream = {
+        id: {*graph.upstream_ids(component), *(guard.node for guard in guards[id])}
+        for id, component in components.items()
+    }
+    rest_of_run = find_rest_of_run(pipeline.components, upstream)
+    order = graph.topological_order(
+        {id: sorted({*upstream[id], *rest_of_run.get(id, ())}) for id in components}
+    )
     return PipelineSpec(
         name=pipeline.name,
         parameters=tuple(
             ParameterSpec(name, value, None) for name, value in sorted(pipeline.parameters.items())
         ),
-        nodes=tuple(_node(components[id], root) for id in order),
+        nodes=tuple(
+            _node(components[id], root, guards[id], rest_of_run.get(id, ())) for id in order
+        ),
         location=_relative(pipeline.location, root),
     )
 
 
-def _node(component: Component, root: str) -> NodeSpec:
+def _node(
+    component: Component, root: str, guards: tuple[GuardSpec, ...], rest_of_run: Sequence[str]
+) -> NodeSpec:
     signature = component.signature
     cls = type(component)
     return NodeSpec(
@@ -69,6 +84,8 @@ def _node(component: Component, root: str) -> NodeSpec:
         upstream=graph.upstream_ids(component),
         is_cached=component.is_cached,
         location=_relative(component.location, root),
+        guards=guards,
+        rest_of_run=tuple(rest_of_run),
     )
 
 

@@ -117,6 +117,18 @@ def _check_search(pipeline: Pipeline, channel: Channel) -> None:
         )
 
 
+def judged_inputs_are_declared(pipeline: Pipeline) -> None:
+    """A misspelt input would make a guard of nothing."""
+    for component in pipeline.components:
+        for name in component.judges:
+            if name not in component.signature.inputs:
+                raise DefinitionError(
+                    f"{type(component).__name__}.judges names {name!r}, which is not an input"
+                    f"{suggest(name, component.signature.inputs)}",
+                    str(component.location),
+                )
+
+
 def has_no_cycle(pipeline: Pipeline) -> None:
     """A cycle is printed as `a -> b -> a`."""
     cycle = find_cycle({c.id: upstream_ids(c) for c in pipeline.components})
@@ -132,6 +144,7 @@ RULES = (
     producers_are_inside,
     only_resolvers_search_the_store,
     searches_can_find_something,
+    judged_inputs_are_declared,
     has_no_cycle,
 )
 

@@ -15,7 +15,7 @@ from prodml.artifacts import PropertyValue
 from prodml.errors import RequestError
 from prodml.names import RULE, is_name
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 
 
 class NodeKind(StrEnum):
@@ -86,6 +86,20 @@ class ConditionSpec:
 
 
 @dataclass(frozen=True)
+class GuardSpec:
+    """A node that judges examples, on behalf of a node that consumes them.
+
+    Attributes:
+        node: id of the node that judges.
+        producer, output: the examples.
+    """
+
+    node: str
+    producer: str
+    output: str
+
+
+@dataclass(frozen=True)
 class NodeSpec:
     """A component inside a pipeline.
 
@@ -93,9 +107,12 @@ class NodeSpec:
         component: `module:Class` or `path/to/file.py:Class`; its executor is found from it.
         execution_type: name of the ML Metadata execution type.
         conditions: all of them must hold for the node to run.
-        upstream: ids of all nodes that must end before this one, sorted.
+        upstream: ids of the nodes whose data, conditions or declared order it depends on, sorted.
         is_cached: whether the cache may be asked.
         location: `file:line` of the author's code.
+        guards: who judges the examples it consumes: if one of them fails, it is skipped.
+        rest_of_run: ids of the other nodes that must end before it, sorted: if one of them fails,
+            it is skipped. Empty unless its component needs a clean run.
     """
 
     id: str
@@ -109,6 +126,14 @@ class NodeSpec:
     upstream: tuple[str, ...]
     is_cached: bool
     location: str
+    guards: tuple[GuardSpec, ...] = ()
+    rest_of_run: tuple[str, ...] = ()
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Ids of all nodes that must end before this one, sorted."""
+        guards = {guard.node for guard in self.guards}
+        return tuple(sorted({*self.upstream, *guards, *self.rest_of_run}))
 
     def parameter(self, name: str) -> Any:
         """The JSON value of one parameter."""
@@ -192,5 +217,7 @@ def node_from_json(document: dict[str, Any]) -> NodeSpec:
             "parameters": tuple(ParameterSpec(**p) for p in document["parameters"]),
             "conditions": tuple(ConditionSpec(**c) for c in document["conditions"]),
             "upstream": tuple(document["upstream"]),
+            "guards": tuple(GuardSpec(**g) for g in document["guards"]),
+            "rest_of_run": tuple(document["rest_of_run"]),
         }
     )

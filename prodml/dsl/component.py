@@ -81,6 +81,14 @@ class Component:
     alone what belongs to the whole process: random seeds, TensorFlow's settings, the working
     directory. What C++ code prints meanwhile goes to the log of the other node."""
 
+    judges: tuple[str, ...] = ()
+    """Inputs that it judges, which makes it a guard: if it fails, the nodes that consume the
+    examples in these inputs are skipped, or the examples that these inputs were computed from,
+    such as statistics. A component that cannot fail with its parameters sets it to ()."""
+    needs_clean_run: bool = False
+    """Whether it runs only if no node has failed: it then runs after all that do not depend on
+    it. For what a failed run must not do, such as pushing a model."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         hints = {
@@ -96,6 +104,7 @@ class Component:
         self.location = author_location()
         self.id = type(self).__name__
         self.is_cached = True
+        self.is_guarded = True
         self.upstream: list[Component] = []
         self.conditions = open_conditions()
         self.inputs: dict[str, tuple[Channel, ...]] = {}
@@ -129,6 +138,11 @@ class Component:
     def without_cache(self) -> Self:
         """Runs this node every time, whatever the cache holds."""
         self.is_cached = False
+        return self
+
+    def without_guards(self) -> Self:
+        """Runs this node whatever a validator says of the examples that it consumes."""
+        self.is_guarded = False
         return self
 
     def add_upstream_node(self, upstream: Component) -> None:

@@ -29,7 +29,7 @@ def run_nodes(
     nodes: Sequence[NodeSpec],
     settled: Mapping[str, NodeResult],
 ) -> dict[str, NodeResult]:
-    """Runs nodes so that each comes after its upstream.
+    """Runs nodes so that each comes after all that it waits for.
 
     Args:
         nodes: in topological order.
@@ -44,7 +44,7 @@ def run_nodes(
             start = pipeline | "(start)" >> beam.Impulse()
             made: dict[str, Any] = {}
             for node in nodes:
-                upstream = [made[id] for id in node.upstream if id in made]
+                upstream = [made[id] for id in node.waits_for if id in made]
                 made[node.id] = start | node.id >> beam.ParDo(
                     _Submit(run_id, node), *map(beam.pvalue.AsSingleton, upstream)
                 )

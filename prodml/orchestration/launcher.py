@@ -27,6 +27,7 @@ from prodml.orchestration.attempts import (
     Watch,
     parameter_properties,
 )
+from prodml.orchestration.blocking import Block, blocked_by_others, blocked_by_upstream
 from prodml.orchestration.conditions import unmet_condition
 from prodml.orchestration.failures import failure_message, was_interrupted
 from prodml.orchestration.finished import FinishedNode
@@ -69,11 +70,14 @@ class Launcher:
         """Whether a node was interrupted."""
         return self._attempts.is_cancelled
 
-    def settle(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
+    def settle(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         """Ends a node whose result is known without running it; else says what it needs.
 
         Drivers and resolver strategies run here; what they raise is retried as an executor's
         errors are, and fails the node.
+
+        Args:
+            ended: results of the nodes that it waits for.
         """
         started, numbers = time.monotonic(), itertools.count(self._next_attempt(node))
 
@@ -83,7 +87,7 @@ class Launcher:
             self._announcements.node_retried(failed, wait_seconds)
 
         try:
-            return self._retried(_is_transient_here, report, lambda: self._decided(node, upstream))
+            return self._retried(_is_transient_here, report, lambda: self._decided(node, ended))
         except MetadataError:
             raise
         except Exception as error:
@@ -92,19 +96,20 @@ class Launcher:
             with self._lock:
                 return self._told(self._failed_before(node, error, started))
 
-    def _decided(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
+    def _decided(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         with self._lock:
-            return self._settled(node, upstream)
+            return self._settled(node, ended)
 
-    def _settled(self, node: NodeSpec, upstream: Mapping[str, NodeResult]) -> NodeResult | Prepared:
+    def _settled(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | Prepared:
         started = time.monotonic()
-        missing = sorted(id for id, result in upstream.items() if not result.state.is_success)
-        if missing:
-            cause = f"{', '.join(missing)} did not succeed or was skipped"
-            return self._told(NodeResult(node.id, NodeState.SKIPPED, message=cause))
+        upstream = {id: ended[id] for id in node.upstream}
+        if (block := blocked_by_upstream(node, ended)) is not None:
+            return self._told(_skipped(node, block))
         unmet = unmet_condition(node, self._produced(upstream))
         if unmet is not None:
             return self._told(NodeResult(node.id, NodeState.SKIPPED, message=unmet))
+        if (block := blocked_by_others(node, ended)) is not None:
+            return self._told(_skipped(node, block))
         finished = self._run.history.finished.get(node.id)
         if finished is not None and self._adopted.issuperset(node.upstream):
             damage = self._damage(node, finished)
@@ -119,9 +124,9 @@ class Launcher:
             return prepared
         return self._told(self._cached(prepared, prepared.hit, started), prepared.inputs)
 
-    def run(self, node: NodeSpec, upstream: Mapping[str, NodeResult], watch: Watch) -> NodeResult:
+    def run(self, node: NodeSpec, ended: Mapping[str, NodeResult], watch: Watch) -> NodeResult:
         """Ends a node, running it where that is needed. Never raises because of the node."""
-        settled = self.settle(node, upstream)
+        settled = self.settle(node, ended)
         if isinstance(settled, NodeResult):
             return settled
         return self._told(self._execute(settled, watch), settled.inputs)
@@ -337,6 +342,10 @@ class Launcher:
 def _is_transient_here(error: BaseException) -> bool:
     """Whether what raised before an attempt is worth a retry; the store has retries of its own."""
     return not isinstance(error, MetadataError) and is_transient(error)
+
+
+def _skipped(node: NodeSpec, block: Block) -> NodeResult:
+    return NodeResult(node.id, NodeState.SKIPPED, message=block.reason, blocked_by=block.failed)
 
 
 def _ids(outputs: Mapping[str, Sequence[Artifact]]) -> dict[str, tuple[int, ...]]:

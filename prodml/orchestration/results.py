@@ -37,6 +37,8 @@ class NodeResult:
         log: file with what the node printed; empty where it did not run.
         execution_id: in ML Metadata; 0 where there is none.
         attempt: which attempt it was, from 1; 0 where it did not run.
+        blocked_by: ids of the failed nodes because of which it was skipped; empty if it was not,
+            or only because a condition did not hold.
     """
 
     node_id: str
@@ -50,6 +52,7 @@ class NodeResult:
     log: str = ""
     execution_id: int = 0
     attempt: int = 0
+    blocked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -279,8 +279,8 @@ def _run_nodes(run: RunContext, launcher: Launcher) -> tuple[NodeResult, ...]:
     settled: dict[str, NodeResult] = {}
     left = []
     for node in spec.nodes:
-        if all(id in settled for id in node.upstream):
-            result = launcher.settle(node, {id: settled[id] for id in node.upstream})
+        if all(id in settled for id in node.waits_for):
+            result = launcher.settle(node, {id: settled[id] for id in node.waits_for})
             if isinstance(result, NodeResult):
                 settled[node.id] = result
                 continue

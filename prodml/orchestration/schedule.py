@@ -1,4 +1,4 @@
-"""When each node of a run is run: as soon as its upstream has ended.
+"""When each node of a run is run: as soon as all that it waits for has ended.
 
 A node runs in the main thread, alone, unless its component says `runs_beside_others`: random
 seeds, TensorFlow's settings and the descriptors of standard output are those of the whole
@@ -45,7 +45,7 @@ class Schedule:
         self._ended: queue.SimpleQueue[tuple[str, NodeResult | BaseException]] = queue.SimpleQueue()
 
     def submit(self, node: NodeSpec) -> None:
-        """Takes a node; it is run when its upstream has ended."""
+        """Takes a node; it is run when all that it waits for has ended."""
         self._waiting.add(node.id)
 
     def run(self) -> None:
@@ -76,11 +76,11 @@ class Schedule:
             raise
 
     def _is_ready(self, node: NodeSpec) -> bool:
-        return node.id in self._waiting and all(id in self._results for id in node.upstream)
+        return node.id in self._waiting and all(id in self._results for id in node.waits_for)
 
     def _run(self, node: NodeSpec, watch: Watch) -> NodeResult:
-        upstream = {id: self._results[id] for id in node.upstream}
-        return self._launcher.run(node, upstream, watch)
+        ended = {id: self._results[id] for id in node.waits_for}
+        return self._launcher.run(node, ended, watch)
 
     def _start_beside(self, node: NodeSpec) -> None:
         def run() -> None:

@@ -40,6 +40,16 @@ class Settings(Component):
     schema_file: Parameter[FilePath | None] = None
 
 
+class Check(Component):
+    judges = ("statistics",)
+    statistics: Input[ExampleStatistics]
+
+
+class Push(Component):
+    needs_clean_run = True
+    examples: Input[Examples]
+
+
 def chain() -> None:
     Count(examples=Make().outputs["examples"])
 
@@ -93,6 +103,18 @@ def resolver_of_one_output() -> None:
     )
 
 
+def guard() -> None:
+    examples = Make().outputs["examples"]
+    Check(statistics=Count(examples=examples).outputs["statistics"])
+    Count(examples=examples).with_id("guarded")
+    Count(examples=examples).with_id("opted_out").without_guards()
+
+
+def clean_run() -> None:
+    Push(examples=Make().outputs["examples"])
+    Make().with_id("beside")
+
+
 def condition() -> None:
     examples = Make().outputs["examples"]
     with Cond(examples.future()[0].property("span") >= 2):
@@ -111,6 +133,8 @@ FEATURES = [
     importer,
     resolver,
     resolver_of_one_output,
+    guard,
+    clean_run,
 ]
 
 

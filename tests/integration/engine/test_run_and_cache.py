@@ -224,7 +224,7 @@ def test_independent_branches_go_on_and_the_run_names_each_failure(work: Workpla
         "Make": "complete", "left": "failed", "after_left": "skipped", "right": "complete",
     }  # fmt: skip
     assert "pipeline_file.py" in node(result, "left").message
-    assert node(result, "after_left").message == "left did not succeed or was skipped"
+    assert node(result, "after_left").message == "left failed"
     assert work.reader.run(result.run_id).state is RunState.FAILED
 
 
