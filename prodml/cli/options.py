@@ -37,7 +37,7 @@ def load_spec(
     *,
     module_roots: Sequence[str],
 ) -> PipelineSpec:
-    """The spec of the pipeline in a file.
+    """The spec of the pipeline in a file; verdicts that nothing reads are warned of.
 
     Args:
         values: runtime parameters, such as those of the configuration.
@@ -49,6 +49,7 @@ def load_spec(
         RequestError: the file, the pipeline or a parameter is wrong.
     """
     from prodml.compiler.compile import compile_pipeline
+    from prodml.compiler.unread_verdicts import unread_verdicts
     from prodml.dsl.pipeline import PipelineDefinition
     from prodml.dsl.user_code import load_module
     from prodml.errors import DefinitionError, ParameterError, RequestError, UserCodeError
@@ -75,6 +76,8 @@ def load_spec(
         spec = compile_pipeline(definition.build(values))
     except UserCodeError as error:
         raise RequestError(str(error)) from error
+    for warning in unread_verdicts(spec):
+        typer.echo(f"warning: {warning}", err=True)
     require_modules_inside(module_roots, spec)
     return spec
 
