@@ -57,6 +57,7 @@ from prodml.components.resolver.component import Resolver
 from prodml.components.resolver.strategies import (
     LatestArtifactStrategy,
     LatestBlessedModelStrategy,
+    LatestValidatedStatisticsStrategy,
 )
 from prodml.components.schema_gen.component import SchemaGen
 from prodml.components.statistics_gen.component import StatisticsGen, StatsOptions
@@ -88,6 +89,7 @@ __all__ = [
     "Input",
     "LatestArtifactStrategy",
     "LatestBlessedModelStrategy",
+    "LatestValidatedStatisticsStrategy",
     "LocalDockerConfig",
     "MetricConfig",
     "MetricDirection",

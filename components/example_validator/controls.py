@@ -28,12 +28,14 @@ class Control:
         name: the artifact and split, for a message; empty if there is no artifact.
         statistics: a DatasetFeatureStatisticsList with rows, or None.
         absence: why `statistics` is None; empty if it is not.
+        sampling: why numbers of examples cannot be compared; empty if they can.
     """
 
     kind: str
     name: str = ""
     statistics: Any = None
     absence: str = ""
+    sampling: str = ""
 
     @property
     def is_given(self) -> bool:
@@ -77,7 +79,7 @@ def find_control(
     found = tfdv.load_stats_binary(other.stats_path(compared))
     if not found.datasets or not found.datasets[0].num_examples:
         return Control(kind, name, absence=f"split {compared!r} of {name} has no rows")
-    return Control(kind, name, found)
+    return Control(kind, name, found, sampling=_sampling(name, statistics, other))
 
 
 def check_pairs(pairs: Pairs, splits: Sequence[str], others: Sequence[str]) -> None:
@@ -104,6 +106,13 @@ def _is_same(one: ExampleStatistics, other: ExampleStatistics) -> bool:
     return one.uri == other.uri or (
         digest is not None and digest == other.custom_properties.get("digest")
     )
+
+
+def _sampling(name: str, one: ExampleStatistics, other: ExampleStatistics) -> str:
+    own, others = (each.custom_properties.get("sample_rate", 1) for each in (one, other))
+    if own == others:
+        return ""
+    return f"these are statistics of a share of {own} of the rows, {name} of {others}"
 
 
 def _name(kind: str, artifact: ExampleStatistics) -> str:

@@ -41,6 +41,8 @@ def execute(context: ExecutorContext) -> None:
         if pairs is not None and given:
             check_pairs(pairs, splits, given[0].split_names)
     output.split_names = splits
+    # How LatestValidatedStatisticsStrategy finds what passed.
+    output.custom_properties["statistics_id"] = statistics.id
     output.properties["span"] = int(statistics.properties.get("span", 0))
 
     anomalies: list[Anomaly] = []

@@ -170,6 +170,8 @@ def _unchecked_counts(constraints: Any, control: Control) -> Iterator[Unchecked]
             yield Unchecked("drift", (), reason)
         elif control.statistics is None:
             yield Unchecked("drift", (), control.absence, not control.is_given)
+        elif control.sampling:
+            yield Unchecked("drift", (), control.sampling)
     if constraints.HasField("num_examples_version_comparator"):
         yield Unchecked(
             "drift",

@@ -58,3 +58,35 @@ class LatestBlessedModelStrategy:
                 f"one, or compare with the latest blessed model again: `prodml baseline reset`"
             )
         return {model_key: [chosen], blessing_key: []}
+
+
+class LatestValidatedStatisticsStrategy:
+    """The statistics that ExampleValidator let pass last, for drift.
+
+    Takes one channel of ExampleStatistics and one of ExampleAnomalies, and gives the statistics
+    with their anomalies. Statistics that an ExampleValidator failed on are passed over: it
+    publishes no anomalies then.
+
+    Args:
+        desired_num_of_artifacts: how many of each, newest first. Two by default: a run that is
+            repeated finds the statistics that it validates itself as the newest.
+    """
+
+    def __init__(self, desired_num_of_artifacts: int = 2) -> None:
+        self._number = desired_num_of_artifacts
+
+    def resolve(self, keys: list[str], candidates: Candidates) -> Mapping[str, list[Artifact]]:
+        statistics_key = next(k for k in keys if candidates.type_name(k) == "ExampleStatistics")
+        anomalies_key = next(k for k in keys if candidates.type_name(k) == "ExampleAnomalies")
+        found: dict[int, tuple[Artifact, Artifact]] = {}
+        for anomalies in candidates.newest(anomalies_key):
+            if len(found) == self._number:
+                break
+            statistics_id = int(anomalies.custom_properties.get("statistics_id", 0))
+            statistics = candidates.by_id(statistics_key, statistics_id)
+            if statistics is not None:
+                found.setdefault(statistics_id, (statistics, anomalies))
+        return {
+            statistics_key: [statistics for statistics, _ in found.values()],
+            anomalies_key: [anomalies for _, anomalies in found.values()],
+        }

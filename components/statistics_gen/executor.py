@@ -26,6 +26,8 @@ def execute(context: ExecutorContext) -> None:
         _refuse_empty(examples, split)
     statistics.split_names = splits
     statistics.properties["span"] = int(examples.properties.get("span", 0))
+    if options.sample_rate is not None:
+        statistics.custom_properties["sample_rate"] = options.sample_rate
 
     schema = context.optional_input("schema", Schema)
     known = tfdv.load_schema_text(schema.schema_path) if schema else None

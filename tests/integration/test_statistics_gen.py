@@ -125,6 +125,8 @@ def test_a_sample_is_a_share_of_the_rows_and_says_what_it_left_out(tmp_path: Pat
         tmp_path / "examples", PayloadFormat.PARQUET, {"train": flights(0, 1000)}
     )
     context = run(tmp_path, examples, stats_options=StatsOptions(sample_rate=0.25))
+    recorded = context.output("statistics", ExampleStatistics).custom_properties
+    assert recorded["sample_rate"] == 0.25
     [count] = context.row_counts
     assert 180 < count.written < 320
     assert count.dropped == {"not sampled": 1000 - count.written}

@@ -205,6 +205,18 @@ def test_a_number_of_examples_without_a_previous_one_is_not_checked(tmp_path: Pa
     )
 
 
+def test_numbers_of_examples_of_a_sample_and_of_all_rows_are_not_compared(
+    tmp_path: Path,
+) -> None:
+    schema = schema_of(GOOD)
+    schema.dataset_constraints.num_examples_drift_comparator.min_fraction_threshold = 0.9
+    previous = write_statistics(tmp_path / "sampled", {"train": GOOD})
+    previous.custom_properties["sample_rate"] = 0.1
+    severity, description = told(tmp_path, schema, previous=[previous])
+    assert severity == "ERROR"
+    assert "these are statistics of a share of 1 of the rows, previous_statistics" in description
+
+
 def test_a_version_comparator_is_never_checked_and_names_the_one_that_is(tmp_path: Path) -> None:
     schema = schema_of(GOOD)
     schema.dataset_constraints.num_examples_version_comparator.min_fraction_threshold = 0.9

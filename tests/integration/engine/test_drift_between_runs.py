@@ -17,10 +17,10 @@ from prodml.orchestration.run import RunSettings, run_pipeline
 PIPELINE = """
 from pathlib import Path
 from prodml import Channel, Input, Output, component, pipeline
-from prodml.artifacts import Examples, ExampleStatistics, Schema
+from prodml.artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 from prodml.components import (
-    CsvExampleGen, ExampleValidator, ImportSchemaGen, LatestArtifactStrategy, Resolver,
-    StatisticsGen,
+    CsvExampleGen, ExampleValidator, ImportSchemaGen, LatestArtifactStrategy,
+    LatestValidatedStatisticsStrategy, Resolver, StatisticsGen,
 )
 
 HERE = Path(__file__).parent
@@ -34,15 +34,23 @@ def Train(examples: Input[Examples], model: Output[Schema]):
     pass
 
 @pipeline(name="drifting")
-def drifting():
+def drifting(only_validated: bool):
     examples = CsvExampleGen(input_base=str(HERE / "data")).outputs["examples"]
     statistics = StatisticsGen(examples=examples).outputs["statistics"]
     Summarize(examples=examples)
-    previous = Resolver(
-        strategy_class=LatestArtifactStrategy,
-        config={"desired_num_of_artifacts": 2},
-        statistics=Channel(type=ExampleStatistics, producer_component_id="StatisticsGen"),
-    ).with_id("previous_statistics")
+    made = Channel(type=ExampleStatistics, producer_component_id="StatisticsGen")
+    if only_validated:
+        previous = Resolver(
+            strategy_class=LatestValidatedStatisticsStrategy,
+            statistics=made,
+            anomalies=Channel(type=ExampleAnomalies),
+        ).with_id("previous_statistics")
+    else:
+        previous = Resolver(
+            strategy_class=LatestArtifactStrategy,
+            config={"desired_num_of_artifacts": 2},
+            statistics=made,
+        ).with_id("previous_statistics")
     schema = ImportSchemaGen(schema_file=str(HERE / "schema.pbtxt")).outputs["schema"]
     ExampleValidator(
         statistics=statistics,
@@ -90,13 +98,14 @@ class Workplace:
         table = pa.table({"carrier": carriers, "distance": [int(d) for d in rows["distance"]]})
         pyarrow.csv.write_csv(table, self.root / "data" / "flights.csv")
 
-    def run(self) -> Mapping[str, NodeResult]:
+    def run(self, only_validated: bool = False) -> Mapping[str, NodeResult]:
         definition = load_module(str(self.root / "pipeline_file.py")).drifting
         settings = RunSettings(
             str(self.root / "metadata.db"), str(self.root / "artifacts"), str(self.root / "logs")
         )
         try:
-            result = run_pipeline(compile_pipeline(definition.build()), settings, Silent())
+            spec = compile_pipeline(definition.build({"only_validated": only_validated}))
+            result = run_pipeline(spec, settings, Silent())
         except RunFailedError as failed:
             assert isinstance(failed.result, RunResult)
             result = failed.result
@@ -131,3 +140,19 @@ def test_drift_from_the_run_before_stops_what_consumes_the_examples(work: Workpl
         assert drifted["Train"].message == (
             "ExampleValidator failed, and guards CsvExampleGen.examples"
         )
+
+
+def test_what_was_rejected_is_no_measure_of_what_comes_after_it(work: Workplace) -> None:
+    work.ingest(0)
+    assert work.run(only_validated=True)["Train"].state == "complete"
+    for first in (300, 600):
+        work.ingest(first, only_carrier="UA")
+        assert work.run(only_validated=True)["ExampleValidator"].state == "failed"
+    work.ingest(900)
+    assert work.run(only_validated=True)["Train"].state == "complete"
+
+
+def test_an_unchanged_run_is_cached(work: Workplace) -> None:
+    work.ingest(0)
+    work.run(only_validated=True)
+    assert work.run(only_validated=True)["ExampleValidator"].state == "cached"

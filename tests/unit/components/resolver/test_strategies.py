@@ -3,12 +3,19 @@ from pathlib import Path
 import pytest
 
 from prodml import Channel, Component, Output, pipeline
-from prodml.artifacts import Artifact, Model, ModelBlessing
+from prodml.artifacts import (
+    Artifact,
+    ExampleAnomalies,
+    ExampleStatistics,
+    Model,
+    ModelBlessing,
+)
 from prodml.compiler.compile import compile_pipeline
 from prodml.components.resolver.component import Resolver
 from prodml.components.resolver.strategies import (
     LatestArtifactStrategy,
     LatestBlessedModelStrategy,
+    LatestValidatedStatisticsStrategy,
 )
 from prodml.dsl.resolution import ResolverStrategy
 from prodml.errors import ResolutionError
@@ -55,6 +62,19 @@ class Shelf:
         output_key: str | None = None,
     ) -> list[int]:
         return self._found(strategy, {}, Channel(Model, producer, output_key))
+
+    def found_statistics(self) -> list[int]:
+        def body() -> None:
+            Resolver(
+                strategy_class=LatestValidatedStatisticsStrategy,
+                statistics=Channel(type=ExampleStatistics),
+                anomalies=Channel(type=ExampleAnomalies),
+            )
+
+        spec = compile_pipeline(pipeline(name="ours")(body).build())
+        found = find_in_store(LineageReader(self.store), "ours", spec.node("Resolver"))
+        assert len(found["anomalies"]) == len(found["statistics"])
+        return [artifact.id for artifact in found["statistics"]]
 
     def _found(
         self, strategy: type[ResolverStrategy], config: dict[str, int], model: Channel
@@ -132,6 +152,20 @@ def test_a_baseline_set_by_hand_that_no_longer_exists_is_an_error(shelf: Shelf) 
 def test_several_of_the_latest_artifacts_can_be_asked_for(shelf: Shelf) -> None:
     ids = [shelf.add(Model()) for _ in range(3)]
     assert shelf.found(LatestArtifactStrategy, desired_num_of_artifacts=2) == [ids[2], ids[1]]
+
+
+def test_the_latest_validated_statistics_are_those_with_anomalies(shelf: Shelf) -> None:
+    passed = [shelf.add(ExampleStatistics()) for _ in range(3)]
+    for statistics in (*passed, passed[2]):
+        shelf.add(ExampleAnomalies(custom_properties={"statistics_id": statistics}))
+    rejected = shelf.add(ExampleStatistics())
+    assert shelf.found_statistics() == [passed[2], passed[1]]
+    assert rejected not in shelf.found_statistics()
+
+
+def test_without_validated_statistics_none_are_found(shelf: Shelf) -> None:
+    shelf.add(ExampleStatistics())
+    assert shelf.found_statistics() == []
 
 
 def made_by(producer: str) -> dict[str, str]:
