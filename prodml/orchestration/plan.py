@@ -99,6 +99,8 @@ def _behind(node: NodeSpec, waiting: Sequence[str], plans: Mapping[str, NodePlan
         if blocking:
             is_failure = any(plan.is_failure for plan in blocking)
             return NodePlan(node.id, Action.SKIP, f"{blocking[0].node_id} {reason}", is_failure)
+    if (blocked := _blocked(node, plans)) is not None:
+        return blocked
     reasons = [f"waits for {', '.join(waiting)}", *_guards_to_come(node, plans)]
     if node.rest_of_run:
         reasons.append("runs only if nothing in the run fails")
@@ -107,6 +109,16 @@ def _behind(node: NodeSpec, waiting: Sequence[str], plans: Mapping[str, NodePlan
 
 def _held_up(node: NodeSpec, plans: Mapping[str, NodePlan]) -> NodePlan | None:
     """The plan of a node that has its inputs, but waits for others; None if nothing holds it up."""
+    if (blocked := _blocked(node, plans)) is not None:
+        return blocked
+    reasons = list(_guards_to_come(node, plans))
+    if any(plans[id].action in _TO_COME for id in node.rest_of_run):
+        reasons.append("waits for the rest of the run, and runs only if nothing in it fails")
+    return NodePlan(node.id, Action.UNDECIDED, "; ".join(reasons)) if reasons else None
+
+
+def _blocked(node: NodeSpec, plans: Mapping[str, NodePlan]) -> NodePlan | None:
+    """The plan of a node that a guard, or a failure elsewhere in the run, would skip."""
     for guard in node.guards:
         if plans[guard.node].is_failure:
             reason = f"{guard.node} would fail or be skipped, and guards {_examples(guard)}"
@@ -114,10 +126,7 @@ def _held_up(node: NodeSpec, plans: Mapping[str, NodePlan]) -> NodePlan | None:
     failing = [id for id in node.rest_of_run if plans[id].action is Action.FAIL]
     if failing:
         return NodePlan(node.id, Action.SKIP, f"{failing[0]} would fail", is_failure=True)
-    reasons = list(_guards_to_come(node, plans))
-    if any(plans[id].action in _TO_COME for id in node.rest_of_run):
-        reasons.append("waits for the rest of the run, and runs only if nothing in it fails")
-    return NodePlan(node.id, Action.UNDECIDED, "; ".join(reasons)) if reasons else None
+    return None
 
 
 def _guards_to_come(node: NodeSpec, plans: Mapping[str, NodePlan]) -> Iterator[str]:

@@ -21,6 +21,7 @@ import os
 from pathlib import Path
 from prodml import Cond, Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Examples, ExampleStatistics, Model, PushedModel, Schema
+from prodml.components import Importer
 
 HERE = Path(__file__).parent
 
@@ -75,6 +76,12 @@ def guarded(only_new: int = 1, opts_out: bool = False):
     profile = Profile(examples=examples)
     if opts_out:
         profile.without_guards()
+
+@pipeline(name="without_data")
+def without_data():
+    missing = Importer(source_uri=str(HERE / "missing"), artifact_type=Examples)
+    Count(examples=missing.outputs["result"])
+    Push(model=Train(examples=Ingest().outputs["examples"]).outputs["model"])
 
 @pipeline(name="two_pushers")
 def two_pushers():
@@ -262,3 +269,11 @@ def test_a_plan_says_when_only_the_rest_of_the_run_is_waited_for(work: Workplace
     push = work.plan()["Push"]
     assert push.action is Action.UNDECIDED
     assert push.reason == "waits for the rest of the run, and runs only if nothing in it fails"
+
+
+def test_a_plan_skips_the_push_of_a_run_in_which_a_node_would_fail(work: Workplace) -> None:
+    plan = work.plan(name="without_data")
+    assert plan["Importer"].action is Action.FAIL
+    assert plan["Push"].action is Action.SKIP
+    assert plan["Push"].reason == "Importer would fail"
+    assert states(work.run(name="without_data"))["Push"] == "skipped"
