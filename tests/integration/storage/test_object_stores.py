@@ -90,7 +90,7 @@ def published(base: str, tmp_path: Path) -> Schema:
     staged.mkdir()
     (staged / "schema.pbtxt").write_text("feature {}")
     artifact = Schema(uri=str(staged), final_uri=join(base, "Node", "schema", "7"))
-    publication.publish(publication.Staging(str(staged), {"schema": artifact}, ""))
+    publication.publish(publication.Staging(str(staged), "run:Node:1", {"schema": artifact}, ""))
     artifact.uri = artifact.final_uri
     return artifact
 
@@ -130,7 +130,7 @@ def test_damage_is_found_by_size_and_by_content(base: str, tmp_path: Path) -> No
 def test_a_manifest_that_names_files_elsewhere_is_refused(base: str, tmp_path: Path) -> None:
     artifact = published(base, tmp_path)
     text = json.loads(objects.read(join(artifact.uri, manifest.MANIFEST)))
-    text[0]["path"] = "../../escaped"
+    text["files"][0]["path"] = "../../escaped"
     objects.write(join(artifact.uri, manifest.MANIFEST), json.dumps(text).encode())
     assert "damaged" in str(manifest.difference(artifact.uri))
     with pytest.raises(ArtifactError, match="is not a path below the artifact"):
