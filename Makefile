@@ -59,11 +59,11 @@ bench-serving: setup  ## Measure the model server under load, then two minutes o
 
 .PHONY: fuzz
 fuzz: setup  ## Send the model server wrong requests, thirty times as many as the tests do.
-	PRODML_FUZZ_EXAMPLES=5000 $(RUN)/pytest tests/integration/serving/test_fuzz_grpc.py tests/integration/serving/test_fuzz_rest.py
+	FUZZ_EXAMPLES=5000 $(RUN)/pytest tests/integration/serving/test_fuzz_grpc.py tests/integration/serving/test_fuzz_rest.py
 
 .PHONY: properties
 properties: setup  ## Try the property tests on a thousand new examples each.
-	PRODML_EXAMPLES=other $(RUN)/pytest tests/unit
+	PROPERTY_EXAMPLES=other $(RUN)/pytest tests/unit
 
 .PHONY: kill-sweep
 kill-sweep: setup  ## Kill runs at every point and flights 200 times, resume, check; half an hour.

@@ -139,11 +139,11 @@ def load_config(path: str | None, environment: Mapping[str, str] | None = None) 
     """
     environment = os.environ if environment is None else environment
     document = _read(path) if path else {}
-    _override(document, environment)
+    variables = _override(document, environment)
     try:
         return RunConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(_explain(path or "configuration", error)) from None
+        raise ConfigError(_explain(path or "configuration", variables, error)) from None
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -162,7 +162,11 @@ def _read(path: str) -> dict[str, Any]:
     return document
 
 
-def _override(document: dict[str, Any], environment: Mapping[str, str]) -> None:
+def _override(
+    document: dict[str, Any], environment: Mapping[str, str]
+) -> dict[tuple[str, ...], str]:
+    """Sets the keys that variables name; returns the variable of each of these keys."""
+    variables = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(_PREFIX):
             continue
@@ -178,12 +182,17 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> None:
         except yaml.YAMLError:
             # Its value is not shown: it may be a secret that should have been a reference.
             raise ConfigError(f"{name} is not YAML; put quotes around its value") from None
+        variables[*parts, last] = name
+    return variables
 
 
-def _explain(source: str, error: ValidationError) -> str:
-    lines = []
+def _explain(path: str, variables: Mapping[tuple[str, ...], str], error: ValidationError) -> str:
+    problems: dict[str, list[str]] = {}
     for problem in error.errors():
-        key = ".".join(str(step) for step in problem["loc"])
+        where = tuple(str(step) for step in problem["loc"])
+        set_by = (variables.get(where[:end]) for end in range(len(where), 0, -1))
+        lines = problems.setdefault(next(filter(None, set_by), path), [])
+        key = ".".join(where)
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             allowed = _allowed(problem["loc"][:-1])
             close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
@@ -193,7 +202,7 @@ def _explain(source: str, error: ValidationError) -> str:
             lines.append(f"{key}: {problem['msg']}")
         else:
             lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
-    return f"{source}: {'; '.join(lines)}"
+    return "\n".join(f"{source}: {'; '.join(lines)}" for source, lines in problems.items())
 
 
 def _place(error: yaml.YAMLError) -> str:

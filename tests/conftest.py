@@ -9,7 +9,7 @@ import pytest
 # every time, so that a test fails for a change; `make properties` looks for others.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("other", deadline=None, max_examples=1000)
-hypothesis.settings.load_profile(os.environ.get("PRODML_EXAMPLES", "same"))
+hypothesis.settings.load_profile(os.environ.get("PROPERTY_EXAMPLES", "same"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

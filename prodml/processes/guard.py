@@ -31,6 +31,8 @@ def main(command: list[str]) -> None:
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
+        # The command inherits what the starter passed; Python's own descriptors close on exec.
+        close_fds=False,
         # Safe here, where there are no threads yet: should this be killed, the command goes, too.
         preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )

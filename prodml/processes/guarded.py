@@ -16,7 +16,8 @@ from prodml.processes import guard
 
 _WATCH_SECONDS = 0.05
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_MARK = "PRODML_GUARDED_PROCESS"
+# Not a `PRODML_` variable: those are configuration, also of a `prodml` that the command runs.
+_MARKS = "_PRODML_GUARDED_BY"
 
 
 class GuardedProcess:
@@ -24,7 +25,7 @@ class GuardedProcess:
 
     It ends, with all its children, when `stop` is called, when it takes too much memory, and when
     this process is gone, however that came. A child that made itself a session of its own is
-    found by a mark in its environment.
+    found by a mark in its environment, which names every guarded process above it.
 
     Args:
         command: what to run.
@@ -52,7 +53,7 @@ class GuardedProcess:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {}), _MARK: self._mark},
+            env={**os.environ, **(environment or {}), _MARKS: self._marks()},
             pass_fds=pass_fds,
             start_new_session=True,
         )
@@ -100,13 +101,14 @@ class GuardedProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
+    def _marks(self) -> str:
+        """Its own mark behind those of the guarded processes that this process runs in."""
+        return f"{os.environ.get(_MARKS, '')} {self._mark}".strip()
+
     def _kill_strays(self) -> None:
-        mark = f"{_MARK}={self._mark}".encode()
         for pid, _ in _processes():
             with contextlib.suppress(OSError):
-                with open(f"/proc/{pid}/environ", "rb") as file:
-                    is_ours = mark in file.read().split(b"\0")
-                if is_ours:
+                if self._mark in _marks_of(pid):
                     os.kill(pid, signal.SIGKILL)
 
     def _watch_memory(self, limit: int) -> None:
@@ -134,6 +136,14 @@ def ending(code: int) -> str:
 def megabytes(size: int) -> str:
     """`812 MB`."""
     return f"{size / 1e6:,.0f} MB"
+
+
+def _marks_of(pid: int) -> list[str]:
+    name = f"{_MARKS}=".encode()
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        variables = file.read().split(b"\0")
+    marks = (v.removeprefix(name).decode() for v in variables if v.startswith(name))
+    return next(marks, "").split()
 
 
 def _processes() -> list[tuple[int, list[bytes]]]:

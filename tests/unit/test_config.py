@@ -50,8 +50,17 @@ def test_a_file_that_does_not_exist_is_named() -> None:
 
 
 def test_an_unknown_variable_is_an_unknown_key() -> None:
-    with pytest.raises(ConfigError, match="unknown key 'hom'"):
+    with pytest.raises(ConfigError, match=r"^PRODML_HOM: unknown key 'hom'; did you mean 'home'"):
         load_config(None, {"PRODML_HOM": "x"})
+
+
+def test_a_wrong_value_names_the_variable_or_the_file_that_it_comes_from(tmp_path: Path) -> None:
+    path = written(tmp_path, "grace_seconds: 0\nretry: {max_attempts: 0}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, {"PRODML_RETRY__MAX_ATTEMPTS": "-1"})
+    message = str(caught.value)
+    assert "PRODML_RETRY__MAX_ATTEMPTS: retry.max_attempts: " in message
+    assert f"{path}: grace_seconds: " in message
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""No message by gRPC, however wrong, hurts the server. PRODML_FUZZ_EXAMPLES goes deeper."""
+"""No message by gRPC, however wrong, hurts the server. FUZZ_EXAMPLES goes deeper."""
 
 import os
 
@@ -19,7 +19,7 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import model_management_pb2, predict_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-_EXAMPLES = int(os.environ.get("PRODML_FUZZ_EXAMPLES", "150"))
+_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 _GROWTH_MB = 400
 _METHODS = [
     *(

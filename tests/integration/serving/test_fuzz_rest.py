@@ -1,4 +1,4 @@
-"""No request by HTTP, however wrong, hurts the server. PRODML_FUZZ_EXAMPLES goes deeper."""
+"""No request by HTTP, however wrong, hurts the server. FUZZ_EXAMPLES goes deeper."""
 
 import contextlib
 import http.client
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running_server import RunningServer, running_server, save_mixed
 
-_EXAMPLES = int(os.environ.get("PRODML_FUZZ_EXAMPLES", "150"))
+_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 _LARGEST, _GROWTH_MB = 4_000_000, 400
 _PREDICT = "/v1/models/mixed:predict"
 _GOOD = json.dumps({"instances": [{"x": 1.0, "n": 2, "s": "a"}]}).encode()
