@@ -69,6 +69,8 @@ class ExecutorContext:
         tmp_dir: scratch directory, removed when the node has ended.
         beam: opens Beam pipelines.
         reporter: takes progress.
+        peak_memory: highest resident memory while it ran, in bytes; set by the engine, 0 until
+            then and where it was not measured.
     """
 
     pipeline_name: str
@@ -84,6 +86,7 @@ class ExecutorContext:
     declared_inputs: frozenset[str] = frozenset()
     row_counts: list[RowCount] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    peak_memory: int = 0
 
     def input(self, key: str, type: type[A]) -> A:
         """The one artifact of an input.

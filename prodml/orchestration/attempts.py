@@ -82,7 +82,7 @@ class Attempts:
         log = os.path.join(self._run.log_dir, f"{node.id}.log")
         with self._lock:
             execution_id = self._begin(prepared, attempt, log)
-        staging = None
+        staging = context = None
         try:
             for key, artifacts in prepared.inputs.items():
                 refuse_damaged(key, artifacts)
@@ -94,29 +94,31 @@ class Attempts:
                 self._writer.name_of_execution(self._run.run_id, node.id, attempt),
             )
             context = self._context(prepared, staging)
-            peak = self._execute(node, context, attempt, watch, log)
+            self._execute(node, context, attempt, watch, log)
             publication.publish(staging)
             with self._lock:
                 return self._complete(
-                    prepared, execution_id, attempt, staging, context, started, peak, log
+                    prepared, execution_id, attempt, staging, context, started, log
                 )
         except (MetadataUnavailableError, FencedError):
             raise
         except BaseException as error:
             if was_interrupted(error):
                 self.is_cancelled = True
-                self._end(execution_id, State.CANCELED, "cancelled", started)
+                self._end(execution_id, State.CANCELED, "cancelled", started, context)
                 raise KeyboardInterrupt from error
             if not isinstance(error, Exception):
                 raise
             message = failure_message(error, log)
-            self._end(execution_id, State.FAILED, message, started)
+            self._end(execution_id, State.FAILED, message, started, context)
             result = NodeResult(
                 node.id,
                 NodeState.FAILED,
                 message=message,
+                notes=tuple(context.notes) if context else (),
+                row_counts=tuple(context.row_counts) if context else (),
                 seconds=time.monotonic() - started,
-                peak_memory=memory.peak(),
+                peak_memory=context.peak_memory if context else 0,
                 log=log,
                 execution_id=execution_id,
                 attempt=attempt,
@@ -145,8 +147,8 @@ class Attempts:
 
     def _execute(
         self, node: NodeSpec, context: ExecutorContext, attempt: int, watch: Watch, log: str
-    ) -> int:
-        """Runs the executor; gives the highest resident memory meanwhile, in bytes."""
+    ) -> None:
+        """Runs the executor and measures its memory."""
         if attempt > 1:
             with open(log, "a", encoding="utf-8") as file:
                 file.write(f"--- attempt {attempt}\n")
@@ -154,7 +156,8 @@ class Attempts:
         if limits is not None:
             from prodml.orchestration import node_process
 
-            return node_process.execute(node, context, self._run.beam, limits, log)
+            node_process.execute(node, context, self._run.beam, limits, log)
+            return
         with watch(log):
             try:
                 # Two threads must not import at once: where packages import one another in a
@@ -165,7 +168,8 @@ class Attempts:
             except BaseException:
                 print(redact(traceback.format_exc()), file=sys.stderr)
                 raise
-        return memory.peak()
+            finally:
+                context.peak_memory = memory.peak()
 
     def _complete(
         self,
@@ -175,7 +179,6 @@ class Attempts:
         staging: publication.Staging,
         context: ExecutorContext,
         started: float,
-        peak: int,
         log: str,
     ) -> tuple[NodeResult, dict[str, list[Artifact]]]:
         node, pipeline = prepared.node, self._run.spec.name
@@ -193,9 +196,7 @@ class Attempts:
                 execution_id,
                 {
                     "seconds": seconds,
-                    "peak_memory": peak,
-                    "row_counts": json.dumps([asdict(count) for count in context.row_counts]),
-                    "notes": json.dumps(context.notes),
+                    **_reported(context),
                     cache.FINGERPRINT_PARTS: json.dumps(prepared.fingerprint.parts),
                 },
                 named,
@@ -217,18 +218,26 @@ class Attempts:
             notes=tuple(context.notes),
             row_counts=tuple(context.row_counts),
             seconds=seconds,
-            peak_memory=peak,
+            peak_memory=context.peak_memory,
             log=log,
             execution_id=execution_id,
             attempt=attempt,
         )
         return result, {key: [artifact] for key, artifact in staging.outputs.items()}
 
-    def _end(self, execution_id: int, state: State, message: str, started: float) -> None:
+    def _end(
+        self,
+        execution_id: int,
+        state: State,
+        message: str,
+        started: float,
+        context: ExecutorContext | None,
+    ) -> None:
         seconds = time.monotonic() - started
+        reported = _reported(context) if context else {}
         with self._lock:
             self._writer.end_execution(
-                execution_id, state, {"message": message, "seconds": seconds}
+                execution_id, state, {"message": message, "seconds": seconds, **reported}
             )
 
     def _context(self, prepared: Prepared, staging: publication.Staging) -> ExecutorContext:
@@ -275,6 +284,15 @@ def parameter_properties(node: NodeSpec) -> dict[str, PropertyValue]:
         p.name: p.value if isinstance(p.value, str) else json.dumps(p.value, sort_keys=True)
         for p in node.parameters
         if p.value is not None
+    }
+
+
+def _reported(context: ExecutorContext) -> dict[str, PropertyValue]:
+    """What is known of a node until it ended, however it ended."""
+    return {
+        "peak_memory": context.peak_memory,
+        "row_counts": json.dumps([asdict(count) for count in context.row_counts]),
+        "notes": json.dumps(context.notes),
     }
 
 

@@ -31,9 +31,13 @@ def main(order_path: str, progress: int) -> None:
     with open(order_path, encoding="utf-8") as file:
         order = json.load(file)
     node = node_from_json(order["node"])
+    context = None
+    answer: dict[str, Any]
     try:
         with secrets_hidden():
-            answer = _work(node, order, progress)
+            context = _context(node, order, progress)
+            executors.load_executor(node)(context)
+        answer = {"outputs": _filled(context)}
     except Exception as error:
         print(redact(traceback.format_exc()), file=sys.stderr)
         answer = {
@@ -42,16 +46,21 @@ def main(order_path: str, progress: int) -> None:
                 "is_transient": is_transient(error),
             }
         }
+    answer |= {
+        "notes": context.notes if context else [],
+        "row_counts": [asdict(count) for count in context.row_counts] if context else [],
+        "peak_memory": memory.peak(),
+    }
     # Whole or not there: no answer means that the process was lost.
     with open(f"{order['answer']}.tmp", "w", encoding="utf-8") as file:
         json.dump(answer, file)
     os.rename(f"{order['answer']}.tmp", order["answer"])
 
 
-def _work(node: NodeSpec, order: Mapping[str, Any], progress: int) -> dict[str, Any]:
+def _context(node: NodeSpec, order: Mapping[str, Any], progress: int) -> ExecutorContext:
     # The node's module declares the types of its artifacts, where they are its own.
     references.load(node.component)
-    context = ExecutorContext(
+    return ExecutorContext(
         pipeline_name=order["pipeline_name"],
         run_id=order["run_id"],
         node_id=node.id,
@@ -64,18 +73,15 @@ def _work(node: NodeSpec, order: Mapping[str, Any], progress: int) -> dict[str, 
         beam=RunnerProfile(**order["beam"]),
         reporter=_PipeReporter(progress),
     )
-    executors.load_executor(node)(context)
+
+
+def _filled(context: ExecutorContext) -> dict[str, Any]:
     return {
-        "outputs": {
-            key: {
-                "properties": _without_secrets(made.properties),
-                "custom_properties": _without_secrets(made.custom_properties),
-            }
-            for key, made in context.outputs.items()
-        },
-        "notes": context.notes,
-        "row_counts": [asdict(count) for count in context.row_counts],
-        "peak_memory": memory.peak(),
+        key: {
+            "properties": _without_secrets(made.properties),
+            "custom_properties": _without_secrets(made.custom_properties),
+        }
+        for key, made in context.outputs.items()
     }
 
 

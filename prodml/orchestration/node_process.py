@@ -28,15 +28,15 @@ _GRACE_SECONDS = 5.0
 
 def execute(
     node: NodeSpec, context: ExecutorContext, beam: RunnerProfile, limits: NodeLimits, log: str
-) -> int:
+) -> None:
     """Runs a node's executor to its end, in another process.
 
-    Args:
-        context: its outputs, notes and row counts are set as the executor set them.
-        log: file that gets what the process prints.
+    All progress of the executor is reported before this returns or raises.
 
-    Returns:
-        The highest resident memory of the process, in bytes.
+    Args:
+        context: gets the outputs, notes and row counts that the executor set, and the
+            `peak_memory` of the process; all but the outputs also if it failed.
+        log: file that gets what the process prints.
 
     Raises:
         LimitError: it took too long or too much memory; it and its children are ended.
@@ -57,12 +57,17 @@ def execute(
             pass_fds=[writing],
         )
         os.close(writing)
-        threading.Thread(target=_report, args=(progress, context.reporter), daemon=True).start()
+        reporting = threading.Thread(target=_report, args=(progress, context.reporter), daemon=True)
+        reporting.start()
         try:
             _wait(process, node, limits, log, answer)
         finally:
             process.stop(_GRACE_SECONDS)
-    return _take(answer, context)
+            context.peak_memory = process.bytes_over_limit
+            # It ends with the last process that holds the pipe. Bounded, because a process that
+            # hangs in the kernel cannot be killed.
+            reporting.join(_GRACE_SECONDS)
+    _read_answer(answer, context)
 
 
 def _wait(
@@ -108,9 +113,12 @@ def _artifacts(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
     return [{"type_name": a.type_name, **asdict(a)} for a in artifacts]
 
 
-def _take(path: str, context: ExecutorContext) -> int:
+def _read_answer(path: str, context: ExecutorContext) -> None:
     with open(path, encoding="utf-8") as file:
         answer: Mapping[str, Any] = json.load(file)
+    context.notes.extend(answer["notes"])
+    context.row_counts.extend(RowCount(**count) for count in answer["row_counts"])
+    context.peak_memory = answer["peak_memory"]
     failure = answer.get("failure")
     if failure is not None:
         error = NodeError(failure["message"])
@@ -118,9 +126,6 @@ def _take(path: str, context: ExecutorContext) -> int:
     for key, made in answer["outputs"].items():
         context.outputs[key].properties.update(made["properties"])
         context.outputs[key].custom_properties.update(made["custom_properties"])
-    context.notes.extend(answer["notes"])
-    context.row_counts.extend(RowCount(**count) for count in answer["row_counts"])
-    return int(answer["peak_memory"])
 
 
 def _report(progress: IO[str], reporter: Reporter) -> None:

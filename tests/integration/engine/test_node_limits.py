@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from prodml.orchestration.limits import NodeLimits
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
 from prodml.orchestration.retries import RetryPolicy
 from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.views.runs import show_run
 
 PIPELINE = """
 import os, signal, subprocess, sys, time
@@ -63,18 +65,58 @@ def limited(what: str):
 """
 
 
+COUNT_COMPONENT = """
+from prodml import Component, Output, Parameter
+from prodml.artifacts import Artifact
+
+class Counts(Artifact):
+    type_name = "LimitedCounts"
+
+class Count(Component):
+    ending: Parameter[str]
+    made: Output[Counts]
+"""
+COUNT_EXECUTOR = """
+import os, subprocess
+
+def execute(context):
+    for number in range(1, 501):
+        context.progress(number, 500, "rows")
+    context.note("all were counted")
+    context.reconcile("train", 500, 498, {"no label": 2})
+    if context.parameters["ending"] == "raise":
+        held = bytearray(b"x") * (300 << 20)
+        raise ValueError("told to fail")
+    if context.parameters["ending"] == "leave a child":
+        # It holds all that its parent inherited.
+        subprocess.Popen(["sleep", "600"], close_fds=False, start_new_session=True)
+"""
+COUNTING = """
+from component import Count
+from prodml import pipeline
+
+@pipeline(name="counting")
+def counting(ending: str):
+    Count(ending=ending)
+"""
+
+
 class Recording:
     def __init__(self) -> None:
         self.retried: list[str] = []
+        self.said: list[tuple[str, object]] = []
 
     def node_started(self, node_id: str, reason: str) -> None: ...
 
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
+    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None:
+        time.sleep(0.001)  # A terminal that is slower than the node.
+        self.said.append((node_id, done))
 
     def node_retried(self, failed: NodeResult, wait_seconds: float) -> None:
         self.retried.append(failed.message)
 
-    def node_finished(self, result: NodeResult) -> None: ...
+    def node_finished(self, result: NodeResult) -> None:
+        self.said.append((result.node_id, str(result.state)))
 
 
 class Workplace:
@@ -83,16 +125,33 @@ class Workplace:
         self.observer = Recording()
         (root / "limited_pipeline.py").write_text(PIPELINE)
 
-    def run(self, what: str, limits: Mapping[str, NodeLimits]) -> RunResult:
-        settings = RunSettings(
+    def settings(self, limits: Mapping[str, NodeLimits]) -> RunSettings:
+        return RunSettings(
             str(self.root / "metadata.db"),
             str(self.root / "artifacts"),
             str(self.root / "logs"),
             retry=RetryPolicy(wait_seconds=0.01),
             limits=limits,
         )
+
+    def run(self, what: str, limits: Mapping[str, NodeLimits]) -> RunResult:
+        settings = self.settings(limits)
         module = load_module(str(self.root / "limited_pipeline.py"))
         spec = compile_pipeline(module.limited.build({"what": what}))
+        return run_pipeline(spec, settings, self.observer)
+
+    def count(self, ending: str, limits: Mapping[str, NodeLimits]) -> RunResult:
+        package = self.root / "counting"
+        package.mkdir()
+        for name, text in (
+            ("component.py", COUNT_COMPONENT),
+            ("executor.py", COUNT_EXECUTOR),
+            ("pipeline.py", COUNTING),
+        ):
+            (package / name).write_text(text)
+        settings = self.settings(limits)
+        module = load_module(str(package / "pipeline.py"))
+        spec = compile_pipeline(module.counting.build({"ending": ending}))
         return run_pipeline(spec, settings, self.observer)
 
     def failure(self, what: str, limits: NodeLimits) -> NodeResult:
@@ -161,3 +220,32 @@ def test_a_lost_connection_is_tried_again_and_a_users_error_is_not(work: Workpla
 def test_limits_of_a_node_that_is_not_there_are_refused(work: Workplace) -> None:
     with pytest.raises(RequestError, match="limits for Wrok, but pipeline limited has no such"):
         work.run("well", {"Wrok": NodeLimits(timeout_seconds=1)})
+
+
+OWN_PROCESS = {"Count": NodeLimits(timeout_seconds=60)}
+
+
+@pytest.mark.parametrize("ending", ["well", "leave a child"])
+def test_all_progress_of_a_node_with_limits_is_shown_before_its_end(
+    work: Workplace, ending: str
+) -> None:
+    work.count(ending, OWN_PROCESS)
+    progress = [("Count", number) for number in range(1, 501)]
+    assert work.observer.said == [*progress, ("Count", "complete")]
+
+
+@pytest.mark.parametrize("limits", [{}, OWN_PROCESS], ids=["same process", "own process"])
+def test_what_a_node_reported_before_it_failed_is_kept(
+    work: Workplace, limits: Mapping[str, NodeLimits]
+) -> None:
+    with pytest.raises(RunFailedError) as caught:
+        work.count("raise", limits)
+    result: Any = caught.value.result
+    (node,) = result.nodes
+    assert node.notes == ("all were counted",)
+    assert [(count.written, count.dropped) for count in node.row_counts] == [(498, {"no label": 2})]
+    assert node.peak_memory > 300 << 20
+    (shown,) = show_run(work.reader, result.run_id).nodes
+    assert shown.notes == ["all were counted"]
+    assert shown.row_counts[0]["dropped"] == {"no label": 2}
+    assert shown.peak_memory == node.peak_memory
