@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from prodml.compiler.executor_files import executor_problem
 from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.component import Component, suggest
 from prodml.dsl.pipeline import Pipeline
@@ -137,6 +139,31 @@ def has_no_cycle(pipeline: Pipeline) -> None:
         raise DefinitionError(f"the nodes form a cycle: {' -> '.join(cycle)}", str(first.location))
 
 
+def classes_are_at_module_level(pipeline: Pipeline) -> None:
+    """A node finds its class by its name in its module when it runs."""
+    for component in pipeline.components:
+        cls = type(component)
+        module = sys.modules.get(cls.__module__)
+        if module is not None and not hasattr(module, cls.__qualname__):
+            raise DefinitionError(
+                f"component {cls.__name__} is not found under its name in {module.__name__}, so "
+                f"no node could run it; define it at module level, under that name",
+                str(component.location),
+            )
+
+
+def class_components_have_executors(pipeline: Pipeline) -> None:
+    """A class component is run by the `executor.py` beside it; a function component runs itself."""
+    for component in pipeline.components:
+        cls = type(component)
+        if component.kind == "executor" and not hasattr(cls, "function"):
+            problem = executor_problem(cls)
+            if problem is not None:
+                raise DefinitionError(
+                    f"component {cls.__name__} cannot run: {problem}", str(component.location)
+                )
+
+
 RULES = (
     has_nodes,
     names_are_safe,
@@ -146,6 +173,8 @@ RULES = (
     searches_can_find_something,
     judged_inputs_are_declared,
     has_no_cycle,
+    classes_are_at_module_level,
+    class_components_have_executors,
 )
 
 

@@ -105,6 +105,7 @@ def test_the_command_line_refuses_before_anything_is_imported(
         "def uses(module_file: str):\n"
         "    Uses(module_file=module_file)\n"
     )
+    (tmp_path / "team" / "executor.py").write_text("def execute(context): ...\n")
     evil = f"module_file={tmp_path}/other/module.py"
     with pytest.raises(RequestError, match="Uses: module_file .*other/module.py lies outside"):
         load_spec(str(inside), {}, [evil], module_roots=roots)
