@@ -16,6 +16,7 @@ from prodml.dsl import references
 from prodml.dsl.executor import DriverResult
 from prodml.errors import UserCodeError
 from prodml.orchestration.manifest import file_digest
+from prodml.orchestration.parameter_changes import describe_change
 from prodml.orchestration.source_closure import source_closure
 
 Parts = Mapping[str, Mapping[str, str]]
@@ -149,10 +150,7 @@ def _module_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str,
 
 
 def _parameter_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    shown = [
-        f"{name}: {_short(old.get(name, 'unset'))} -> {_short(new.get(name, 'unset'))}"
-        for name in changed
-    ]
+    shown = [describe_change(name, old.get(name), new.get(name)) for name in changed]
     return f"parameter {', '.join(shown)}"
 
 
@@ -164,10 +162,6 @@ def _library_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str
 def _source_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
     before, now = old.get("described", ""), new.get("described", "")
     return f"new data: {now}" if before != now else f"data changed: {now}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 _DESCRIPTIONS = {
