@@ -73,5 +73,7 @@ def _resolved(package: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         if error.name != f"{package}.driver":
             raise
         return {}
+    if not hasattr(driver, "resolve"):
+        return {}
     resolved: Mapping[str, Any] = driver.resolve(parameters).resolved
     return resolved

@@ -75,6 +75,10 @@ class Pusher(Component):
     carries `pushed` = 0. A version that a server cannot serve is taken away again, the server goes
     on with the one before, and the node fails with the server's reason.
 
+    A cached push is compared with its destination: where this node has pushed another model since,
+    as before a revert, or no version is left, the model is pushed again. A newer version
+    from another pipeline or by hand, and the removal of a version, are reported and left alone.
+
     Args:
         model: the model.
         model_blessing: Evaluator's verdict; where it is not declared, none is asked for, and

@@ -30,7 +30,8 @@ def execute(context: ExecutorContext) -> None:
         # The artifact's own copy first: the rename that a server sees is the last thing done.
         copy_synced(source, pushed.uri)
         push = object_versions.push_version if is_url(base) else push_version
-        version = push(source, base, f"{context.run_id}/{context.node_id}")
+        origin = f"{context.pipeline_name}/{context.run_id}/{context.node_id}"
+        version = push(source, base, origin)
     except OSError as error:
         refused = refused_by_filesystem(error, base)
         raise StorageError(f"nothing was pushed to {base}: {refused}") from error

@@ -23,7 +23,7 @@ def push_version(source: str, base: str, origin: str) -> int:
     Args:
         source: local directory of the model.
         base: URL of the directory of all versions.
-        origin: tells the push from all others: the run and the node.
+        origin: tells the push from all others: `pipeline/run/node`.
 
     Returns:
         The Unix time in seconds, or one more than the highest version or claim if that is later.

@@ -35,7 +35,7 @@ def push_version(source: str, base: str, origin: str) -> int:
     Args:
         source: directory of the model.
         base: directory of all versions, made where it does not exist.
-        origin: tells the push from all others: the run and the node.
+        origin: tells the push from all others: `pipeline/run/node`.
 
     Returns:
         The Unix time in seconds, or one more than the highest version there if that is later:

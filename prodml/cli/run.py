@@ -40,7 +40,10 @@ def run(
     param: Params = None,
     no_cache: NoCache = False,
     require_push: Annotated[
-        bool, typer.Option("--require-push", help="Exit with 3 when no model was pushed.")
+        bool,
+        typer.Option(
+            "--require-push", help="Exit with 3 if no model of this run is the newest pushed."
+        ),
     ] = False,
     resume: Annotated[
         str | None,
@@ -100,7 +103,9 @@ def run(
         raise
     was_pushed = print_summary(result, options.require_reader(loaded))
     if require_push and not was_pushed:
-        raise NotPushedError("the run is complete, but no model was pushed")
+        raise NotPushedError(
+            "the run is complete, but no model was pushed, or another version is newer"
+        )
 
 
 def _what_to_run(

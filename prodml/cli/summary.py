@@ -11,7 +11,8 @@ def print_summary(result: RunResult, reader: LineageReader) -> bool:
     """Prints the summary of a run.
 
     Returns:
-        Whether a model was pushed.
+        Whether a model was pushed, in this run or in the one that it was cached from, and is
+        still the newest at its destination.
     """
     ids = [i for node in result.nodes for found in node.outputs.values() for i in found]
     records = {record.id: record for record in reader.artifacts(ids)}
@@ -32,6 +33,8 @@ def print_summary(result: RunResult, reader: LineageReader) -> bool:
         earlier = " (in the earlier run)" if node.state is NodeState.CACHED else ""
         for note in node.notes:
             print(f"\n{node.node_id}{earlier}: {note}")
+        if node.superseded:
+            print(f"\n{node.node_id}: {node.superseded}")
     counts = [
         f"{sum(node.state is state for node in result.nodes)} {state}"
         for state in NodeState
@@ -40,5 +43,8 @@ def print_summary(result: RunResult, reader: LineageReader) -> bool:
     print(f"\nrun {result.run_id}: {', '.join(counts)} in {seconds_text(result.seconds)}")
     return any(
         records[i].type_name == "PushedModel" and records[i].custom_properties.get("pushed") == 1
-        for i in ids
+        for node in result.nodes
+        if not node.superseded
+        for found in node.outputs.values()
+        for i in found
     )

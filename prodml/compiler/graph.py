@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from prodml.compiler.executor_files import executor_problem
+from prodml.compiler.component_files import driver_problem, executor_problem
 from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.component import Component, suggest
 from prodml.dsl.pipeline import Pipeline
@@ -157,7 +157,7 @@ def class_components_have_executors(pipeline: Pipeline) -> None:
     for component in pipeline.components:
         cls = type(component)
         if component.kind == "executor" and not hasattr(cls, "function"):
-            problem = executor_problem(cls)
+            problem = executor_problem(cls) or driver_problem(cls)
             if problem is not None:
                 raise DefinitionError(
                     f"component {cls.__name__} cannot run: {problem}", str(component.location)

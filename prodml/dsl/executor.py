@@ -41,8 +41,9 @@ class RowCount:
 class DriverResult:
     """What a component's `driver.py` finds before the cache is asked.
 
-    `driver.py` holds `resolve(parameters: Mapping[str, Any]) -> DriverResult` and imports nothing
-    heavy: it runs on every plan.
+    `driver.py` holds `resolve(parameters: Mapping[str, Any]) -> DriverResult`, or
+    `judge_cached(result: CachedResult) -> CacheVerdict`, or both. It imports nothing heavy: it
+    runs on every plan.
 
     Attributes:
         fingerprint: changes when the outside world that the node reads has changed.
@@ -53,6 +54,35 @@ class DriverResult:
     fingerprint: str
     description: str
     resolved: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CachedResult:
+    """A result that the cache found, for a component's driver to compare with the outside world.
+
+    Attributes:
+        pipeline_name, node_id: whose result it is.
+        parameters: values by name, of the types that the component declares.
+        outputs: artifacts by output key.
+    """
+
+    pipeline_name: str
+    node_id: str
+    parameters: Mapping[str, Any]
+    outputs: Mapping[str, Sequence[Artifact]]
+
+
+@dataclass(frozen=True)
+class CacheVerdict:
+    """How a cached result compares with the outside world; by default it is what stands there.
+
+    Attributes:
+        run_again: why the node must run again; None if the result is used.
+        superseded: why the result is used but is not what stands there; None if it is.
+    """
+
+    run_again: str | None = None
+    superseded: str | None = None
 
 
 @dataclass

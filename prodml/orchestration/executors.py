@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl import references
-from prodml.dsl.executor import DriverResult, ExecutorContext
+from prodml.dsl.executor import CachedResult, CacheVerdict, DriverResult, ExecutorContext
 from prodml.dsl.parameters import decode
 from prodml.dsl.user_code import user_code
 from prodml.errors import DefinitionError
@@ -38,18 +39,45 @@ def load_executor(node: NodeSpec) -> Execute:
 
 
 def drive(node: NodeSpec) -> DriverResult | None:
-    """What the component's driver finds in the outside world; None if it has no driver.
+    """What the component's driver finds in the outside world; None if it looks at nothing.
 
     Raises:
         NodeError: the driver failed; its exception stays chained.
     """
+    resolve = _driver_function(node, "resolve")
+    return None if resolve is None else resolve(parameters_of(node))
+
+
+def judge_cached(
+    pipeline: str, node: NodeSpec, outputs: Mapping[str, Sequence[Artifact]]
+) -> CacheVerdict:
+    """How the component's driver finds that a cached result compares with the outside world.
+
+    Raises:
+        NodeError: the driver failed; its exception stays chained.
+    """
+    judge = _driver_function(node, "judge_cached")
+    if judge is None:
+        return CacheVerdict()
+    verdict: CacheVerdict = judge(CachedResult(pipeline, node.id, parameters_of(node), outputs))
+    return verdict
+
+
+def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
+    """A function of the component's driver, whose errors name the driver's line."""
     module = references.neighbour(node.component, "driver")
     if module is None or hasattr(references.load(node.component), "function"):
         return None
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if function is None:
+        return None
     root = os.path.dirname(references.source_file(node.component))
-    with user_code(root, f"the driver of {node.id} failed"):
-        result: DriverResult = module.resolve(parameters_of(node))
-    return result
+
+    def called(argument: Any) -> Any:
+        with user_code(root, f"the driver of {node.id} failed"):
+            return function(argument)
+
+    return called
 
 
 def parameters_of(node: NodeSpec) -> dict[str, Any]:

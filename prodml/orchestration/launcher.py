@@ -225,6 +225,7 @@ class Launcher:
             notes=tuple(json.loads(notes)),
             seconds=time.monotonic() - started,
             execution_id=execution_id,
+            superseded=prepared.superseded,
         )
 
     def _found(self, node: NodeSpec, started: float) -> NodeResult:

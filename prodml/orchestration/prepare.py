@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
@@ -21,6 +21,7 @@ class Prepared:
     Attributes:
         hit: the cached result, or None where it must run.
         reason: why it is cached or must run.
+        superseded: why the cached result is not what stands in the outside world; None if it is.
     """
 
     node: NodeSpec
@@ -29,6 +30,7 @@ class Prepared:
     fingerprint: Fingerprint
     hit: cache.Hit | None
     reason: str
+    superseded: str | None = None
 
 
 class Preparer:
@@ -67,13 +69,25 @@ class Preparer:
             return Prepared(node, resolved, driver, wanted, None, "caching is off for this node")
         answer = cache.look_up(self._reader, self._spec.name, node, wanted)
         if isinstance(answer, cache.Hit):
-            return Prepared(node, resolved, driver, wanted, answer, "nothing changed")
+            return self._judged(
+                Prepared(node, resolved, driver, wanted, answer, "nothing changed"), answer
+            )
         if found and _are_own(resolved, found):
             hit = cache.look_up_own(self._reader, node, wanted)
             if hit is not None:
                 reason = "nothing changed; what was found in the store is its own input"
-                return Prepared(node, resolved, driver, wanted, hit, reason)
+                return self._judged(Prepared(node, resolved, driver, wanted, hit, reason), hit)
         return Prepared(node, resolved, driver, wanted, None, answer.reason)
+
+    def _judged(self, cached: Prepared, hit: cache.Hit) -> Prepared:
+        """The cached node, after its driver has compared the result with the outside world."""
+        verdict = executors.judge_cached(self._spec.name, cached.node, hit.outputs)
+        if verdict.run_again:
+            return replace(cached, hit=None, reason=verdict.run_again)
+        if verdict.superseded:
+            reason = f"{cached.reason}, but {verdict.superseded}"
+            return replace(cached, reason=reason, superseded=verdict.superseded)
+        return cached
 
     def _found_keys(self, node: NodeSpec) -> frozenset[str]:
         resolvers = {n.id for n in self._spec.nodes if n.kind is NodeKind.RESOLVER}

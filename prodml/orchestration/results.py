@@ -39,6 +39,8 @@ class NodeResult:
         attempt: which attempt it was, from 1; 0 where it did not run.
         blocked_by: ids of the failed nodes because of which it was skipped; empty if it was not,
             or only because a condition did not hold.
+        superseded: why its cached result is not what stands in the outside world, such as a model
+            that was pushed before another one; None if it is.
     """
 
     node_id: str
@@ -53,6 +55,7 @@ class NodeResult:
     execution_id: int = 0
     attempt: int = 0
     blocked_by: tuple[str, ...] = ()
+    superseded: str | None = None
 
 
 @dataclass(frozen=True)

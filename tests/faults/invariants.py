@@ -145,4 +145,4 @@ def versions(serving: Path) -> list[Path]:
 def versions_of(serving: Path, run_id: str) -> list[Path]:
     """The versions that one run has pushed."""
     origins = {v: json.loads((v / ".prodml-push.json").read_text()) for v in versions(serving)}
-    return [v for v, pushed in origins.items() if pushed["origin"].startswith(f"{run_id}/")]
+    return [v for v, pushed in origins.items() if run_id in pushed["origin"].split("/")]

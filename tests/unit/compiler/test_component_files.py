@@ -8,7 +8,7 @@ import pytest
 
 import prodml.components
 from prodml.compiler.compile import compile_pipeline
-from prodml.compiler.executor_files import executor_problem
+from prodml.compiler.component_files import driver_problem, executor_problem
 from prodml.dsl.component import Component
 from prodml.dsl.user_code import load_module
 from prodml.errors import DefinitionError
@@ -81,7 +81,7 @@ def test_the_commands_refuse_a_missing_executor(work: Workplace, command: str) -
 )
 def test_an_executor_without_execute_is_refused(work: Workplace, text: str) -> None:
     work.write_executor(text)
-    assert f"executor {work.root}/executor.py has no function execute" in work.refusal
+    assert f"cannot run: {work.root}/executor.py has no function execute" in work.refusal
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,15 @@ def test_an_executor_is_not_imported(work: Workplace) -> None:
 
 def test_an_executor_that_is_not_python_names_its_line(work: Workplace) -> None:
     work.write_executor("import os\ndef execute(context:\n")
-    assert "its executor is not Python: '(' was never closed (executor.py, line 2)" in work.refusal
+    assert "executor.py is not Python: '(' was never closed (executor.py, line 2)" in work.refusal
+
+
+def test_a_driver_that_would_do_nothing_is_refused(work: Workplace) -> None:
+    work.write_executor("def execute(context): ...\n")
+    (work.root / "driver.py").write_text("def resolv(parameters): ...\n")
+    assert f"{work.root}/driver.py has neither judge_cached nor resolve" in work.refusal
+    (work.root / "driver.py").write_text("def resolve(parameters): ...\n")
+    work.compile()
 
 
 def test_the_executor_of_a_component_in_a_package_is_beside_it(work: Workplace) -> None:
@@ -137,3 +145,4 @@ def test_every_component_that_ships_has_its_executor_or_needs_none() -> None:
     components = [c for c in shipped if issubclass(c, Component)]
     without = {c.__name__ for c in components if executor_problem(c) is not None}
     assert without == {"Importer", "Resolver"}
+    assert not [c.__name__ for c in components if driver_problem(c) is not None]

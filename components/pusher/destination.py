@@ -1,0 +1,69 @@
+"""What stands at a push destination: its versions, and who pushed each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prodml.components.pusher.versions import PUSH_FILE, versions
+from prodml.errors import StorageError
+from prodml.storage import objects
+from prodml.storage.locations import is_url, join
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a version says of its push.
+
+    Attributes:
+        pipeline, node: that pushed it.
+        files: digests by path.
+    """
+
+    pipeline: str
+    node: str
+    files: Mapping[str, str]
+
+
+def versions_at(base: str) -> list[int]:
+    """The versions at a destination, ascending; none if it does not exist.
+
+    Raises:
+        StorageError: it cannot be listed.
+    """
+    if is_url(base):
+        # A version in an object store is whole, and one for a server, with its saved_model.pb.
+        paths = (name.split("/") for name in objects.listing(base))
+        found = {path[0] for path in paths if path[1:] == ["saved_model.pb"]}
+        return sorted(int(name) for name in found if name.isascii() and name.isdigit())
+    try:
+        return versions(base)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"{base}: {error.strerror}; its versions cannot be listed") from error
+
+
+def push_of(base: str, version: int) -> Push | None:
+    """Who pushed a version, and what; None if the version is gone or prodml did not push it.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    place = join(base, str(version), PUSH_FILE)
+    try:
+        pushed = json.loads(_read(place))
+        pipeline, _, node = pushed["origin"].split("/")
+        return Push(pipeline, node, pushed["files"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{place}: {error.strerror}") from error
+
+
+def _read(place: str) -> bytes:
+    if is_url(place):
+        return objects.read(place)
+    with open(place, "rb") as file:
+        return file.read()

@@ -1,0 +1,53 @@
+"""Compares a cached push with what stands at its destination, on every plan."""
+
+from __future__ import annotations
+
+from prodml.components.pusher.component import PushDestination
+from prodml.components.pusher.destination import push_of, versions_at
+from prodml.dsl.executor import CachedResult, CacheVerdict
+from prodml.storage.locations import normal
+
+
+def judge_cached(result: CachedResult) -> CacheVerdict:
+    """Whether the version that was pushed is still the newest, or has the same content.
+
+    It is pushed again where this node has pushed another model since, as before a revert, and
+    where the destination has no version at all. A newer version of another pipeline or one that
+    was copied there by hand stays, and a version that was removed by hand stays away: these are
+    decisions of people, which a run that changes nothing must not undo.
+
+    Raises:
+        StorageError: the destination cannot be read.
+    """
+    (pushed,) = result.outputs["pushed_model"]
+    if pushed.custom_properties.get("pushed") != 1:
+        return CacheVerdict()
+    version = int(pushed.custom_properties["pushed_version"])
+    destination: PushDestination = result.parameters["push_destination"]
+    chosen = destination.filesystem or destination.model_server
+    assert chosen is not None
+    base = normal(chosen.base_directory)
+    found = versions_at(base)
+    if not found:
+        return CacheVerdict(run_again=f"there is no version in {base}")
+    newest = found[-1]
+    if newest == version:
+        return CacheVerdict()
+    ours, other = push_of(base, version), push_of(base, newest)
+    if ours and other and ours.files == other.files:
+        return CacheVerdict()
+    if newest < version:
+        return CacheVerdict(
+            superseded=f"version {version} was removed from {base}, where {newest} is the newest; "
+            f"--no-cache pushes the model again"
+        )
+    if other and (other.pipeline, other.node) == (result.pipeline_name, result.node_id):
+        return CacheVerdict(
+            run_again=f"version {newest} in {base} is newer than version {version}, as which this "
+            f"model was pushed"
+        )
+    by = f"pushed by {other.node} of pipeline {other.pipeline}" if other else "copied there"
+    return CacheVerdict(
+        superseded=f"version {newest} in {base}, {by}, is newer than version {version}, as which "
+        f"this model was pushed; --no-cache pushes it again"
+    )
