@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
+from prodml.dsl.locations import author_location
+from prodml.errors import DefinitionError
 from prodml.names import RULE, is_name
 
 
@@ -42,6 +45,9 @@ class Input:
 
     def __post_init__(self) -> None:
         _require_names([split.name for split in self.splits])
+
+    def __class_getitem__(cls, declared: object) -> NoReturn:
+        raise _not_a_marker(cls)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,18 @@ class Output:
     """How the output is laid out."""
 
     split_config: SplitConfig = field(default_factory=SplitConfig)
+
+    def __class_getitem__(cls, declared: object) -> NoReturn:
+        raise _not_a_marker(cls)
+
+
+def _not_a_marker(message: type) -> DefinitionError:
+    name = message.__name__
+    return DefinitionError(
+        f"prodml.components.{name} is a message of ExampleGens; to declare what a component has, "
+        f"write `from prodml import {name}`",
+        str(author_location()),
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.conditions import open_conditions
 from prodml.dsl.locations import author_location
 from prodml.dsl.parameters import JsonValue, encode
-from prodml.dsl.signature import REQUIRED, Signature, read_signature
+from prodml.dsl.signature import REQUIRED, Signature, read_signature, refuse_markers
 from prodml.errors import DefinitionError
 
 
@@ -63,6 +63,8 @@ class Component:
             exclude_splits: Parameter[list[str]] = ()
             statistics: Output[ExampleStatistics]
 
+    Every annotation is one of these three; an attribute of the class is a ClassVar.
+
     The work is `execute(context: ExecutorContext) -> None` in `executor.py` beside the file that
     holds the class. A `driver.py` beside it, where there is one, looks at the outside world
     before the cache is asked (see `prodml.dsl.executor.DriverResult`).
@@ -94,7 +96,7 @@ class Component:
         hints = {
             name: hint
             for name, hint in typing.get_type_hints(cls, include_extras=True).items()
-            if typing.get_origin(hint) is not ClassVar
+            if typing.get_origin(hint) is not ClassVar and name not in Component.__annotations__
         }
         defaults = {name: getattr(cls, name) for name in hints if hasattr(cls, name)}
         cls.signature = read_signature(cls.__name__, hints, defaults)
@@ -166,6 +168,7 @@ class Component:
             value = arguments.get(name, parameter.default)
             if value is REQUIRED:
                 self._refuse(f"needs the parameter {name!r}")
+            refuse_markers(value)
             try:
                 # A default may be another type than the declared one, as None or () often is.
                 is_default = name not in arguments or value is parameter.default

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _OWN_CODE = (str(_PACKAGE), str(_PACKAGE.parent / "components"))
@@ -24,6 +25,13 @@ class SourceLocation:
 def author_location() -> SourceLocation:
     """The innermost line on the call stack that is not prodml's own."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_CODE):
+    while frame.f_back is not None and _is_own(frame):
         frame = frame.f_back
     return SourceLocation(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _is_own(frame: FrameType) -> bool:
+    if frame.f_code.co_filename == "<string>":
+        # The methods that a dataclass has made for it.
+        return str(frame.f_globals.get("__name__")).startswith("prodml.")
+    return frame.f_code.co_filename.startswith(_OWN_CODE)

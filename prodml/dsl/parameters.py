@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Optional, TypeAlias, get_args, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Optional,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from prodml.secrets import Secret
 
@@ -51,6 +61,7 @@ def encode(declared: Any, value: Any) -> JsonValue:
 
     # Optional, because pydantic takes a configuration for a union but not for a bare dataclass.
     adapter: TypeAdapter[Any] = TypeAdapter(Optional[declared], config=ConfigDict(extra="forbid"))  # noqa: UP045
+    _refuse_other_classes(declared, value, "")
     plain = _plain(value)
     try:
         if plain is None:
@@ -113,6 +124,48 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _refuse_other_classes(declared: Any, value: Any, where: str) -> None:
+    """Two dataclasses may have the same fields, and only one of them is meant.
+
+    Raises:
+        ValueError: a dataclass is given where only others are declared.
+    """
+    choices = _choices(declared)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        wanted = _dataclasses(choices)
+        if wanted and not isinstance(value, tuple(wanted)):
+            names = " or ".join(each.__name__ for each in wanted)
+            raise ValueError(f"{where and where + ': '}takes {names}, got {type(value).__name__}")
+        hints = get_type_hints(type(value))
+        inner = [(f.name, hints[f.name], getattr(value, f.name)) for f in dataclasses.fields(value)]
+    elif isinstance(value, Mapping):
+        fields = [get_type_hints(each) for each in _dataclasses(choices)]
+        items = next((get_args(each)[-1] for each in choices if get_origin(each) is dict), Any)
+        hints = {name: hint for each in fields for name, hint in each.items()}
+        inner = [(str(key), hints.get(key, items), item) for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        sequences = [each for each in choices if get_origin(each) in (list, tuple)]
+        item_type = get_args(sequences[0])[0] if sequences else Any
+        inner = [(str(index), item_type, item) for index, item in enumerate(value)]
+    else:
+        return
+    for step, hint, item in inner:
+        _refuse_other_classes(hint, item, f"{where}.{step}" if where else step)
+
+
+def _dataclasses(choices: list[Any]) -> list[type]:
+    return [each for each in choices if isinstance(each, type) and dataclasses.is_dataclass(each)]
+
+
+def _choices(declared: Any) -> list[Any]:
+    """The members of a union, without what Annotated adds."""
+    if get_origin(declared) is Annotated:
+        return _choices(get_args(declared)[0])
+    if get_origin(declared) in (Union, types.UnionType):
+        return [each for member in get_args(declared) for each in _choices(member)]
+    return [declared]
 
 
 def _explain(error: Any, declared: Any) -> str:

@@ -84,10 +84,15 @@ def test_a_typed_function_becomes_a_component() -> None:
 
 
 def test_a_function_argument_without_a_role_is_refused() -> None:
-    with pytest.raises(DefinitionError, match="annotate times"):
+    with pytest.raises(DefinitionError, match=r"Double\.times: int declares nothing; write Input"):
 
         @component
         def Double(examples: Input[Examples], times: int) -> None: ...
+
+    with pytest.raises(DefinitionError, match="annotate times"):
+
+        @component
+        def Triple(examples: Input[Examples], times) -> None: ...  # type: ignore[no-untyped-def]
 
 
 def test_a_path_that_is_no_more_than_a_path_is_watched_as_well() -> None:
