@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import ConfigFile, Json, Limit
+from prodml.cli.terminal import say
 
 
 def artifacts(
@@ -29,7 +30,7 @@ def artifacts(
         printing.print_json(found)
         return
     if not found:
-        print(f"no such artifacts in {loaded.metadata_connection}")
+        say(f"no such artifacts in {loaded.metadata_connection}")
         return
     printing.print_table(
         ["id", "type", "state", "from", "created", "uri"],

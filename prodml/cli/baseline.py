@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import ConfigFile
+from prodml.cli.terminal import say
 
 app = typer.Typer(
     no_args_is_help=True, help="Choose by hand the model that candidates are compared with."
@@ -32,7 +33,7 @@ def set_baseline(
     from prodml.orchestration.baseline import set_baseline
 
     set_baseline(load_config(config).open_store(), pipeline, model, who or _user(), why)
-    print(f"baseline of {pipeline} is model {model}")
+    say(f"baseline of {pipeline} is model {model}")
 
 
 @app.command("reset")
@@ -44,7 +45,7 @@ def reset_baseline(
     from prodml.orchestration.baseline import reset_baseline
 
     reset_baseline(load_config(config).open_store(), pipeline, who or _user(), why)
-    print(f"baseline of {pipeline} is the latest blessed model")
+    say(f"baseline of {pipeline} is the latest blessed model")
 
 
 def _user() -> str:

@@ -21,6 +21,7 @@ def compile(
     from pathlib import Path
 
     from prodml.cli import options
+    from prodml.cli.printing import print_json_text
     from prodml.compiler.spec import to_json
     from prodml.config import load_config
 
@@ -28,6 +29,6 @@ def compile(
     spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
     text = to_json(spec)
     if output is None:
-        print(text, end="")
+        print_json_text(text.removesuffix("\n"))
     else:
         Path(output).write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prodml.cli.options import ConfigFile, Json
+from prodml.cli.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,8 +62,8 @@ def gc(
     options.require_reader(loaded)
     progress = _progress()
     if delete:
-        say = options.say_for_whom if wait else None
-        collected = list(collect(loaded.open_store, rules, pipeline, progress, say))
+        tell_of_wait = options.say_for_whom if wait else None
+        collected = list(collect(loaded.open_store, rules, pipeline, progress, tell_of_wait))
     else:
         collected = preview(loaded.open_store(), rules, pipeline, progress)
     if json:
@@ -126,17 +127,17 @@ def _print(collected: Iterable[Collected], is_done: bool) -> None:
             ],
         )
         if len(removals) > _SHOWN:
-            print(f"and {len(removals) - _SHOWN:,} more; --json lists all")
-        print()
+            say(f"and {len(removals) - _SHOWN:,} more; --json lists all")
+        say()
     for each in found:
         if each.busy:
-            print(f"left alone: {each.busy}")
+            say(f"left alone: {each.busy}")
             continue
         for why, count in list(each.protected.items())[:_SHOWN]:
-            print(f"{each.pipeline}: {count:,} protected: {why}")
-        print(f"{each.pipeline}: {each.kept:,} kept by the --keep options")
+            say(f"{each.pipeline}: {count:,} protected: {why}")
+        say(f"{each.pipeline}: {each.kept:,} kept by the --keep options")
     total = f"{len(removals):,} directories, {_size_text(sum(r.size for r in removals))}"
-    print(f"removed {total}" if is_done else f"would remove {total}; to do it, add --delete")
+    say(f"removed {total}" if is_done else f"would remove {total}; to do it, add --delete")
 
 
 def _size_text(size: int) -> str:
@@ -150,7 +151,6 @@ def _size_text(size: int) -> str:
 
 def _progress() -> Progress:
     """Lines on standard error, of what takes over two seconds."""
-    import sys
     import time
 
     told = time.monotonic()
@@ -160,6 +160,6 @@ def _progress() -> Progress:
         now = time.monotonic()
         if now - told >= _QUIET_SECONDS:
             told = now
-            print(f"{what} {done:,} of {count:,}" if count else what, file=sys.stderr, flush=True)
+            say(f"{what} {done:,} of {count:,}" if count else what, is_error=True)
 
     return tell

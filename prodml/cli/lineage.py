@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import ConfigFile, Json
+from prodml.cli.terminal import say
 
 
 def lineage(
@@ -24,9 +25,9 @@ def lineage(
         printing.print_json(view)
         return
     names = {a.id: f"{a.type} {a.id}" for a in view.artifacts}
-    print(f"{view.artifact.type} {view.artifact.id} ({view.artifact.state})\n{view.artifact.uri}")
+    say(f"{view.artifact.type} {view.artifact.id} ({view.artifact.state})\n{view.artifact.uri}")
     for title, steps in (("made by", view.upstream), ("used by", view.downstream)):
-        print(f"\n{title}:" if steps else f"\n{title}: nothing")
+        say(f"\n{title}:" if steps else f"\n{title}: nothing")
         printing.print_table(
             ["run", "node", "took", "gave"],
             [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prodml.cli.options import ConfigFile, Json
+from prodml.cli.terminal import PlainOutput, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ def _show_events(
         for event in events.read():
             number += 1
             if event.text("level") in shown:
-                print(event.line if json else _line(event), flush=follow)
+                _show(event, json, follow)
 
     if follow:
         _until_the_end(show_new, lambda: events.has_ended, has_ended)
@@ -136,7 +137,7 @@ def _show_output(
     from prodml.orchestration.event_lines import GrowingFile
     from prodml.orchestration.event_log_reading import EventLogReader
 
-    files: dict[str, GrowingFile] = {}
+    files: dict[str, tuple[GrowingFile, PlainOutput]] = {}
     events = EventLogReader(log_dir)
 
     def show_new() -> None:
@@ -144,16 +145,14 @@ def _show_output(
         for event in events.read():
             if event.text("node") == node and event.text("log"):
                 add(event.text("log"))
-        for file in files.values():
-            text = file.read()
-            if text:
-                sys.stdout.buffer.write(text)
-                sys.stdout.buffer.flush()
+        for file, output in files.values():
+            sys.stdout.write(output.feed(file.read()))
+        sys.stdout.flush()
 
     def add(log: str) -> None:
         # By name alone: the log directory may have moved, and must not be left.
         name = os.path.basename(log)
-        files.setdefault(name, GrowingFile(os.path.join(log_dir, name)))
+        files.setdefault(name, (GrowingFile(os.path.join(log_dir, name)), PlainOutput()))
 
     for execution in reader.executions_of_run(run.run_id):
         if execution.node_id == node and execution.properties.get("log"):
@@ -164,7 +163,9 @@ def _show_output(
         _until_the_end(show_new, lambda: events.has_ended, has_ended)
     else:
         show_new()
-    if not any(os.path.exists(file.path) for file in files.values()):
+    for _, output in files.values():
+        sys.stdout.write(output.end())
+    if not any(os.path.exists(file.path) for file, _ in files.values()):
         raise _without_output(reader, run, log_dir, node)
 
 
@@ -205,16 +206,20 @@ def _until_the_end(
 _COLOURS = {"warning": "yellow", "error": "red"}
 
 
+def _show(event: LoggedEvent, json: bool, flush: bool) -> None:
+    from prodml.cli.printing import print_json_text
+
+    if json:
+        print_json_text(event.line, flush)
+    else:
+        say(_line(event), colour=_COLOURS.get(event.text("level")), flush=flush)
+
+
 def _line(event: LoggedEvent) -> str:
     """`12:30:01  Trainer  ended: complete, 12 s  preprocessing_fn changed`."""
-    import sys
-
     text = f"{_local_time(event.text('timestamp'))}  {event.text('node') or 'run'}  {_what(event)}"
     message, *rest = event.text("message").splitlines() or [""]
-    if message:
-        text += f"  {_printable(message)}{' ...' if rest else ''}"
-    colour = _COLOURS.get(event.text("level"))
-    return typer.style(text, fg=colour) if colour and sys.stdout.isatty() else text
+    return f"{text}  {message}{' ...' if rest else ''}" if message else text
 
 
 def _what(event: LoggedEvent) -> str:
@@ -239,8 +244,3 @@ def _local_time(timestamp: str) -> str:
     except ValueError:
         return timestamp
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _printable(text: str) -> str:
-    """Without what a terminal would take as a command."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

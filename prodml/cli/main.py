@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 import traceback
@@ -28,6 +29,7 @@ from prodml.cli import (
     serve,
     show,
 )
+from prodml.cli.terminal import say
 from prodml.errors import ProdmlError
 from prodml.secrets import redact
 
@@ -68,6 +70,10 @@ def options(
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the request was wrong,
     3 done but not pushed (`--require-push`), 130 cancelled."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that is not UTF-8 must not turn an answer into an error.
+            stream.reconfigure(errors="backslashreplace")
     # Taken wherever it stands: it is typed again behind a command that just failed.
     show_traceback = "--traceback" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--traceback"]
@@ -85,10 +91,10 @@ def _exit_code(show_traceback: bool) -> int:
     except ProdmlError as error:
         if show_traceback:
             _print_traceback()
-        print(redact(f"error: {error}"), file=sys.stderr)
+        say(redact(f"error: {error}"), is_error=True)
         return error.exit_code
     except KeyboardInterrupt:
-        print("cancelled", file=sys.stderr)
+        say("cancelled", is_error=True)
         return 130
     except Exception:
         _print_traceback()
@@ -97,7 +103,7 @@ def _exit_code(show_traceback: bool) -> int:
 
 
 def _print_traceback() -> None:
-    print(redact(traceback.format_exc()), file=sys.stderr, end="")
+    say(redact(traceback.format_exc()), end="", is_error=True)
 
 
 def _leave(code: int) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import ConfigFile
+from prodml.cli.terminal import say
 
 app = typer.Typer(help="ML Metadata, where runs and artifacts are recorded.", no_args_is_help=True)
 
@@ -52,5 +53,5 @@ def serve(
     # Opened here first: what is wrong with it is told now, not to the first client.
     loaded.open_store()
     with serving(loaded.open_store, host, port, credentials) as bound:
-        print(f"serving {loaded.metadata_connection} on {host}:{bound}", flush=True)
+        say(f"serving {loaded.metadata_connection} on {host}:{bound}", flush=True)
         wait_for_signal()

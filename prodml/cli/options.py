@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from prodml.cli.terminal import say
+
 if TYPE_CHECKING:
     from prodml.compiler.spec import PipelineSpec
     from prodml.config import RunConfig
@@ -128,11 +130,8 @@ def quiet_tensorflow() -> None:
 
 def say_for_whom(lease: LeaseRecord) -> None:
     """Tells that a command waits for a pipeline, and who holds it."""
-    import sys
-
-    print(
+    say(
         f"waiting for run {lease.run_id} of {lease.pipeline} (process {lease.holder.pid} on "
         f"{lease.holder.host})",
-        file=sys.stderr,
-        flush=True,
+        is_error=True,
     )

@@ -9,13 +9,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from prodml.cli.terminal import escaped, plain
+
 _PIPE_WIDTH = 300
 
 
 def print_json(value: Any) -> None:
     """A data class, or a list of them, as JSON on standard output."""
-    plain = [asdict(v) for v in value] if isinstance(value, list) else value
-    print(json.dumps(asdict(plain) if is_dataclass(plain) else plain, indent=2))  # type: ignore[arg-type]
+    fields = [asdict(v) for v in value] if isinstance(value, list) else value
+    print_json_text(json.dumps(asdict(fields) if is_dataclass(fields) else fields, indent=2))  # type: ignore[arg-type]
+
+
+def print_json_text(text: str, flush: bool = False) -> None:
+    """JSON as it is, but for control characters in its strings, which are escaped."""
+    print(escaped(text), flush=flush)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -24,11 +31,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for column in table.columns:
-        column.overflow = "fold"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        # As Text: rich would take brackets in a string for markup.
+        table.add_column(Text(plain(column)), overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     # What goes to a file or a pipe is not folded to the width of a terminal that is not there.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prodml.cli.printing import seconds_text
+from prodml.cli.terminal import plain
 from prodml.orchestration.results import NodeResult, NodeState, Observer
 
 _STYLES = {
@@ -69,7 +70,7 @@ class PlainLines:
 
     def _say(self, text: str) -> None:
         elapsed = time.monotonic() - self._started
-        self._terminal.write(f"{elapsed:7.1f} s  {text}\n")
+        self._terminal.write(f"{elapsed:7.1f} s  {plain(text)}\n")
         self._terminal.flush()
 
 
@@ -112,7 +113,7 @@ class LiveLines:
                 Text(line.mark, line.style),
                 Text(node_id, line.style),
                 Text(seconds_text(seconds) if seconds is not None else "", justify="right"),
-                Text(line.text, overflow="ellipsis", no_wrap=True),
+                Text(plain(line.text), overflow="ellipsis", no_wrap=True),
             )
         return table
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from prodml.cli.options import ConfigFile, Json, quiet_tensorflow
+from prodml.cli.terminal import say
 
 if TYPE_CHECKING:
     from prodml.orchestration.rollouts import PushedVersion
@@ -104,7 +105,7 @@ def status(
         ],
     )
     if journal:
-        print()
+        say()
         print_table(
             ["when", "who", "what", "version", "why"],
             [
@@ -213,9 +214,9 @@ def _move(options: RolloutOptions, move: Callable[[Rollout, Author], JournalEntr
             client = stack.enter_context(GrpcClient(options.server, options.timeout))
         rollout = Rollout(target, blessings, client, options.timeout)
         made = move(rollout, Author(options.who or _user(), options.message))
-    print(f"{target.model}: {_described(made)}")
+    say(f"{target.model}: {_described(made)}")
     if options.server is None:
-        print(
+        say(
             f"{target.config_path} says so; a server with --model_config_file and "
             f"--model_config_file_poll_wait_seconds follows, or name it with --server"
         )
@@ -285,4 +286,4 @@ def _user() -> str:
 
 
 def _warn(message: str) -> None:
-    typer.echo(f"warning: {message}", err=True)
+    say(f"warning: {message}", is_error=True)

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from prodml.cli.options import ConfigFile, NoCache, Params
+from prodml.cli.terminal import plain
 
 if TYPE_CHECKING:
     from prodml.compiler.spec import PipelineSpec
@@ -160,7 +161,7 @@ def _run_to_resume(config: RunConfig, resume: str) -> RunRecord:
 
 
 def _write(descriptor: int, text: str) -> None:
-    os.write(descriptor, text.encode())
+    os.write(descriptor, plain(text).encode())
 
 
 def _with_value(args: list[str]) -> list[str]:

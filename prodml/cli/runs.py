@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import ConfigFile, Json, Limit
+from prodml.cli.terminal import say
 
 
 def runs(
@@ -29,7 +30,7 @@ def runs(
         printing.print_json(found)
         return
     if not found:
-        print(f"no runs in {loaded.metadata_connection}; start one with: prodml run PIPELINE.py")
+        say(f"no runs in {loaded.metadata_connection}; start one with: prodml run PIPELINE.py")
         return
     printing.print_table(
         ["run", "pipeline", "state", "started", "time"],

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import Json
+from prodml.cli.terminal import say
 
 
 def scan(
@@ -39,6 +40,6 @@ def scan(
             ],
         )
     else:
-        print(f"{model}: nothing touches files, the network or Python")
+        say(f"{model}: nothing touches files, the network or Python")
     if found:
         raise typer.Exit(1)

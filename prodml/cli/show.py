@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import ConfigFile, Json
+from prodml.cli.terminal import say
 
 
 def show(
@@ -31,9 +32,9 @@ def show(
         printing.print_json(detail)
         return
     head = detail.run
-    print(f"run {head.run_id} of {head.pipeline}: {head.state}")
-    print(f"started {printing.time_text(head.started)}, {printing.seconds_text(head.seconds)}")
-    print(f"parameters {head.parameters}\n")
+    say(f"run {head.run_id} of {head.pipeline}: {head.state}")
+    say(f"started {printing.time_text(head.started)}, {printing.seconds_text(head.seconds)}")
+    say(f"parameters {head.parameters}\n")
     printing.print_table(
         ["node", "state", "time", "memory", "rows", "because"],
         [
@@ -50,9 +51,9 @@ def show(
     )
     for node in detail.nodes:
         for note in node.notes:
-            print(f"\n{node.node_id}: {note}", end="")
+            say(f"\n{node.node_id}: {note}", end="")
     made = {i for node in detail.nodes for ids in node.outputs.values() for i in ids}
-    print("\n")
+    say("\n")
     printing.print_table(
         ["artifact", "type", "from", "uri"],
         [

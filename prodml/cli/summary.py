@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prodml.cli.printing import print_table, seconds_text
+from prodml.cli.terminal import say
 from prodml.metadata.reading import LineageReader
 from prodml.orchestration.results import NodeState, RunResult
 
@@ -24,23 +25,23 @@ def print_summary(result: RunResult, reader: LineageReader) -> bool:
         for i in found
         if records[i].custom_properties.get("producer_component") == node.node_id
     ]
-    print()
+    say()
     if produced:
         print_table(["artifact", "type", "from", "uri"], produced)
     else:
-        print("nothing new was produced")
+        say("nothing new was produced")
     for node in result.nodes:
         earlier = " (in the earlier run)" if node.state is NodeState.CACHED else ""
         for note in node.notes:
-            print(f"\n{node.node_id}{earlier}: {note}")
+            say(f"\n{node.node_id}{earlier}: {note}")
         if node.superseded:
-            print(f"\n{node.node_id}: {node.superseded}")
+            say(f"\n{node.node_id}: {node.superseded}")
     counts = [
         f"{sum(node.state is state for node in result.nodes)} {state}"
         for state in NodeState
         if any(node.state is state for node in result.nodes)
     ]
-    print(f"\nrun {result.run_id}: {', '.join(counts)} in {seconds_text(result.seconds)}")
+    say(f"\nrun {result.run_id}: {', '.join(counts)} in {seconds_text(result.seconds)}")
     return any(
         records[i].type_name == "PushedModel" and records[i].custom_properties.get("pushed") == 1
         for node in result.nodes
