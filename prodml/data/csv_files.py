@@ -1,9 +1,10 @@
 """CSV files (RFC 4180) as Arrow record batches, with types inferred over all of their rows.
 
 An empty cell, quoted or not, is a missing value, and a blank line is no row. A column is int64
-where every value reads as one, else float, else string, as TFX infers them: blanks around a number
-do not count, and hexadecimal numbers and integers beyond 64 bits are text. Two passes: types first,
-then typed rows.
+where every value reads as one, else float, else string, as TFX infers them: blanks and tabs around
+a number and a plus before it do not count, and hexadecimal numbers and integers beyond 64 bits are
+text. Unlike TFX, which reads numbers as Python's source code has them, `1_000` is text: as numbers,
+the identifiers `12_3` and `1_23` would be one. Two passes: types first, then typed rows.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from prodml.errors import InputDataError
 _BLOCK = 16 << 20
 """Bytes a block; a row must fit into one."""
 
+_NUMBERS = (pa.int64(), pa.float64())
+
 _HEXADECIMAL = "0[xX]"
-_LONG_INTEGER = "^[ \\t]*-?[0-9]{19,}[ \\t]*$"
+_NAN_WITH_PAYLOAD = "[nN]\\("
+_LONG_INTEGER = "^[ \\t]*[+-]?[0-9]{19,}[ \\t]*$"
+_PLUS = "^[ \\t]*[+]([^+-])"
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,13 @@ class CsvTable:
         files: in the order in which rows are read.
         columns: int64, float64 or string by name, of the columns with a value in some row.
         empty_columns: columns without a value in any row.
+        columns_with_plus: columns of numbers of which some have a plus, which Arrow does not read.
     """
 
     files: tuple[str, ...]
     columns: Mapping[str, pa.DataType]
     empty_columns: tuple[str, ...]
+    columns_with_plus: frozenset[str] = frozenset()
 
     def of_files(self, files: Sequence[str]) -> CsvTable:
         """The part of the table that stands in some of the files."""
@@ -61,25 +68,38 @@ def inspect(files: Sequence[str]) -> CsvTable:
     for file in files:
         _require_closed_quotes(file)
     types: dict[str, pa.DataType | None] = dict.fromkeys(header)
+    with_plus: set[str] = set()
     for file in files:
         rows = 0
         for batch in _read(file, dict.fromkeys(header, pa.string())):
             rows += batch.num_rows
             for name in header:
                 types[name] = _widened(types[name], batch.column(name))
+                if types[name] in _NUMBERS and _has(batch.column(name), _PLUS):
+                    with_plus.add(name)
         if not rows:
             raise InputDataError(f"{file} has a header but no rows; remove it or add rows")
     return CsvTable(
         files=tuple(files),
         columns={name: found for name, found in types.items() if found is not None},
         empty_columns=tuple(name for name, found in types.items() if found is None),
+        columns_with_plus=frozenset(name for name in with_plus if types[name] in _NUMBERS),
     )
 
 
 def read(table: CsvTable) -> Iterator[pa.RecordBatch]:
     """The rows of an inspected table, with plain columns of its types; null where missing."""
+    with_plus = [n for n in table.columns_with_plus if table.columns[n] in _NUMBERS]
     for file in table.files:
-        yield from _read(file, table.columns)
+        for batch in _read(file, {**table.columns, **dict.fromkeys(with_plus, pa.string())}):
+            for name in with_plus:
+                index = batch.schema.get_field_index(name)
+                column = pc.cast(_without_plus(batch.column(index)), table.columns[name])
+                batch = pa.RecordBatch.from_arrays(
+                    [column if i == index else other for i, other in enumerate(batch.columns)],
+                    batch.schema.names,
+                )
+            yield batch
 
 
 def _read(file: str, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
@@ -108,7 +128,8 @@ def _widened(known: pa.DataType | None, column: pa.Array) -> pa.DataType | None:
     if known != pa.float64() and _reads_as(column, pa.int64()):
         # Arrow reads 0x1F as 31; it is somebody's identifier.
         return pa.string() if _has(column, _HEXADECIMAL) else pa.int64()
-    if not _reads_as(column, pa.float64()):
+    # Arrow reads nan(1) as NaN.
+    if not _reads_as(column, pa.float64()) or _has(column, _NAN_WITH_PAYLOAD):
         return pa.string()
     long = column.filter(pc.match_substring_regex(column, _LONG_INTEGER))
     # As floats, long identifiers would run into one another.
@@ -117,8 +138,8 @@ def _widened(known: pa.DataType | None, column: pa.Array) -> pa.DataType | None:
 
 
 def _reads_as(column: pa.Array, kind: pa.DataType) -> bool:
-    # With blanks trimmed, as the typed reader trims them; most columns have none.
-    for prepare in (_unchanged, _trimmed):
+    # With blanks trimmed, as the typed reader trims them; most columns have none, and no plus.
+    for prepare in (_unchanged, _trimmed, _without_plus):
         try:
             pc.cast(prepare(column), kind)
         except pa.ArrowInvalid:
@@ -133,6 +154,10 @@ def _unchanged(column: pa.Array) -> pa.Array:
 
 def _trimmed(column: pa.Array) -> pa.Array:
     return pc.ascii_trim(column, " \t")
+
+
+def _without_plus(column: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(_trimmed(column), _PLUS, "\\1")
 
 
 def _has(column: pa.Array, expression: str) -> bool:
