@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prodml.config_sections import Events, Metadata, Node, Retry, Runner
 from prodml.errors import ConfigError
 from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.secrets import REFUSED_TYPE
+from prodml.yaml_documents import YamlError, parse_yaml
 
 if TYPE_CHECKING:
     from prodml.metadata.store import Store
@@ -148,13 +148,13 @@ def load_config(path: str | None, environment: Mapping[str, str] | None = None) 
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        document = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"configuration file {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {_place(error)}") from None
+    except YamlError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -178,10 +178,10 @@ def _override(
                 raise ConfigError(f"{name}: {part!r} has a value, not keys")
             place = inner
         try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            place[last] = parse_yaml(text)
+        except YamlError as error:
             # Its value is not shown: it may be a secret that should have been a reference.
-            raise ConfigError(f"{name} is not YAML; put quotes around its value") from None
+            raise ConfigError(f"{name}: {error}; put quotes around it if it is a text") from None
         variables[*parts, last] = name
     return variables
 
@@ -203,14 +203,6 @@ def _explain(path: str, variables: Mapping[tuple[str, ...], str], error: Validat
         else:
             lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
     return "\n".join(f"{source}: {'; '.join(lines)}" for source, lines in problems.items())
-
-
-def _place(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without the line itself: a secret may stand in it."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return type(error).__name__
-    mark = error.problem_mark
-    return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 
 _SAYS_ENOUGH = (REFUSED_TYPE, "missing", "model_type", "model_attributes_type")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from prodml.components.evaluator.metrics_check import (
     thresholds,
 )
 from prodml.components.evaluator.tfma import config_pb2, config_util, constants, metric_specs
+from prodml.documents import parse_json, parse_text_proto
 from prodml.errors import InputDataError, ModelContractError
 
 SERVING_SIGNATURE = "serving_default"
@@ -51,12 +51,12 @@ def read_eval_config(given: EvalConfig | str) -> Any:
     path = Path(given)
     if not path.is_file():
         raise InputDataError(f"eval_config {given}: there is no such file")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            return json_format.ParseDict(json.loads(text), config_pb2.EvalConfig())
-        return text_format.Parse(text, config_pb2.EvalConfig())
-    except (json.JSONDecodeError, json_format.ParseError, text_format.ParseError) as error:
+            return json_format.ParseDict(parse_json(text), config_pb2.EvalConfig())
+        return parse_text_proto(text, config_pb2.EvalConfig())
+    except (ValueError, json_format.ParseError, text_format.ParseError) as error:
         kind = "JSON" if path.suffix == ".json" else "text proto"
         raise InputDataError(
             f"eval_config {given}: expected an EvalConfig as {kind}, got: {error}"

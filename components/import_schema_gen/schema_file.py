@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from prodml.documents import parse_text_proto
 from prodml.errors import InputDataError
 
 _POSITION = re.compile(r"^(\d+):(\d+) : (.*)$", re.DOTALL)
@@ -33,7 +34,7 @@ def read_schema_file(path: str) -> str:
             f"it must be a text proto, as SchemaGen's schema.pbtxt is"
         ) from error
     try:
-        schema = text_format.Parse(text, schema_pb2.Schema())
+        schema = parse_text_proto(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         raise InputDataError(_malformed(path, str(error))) from error
     _check(path, text, schema)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prodml.components.pusher.versions import PUSH_FILE, versions
+from prodml.documents import parse_json
 from prodml.errors import StorageError
 from prodml.storage import objects
 from prodml.storage.locations import is_url, join
@@ -53,7 +53,7 @@ def push_of(base: str, version: int) -> Push | None:
     """
     place = join(base, str(version), PUSH_FILE)
     try:
-        pushed = json.loads(_read(place))
+        pushed = parse_json(_read(place).decode())
         pipeline, _, node = pushed["origin"].split("/")
         return Push(pipeline, node, pushed["files"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from prodml.components.pusher.versions import PUSH_FILE, digests
+from prodml.documents import parse_json
 from prodml.storage import objects
 from prodml.storage.locations import join
 
@@ -62,7 +63,7 @@ def _taken(base: str) -> tuple[set[int], set[int]]:
 
 def _is_whole(place: str, pushed: Mapping[str, object]) -> bool:
     try:
-        found = json.loads(objects.read(join(place, PUSH_FILE)))
+        found = parse_json(objects.read(join(place, PUSH_FILE)).decode())
     except (FileNotFoundError, ValueError):
         return False
     files = pushed["files"]

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from filelock import FileLock
 
 from prodml.components.pusher.copying import copy_synced
+from prodml.documents import parse_json
 from prodml.storage.syncing import sync
 
 PUSH_FILE = ".prodml-push.json"
@@ -74,7 +75,7 @@ def _version_of(base: str, pushed: Mapping[str, object]) -> int | None:
             contextlib.suppress(OSError, ValueError),
             open(os.path.join(directory, PUSH_FILE), encoding="utf-8") as file,
         ):
-            if json.load(file) == pushed and digests(directory) == pushed["files"]:
+            if parse_json(file.read()) == pushed and digests(directory) == pushed["files"]:
                 return version
     return None
 

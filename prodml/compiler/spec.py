@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from prodml.artifacts import PropertyValue
+from prodml.documents import parse_json
 from prodml.errors import RequestError
 from prodml.names import RULE, is_name
 
@@ -174,7 +175,7 @@ def from_json(text: str) -> PipelineSpec:
         RequestError: the text is not such a spec.
     """
     try:
-        document = json.loads(text)
+        document = parse_json(text)
         version = document.get("spec_version")
         if version != SPEC_VERSION:
             raise RequestError(

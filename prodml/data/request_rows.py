@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from prodml.data import csv_files, parquet_files
 from prodml.data.columns import to_example_shape
+from prodml.documents import parse_json, parse_text_proto
 from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
 
@@ -42,7 +43,7 @@ def schema_types(path: str) -> dict[str, pa.DataType]:
     from tensorflow_metadata.proto.v0.schema_pb2 import FeatureType, Schema
 
     try:
-        schema = text_format.Parse(Path(path).read_text(encoding="utf-8"), Schema())
+        schema = parse_text_proto(Path(path).read_text(encoding="utf-8"), Schema())
     except OSError as error:
         raise InputDataError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, text_format.ParseError) as error:
@@ -92,14 +93,14 @@ def _text(path: str) -> str:
 
 def _parsed(text: str, source: str) -> list[Mapping[str, Any]]:
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError as whole:
         document = []
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
                 continue
             try:
-                document.append(json.loads(line))
+                document.append(parse_json(line))
             except ValueError as error:
                 reason = whole if number == 1 else error
                 raise InputDataError(

@@ -7,8 +7,10 @@ import os
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from json import JSONDecodeError
 from typing import Any
 
+from prodml.documents import check_json_depth
 from prodml.dsl import building
 from prodml.dsl.component import Component, suggest
 from prodml.dsl.locations import SourceLocation, author_location
@@ -17,6 +19,8 @@ from prodml.dsl.user_code import user_code
 from prodml.errors import DefinitionError, ParameterError
 from prodml.names import RULE, is_name
 from prodml.secrets import REFUSED
+
+_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,12 @@ class PipelineDefinition:
         except ValidationError:
             pass
         try:
+            check_json_depth(text)
             return adapter.validate_json(text)
-        except ValidationError:
-            got = REFUSED if declares_secret(spec.type) else f"got {text!r}"
+        except ValueError as error:
+            got = REFUSED if declares_secret(spec.type) else f"got {_shortened(text)!r}"
+            if isinstance(error, JSONDecodeError):
+                got += f": {error.msg}"
             raise ParameterError(
                 f"parameter {name!r} of pipeline {self.name!r} takes {type_text(spec.type)}, {got}"
             ) from None
@@ -140,6 +147,10 @@ def pipeline(name: str) -> Callable[[Callable[..., None]], PipelineDefinition]:
         return PipelineDefinition(name, function, location)
 
     return decorate
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def type_text(declared: Any) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prodml.documents import parse_json
 from prodml.orchestration.event_lines import GrowingLines
 from prodml.orchestration.event_log import NAME
 from prodml.orchestration.events import EventKind
@@ -71,7 +71,7 @@ def ended_executions(log_dir: str) -> set[int]:
 
 def _event(line: bytes) -> LoggedEvent | None:
     try:
-        fields = json.loads(line)
+        fields = parse_json(line.decode())
     except ValueError:
         return None
     return LoggedEvent(line.decode(), fields) if isinstance(fields, dict) else None

@@ -17,6 +17,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from prodml.documents import parse_json
 from prodml.errors import ConfigError, ServingError
 from prodml.serving.client import as_array
 from prodml.serving.endpoint import Endpoint, TlsFiles
@@ -158,7 +159,7 @@ class RestClient:
                 "UNAVAILABLE", f"{self.endpoint.address} cannot be reached: {error}"
             ) from error
         try:
-            answer = json.loads(response.content)
+            answer = parse_json(response.text)
         except ValueError:
             answer = None
         if response.status_code == 200 and isinstance(answer, dict):

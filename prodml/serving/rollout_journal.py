@@ -10,6 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from prodml.documents import parse_json
 from prodml.errors import StorageError, refused_by_filesystem
 from prodml.serving.placement import Placement
 
@@ -65,7 +66,7 @@ def read_journal(config_path: Path, model: str) -> list[JournalEntry]:
     entries = []
     for number, line in enumerate(lines, 1):
         try:
-            found = json.loads(line)
+            found = parse_json(line)
             found["before"], found["after"] = (
                 Placement(**{**found[key], "earlier": tuple(found[key]["earlier"])})
                 for key in ("before", "after")

@@ -17,6 +17,7 @@ from typing import Any, Final
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
+from prodml.documents import parse_text_proto
 from prodml.errors import NotFoundError
 from prodml.paths import inside, leading_out
 from prodml.serving.risky_operations import (
@@ -169,7 +170,7 @@ def _read(directory: str) -> Any:
                 model = SavedModel.FromString(file.read())
         elif os.path.isfile(text):
             with open(text, encoding="utf-8") as file:
-                model = text_format.Parse(file.read(), SavedModel(), allow_unknown_field=True)
+                model = parse_text_proto(file.read(), SavedModel(), allow_unknown_field=True)
         else:
             raise NotFoundError(
                 f"{directory} is no SavedModel: {_BINARY} is missing{_hint(directory)}"

@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from prodml.documents import parse_text_proto
 from prodml.errors import ConfigError
 
 # The messages' wrapper types must be in the pool before they are named.
@@ -84,7 +85,7 @@ def read_text_proto(path: str, kind: Any) -> Any:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return text_format.Parse(file.read(), kind())
+            return parse_text_proto(file.read(), kind())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except text_format.ParseError as error:

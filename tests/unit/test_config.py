@@ -34,6 +34,9 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ("home: 3\n", r"home: .*string, got 3"),
         ("- a\n", "expected keys and values, got list"),
         ("a: [\n", "is not YAML"),
+        (f"params: {'[' * 5000}", r"local\.yaml: it nests deeper than 100 levels, line 1, column"),
+        ("home: a\nhome: b\n", r"local\.yaml: the key 'home' stands there twice, .* line 2"),
+        ("home: 2026-13-45\n", r"local\.yaml: it has a wrong value: month .*, line 1, column 7"),
         ("home: !!python/object/apply:os.getcwd []\n", "is not YAML"),
     ],
 )
@@ -47,6 +50,13 @@ def test_a_wrong_file_names_itself_the_key_and_what_is_allowed(
 def test_a_file_that_does_not_exist_is_named() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
         load_config("nowhere.yaml", {})
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "2026-13-45", "*c4n4ry", "{a: 1, a: 2}", "[c4n4ry"])
+def test_a_variable_that_is_no_yaml_within_bounds_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="^PRODML_PARAMS: ") as caught:
+        load_config(None, {"PRODML_PARAMS": text})
+    assert "c4n4ry" not in str(caught.value)
 
 
 def test_an_unknown_variable_is_an_unknown_key() -> None:

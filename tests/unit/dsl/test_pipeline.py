@@ -63,6 +63,13 @@ def test_text_that_does_not_fit_is_refused() -> None:
         numbers.parse("number", "x")
 
 
+def test_text_that_nests_without_end_is_refused_and_not_repeated() -> None:
+    with pytest.raises(
+        ParameterError, match=r"takes list\[str\], got '\[+\.\.\.': .* deeper than 100"
+    ):
+        numbers.parse("tags", "[" * 100_000)
+
+
 def test_a_pipeline_name_is_safe_as_a_directory() -> None:
     with pytest.raises(DefinitionError, match="letters, digits"):
         pipeline(name="../up")

@@ -26,6 +26,13 @@ def test_an_unknown_field_is_named_with_its_line(tmp_path):
         read_metrics_path(str(file))
 
 
+def test_a_file_that_nests_without_end_is_refused_with_its_line(tmp_path):
+    file = tmp_path / "monitoring.config"
+    file.write_text("\n" + "prometheus_config { " * 1000)
+    with pytest.raises(ConfigError, match=r"monitoring.config:2:.*nests deeper than 100 levels"):
+        read_metrics_path(str(file))
+
+
 def test_a_missing_file_is_a_config_error(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_metrics_path(str(tmp_path / "absent"))

@@ -125,6 +125,22 @@ def test_a_file_that_is_absent_or_no_eval_config_is_named(tmp_path: Path) -> Non
         read_eval_config(str(tmp_path / "bad.pbtxt"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("deep.json", b"\n" + b"[" * 5000, "line 2 column 101"),
+        ("deep.pbtxt", b"\n" + b"metrics_specs {" * 5000, "2:1515"),
+        ("latin.pbtxt", b"\xff", "byte"),
+    ],
+)
+def test_a_file_that_nests_without_end_or_is_no_text_is_named(
+    tmp_path: Path, name: str, content: bytes, where: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputDataError, match=rf"{name}: expected an EvalConfig.*{where}"):
+        read_eval_config(str(tmp_path / name))
+
+
 def test_an_unknown_argument_is_refused_where_it_is_written() -> None:
     with pytest.raises(DefinitionError, match="eval_config"):
         Evaluator(examples=Channel(type=Examples), model=Channel(type=Model), eval_config=3)

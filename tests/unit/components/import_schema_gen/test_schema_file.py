@@ -33,6 +33,10 @@ def test_a_good_file_is_kept_as_it_was_written(tmp_path: Path) -> None:
     [
         (GOOD.replace("  type: BYTES", "  typ: BYTES"), r"schema\.pbtxt:4:3: .*typ"),
         (GOOD.replace("type: INT", "type: NUMBER"), r"schema\.pbtxt:7:\d+: .*NUMBER"),
+        (
+            GOOD + "feature { struct_domain { " * 1000,
+            r"schema\.pbtxt:9:\d+: .*nests deeper than 100 levels",
+        ),
         (GOOD.replace('"distance"', '"carrier"'), r"schema\.pbtxt:7: feature 'carrier' is there"),
         (
             GOOD.replace('domain: "carrier"', 'domain: "carriers"'),

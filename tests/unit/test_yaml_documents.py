@@ -1,0 +1,67 @@
+"""YAML that explodes, nests without end, or says one thing twice is refused with its line."""
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from strategies import json_values
+
+from prodml.documents import MAX_DEPTH
+from prodml.yaml_documents import MAX_YAML_CHARACTERS, YamlError, parse_yaml
+
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+)
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LAUGHS, r"it stands for more than 50,000 values, line 5, column \d+"),
+        (MERGES, r"it stands for more than 50,000 values, line 6, column \d+"),
+        ("a:\n  " + "[" * 100_000, "it nests deeper than 100 levels, line 2, column 102"),
+        ("{a: " * 30_000, "it nests deeper than 100 levels, line 1, column"),
+        ("- " * 50_000 + "x", "it nests deeper than 100 levels, line 1, column 201"),
+        ("a: &a [[[[[[[[[[1]]]]]]]]]]\nb: " + "[" * 95 + "*a" + "]" * 95, "deeper .*line 2"),
+        ("a: &a {x: *a}", "the alias 'a' stands for itself, line 1, column 11"),
+        ("x" * (MAX_YAML_CHARACTERS + 1), "it has more than 131,072 characters"),
+        ("a: 1\nb: {c: 1, c: 2}", "the key 'c' stands there twice, first on line 2, line 2, col"),
+        ("a: 1\na: 2", "the key 'a' stands there twice, first on line 1, line 2, column 1"),
+        ("a: 1\nb: 2026-13-45", r"it has a wrong value: month must .*, line 2, column 4"),
+        ("a: " + "1" * 5000, r"it has a wrong value: .*digits.*, line 1, column 4"),
+        ("a: [\n", "it is not YAML: expected the node content.*, line 2"),
+        ("a: \0", "it is not YAML: ReaderError"),
+        ("a: *s3cret", "it is not YAML: found undefined alias, line 1"),
+        ("a: !s3cret x", "it is not YAML: could not determine a constructor for the tag, line 1"),
+        ("a: 1\n---\na: 2", "found another document, line 2"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_yaml_document_that_is_refused_says_where(text: str, message: str) -> None:
+    with pytest.raises(YamlError, match=f"^{message}" if message[0] == "i" else message) as got:
+        parse_yaml(text)
+    assert "s3cret" not in str(got.value)
+
+
+@given(json_values)
+def test_yaml_within_the_bounds_is_read_as_ever(value: Any) -> None:
+    text = yaml.safe_dump(value)
+    assert parse_yaml(text) == yaml.safe_load(text)
+
+
+def test_aliases_and_merges_that_stay_small_are_read_as_ever() -> None:
+    text = "base: &base {a: 1, b: [1, 2]}\nother: {<<: *base, b: 3}\nlist: [*base, *base]\n"
+    assert parse_yaml(text) == yaml.safe_load(text)
+
+
+def test_keys_that_are_equal_as_text_alone_are_two() -> None:
+    assert parse_yaml("1: a\n'1': b\n") == {1: "a", "1": "b"}
+
+
+def test_the_deepest_allowed_document_is_read() -> None:
+    nested = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    assert parse_yaml(nested) == yaml.safe_load(nested)
