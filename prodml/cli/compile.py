@@ -24,6 +24,7 @@ def compile(
     from prodml.cli.printing import print_json_text
     from prodml.compiler.spec import to_json
     from prodml.config import load_config
+    from prodml.errors import RequestError
 
     loaded = load_config(config)
     spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
@@ -31,4 +32,7 @@ def compile(
     if output is None:
         print_json_text(text.removesuffix("\n"))
     else:
-        Path(output).write_text(text, encoding="utf-8")
+        try:
+            Path(output).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise RequestError(f"--output {output}: {error.strerror}") from error

@@ -96,6 +96,12 @@ def _exit_code(show_traceback: bool) -> int:
     except KeyboardInterrupt:
         say("cancelled", is_error=True)
         return 130
+    except OSError as error:
+        if show_traceback or not (error.filename and error.strerror):
+            _print_traceback()
+        else:
+            say(redact(f"error: {error.filename}: {error.strerror}"), is_error=True)
+        return 1
     except Exception:
         _print_traceback()
         return 1

@@ -65,6 +65,16 @@ def test_before_the_first_run_the_commands_say_so(tmp_path: Path) -> None:
     assert "run a pipeline first" in desk.prodml("show", "latest", code=2)
 
 
+def test_a_place_that_cannot_be_written_is_one_line_that_names_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    said = desk.prodml("compile", "pipeline.py", "-o", "no/spec.json", code=2)
+    assert said == "error: --output no/spec.json: No such file or directory\n"
+    (tmp_path / ".prodml").write_text("a file")
+    said = desk.prodml("run", "pipeline.py", code=1)
+    assert said == f"error: {tmp_path}/.prodml: File exists\n"
+    assert "Traceback" in desk.prodml("run", "pipeline.py", "--traceback", code=1)
+
+
 def test_runs_are_listed_newest_first(desk: Desk) -> None:
     runs = desk.json("runs")
     assert [run["parameters"] for run in runs][-2:] == [{"number": 2}, {"number": 1}]
