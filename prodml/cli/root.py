@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodml.cli.options import ConfigFile, Json
+from prodml.cli.terminal import say
 
 app = typer.Typer(help="The pipeline root, and the metadata store it belongs to.")
 
@@ -37,11 +38,11 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
     if json:
         printing.print_json(shown)
         return
-    print(f"pipeline root  {shown['pipeline_root']}")
-    print(f"belongs to     {shown['belongs_to'] or 'no metadata store yet; its first run decides'}")
-    print(f"metadata       {shown['metadata']}")
+    say(f"pipeline root  {shown['pipeline_root']}")
+    say(f"belongs to     {shown['belongs_to'] or 'no metadata store yet; its first run decides'}")
+    say(f"metadata       {shown['metadata']}")
     if owner is not None and not shown["is_own"]:
-        print("these are two stores: a run would be refused; see prodml root adopt --help")
+        say("these are two stores: a run would be refused; see prodml root adopt --help")
 
 
 @app.command("adopt")
@@ -63,6 +64,6 @@ def adopt(
     if not yes:
         typer.confirm(f"take {root} over for the metadata store {claimant.connection}?", abort=True)
     aside = adopt_root(root, claimant)
-    print(f"{root} belongs to {claimant.connection}")
+    say(f"{root} belongs to {claimant.connection}")
     if aside is not None:
-        print(f"what was there is in {aside}")
+        say(f"what was there is in {aside}")
