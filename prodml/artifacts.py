@@ -36,6 +36,9 @@ class Artifact:
 
     type_name: ClassVar[str] = "Artifact"
     property_types: ClassVar[Mapping[str, type]] = {}
+    provenance: ClassVar[frozenset[str]] = frozenset()
+    """Custom properties that only say where the artifact comes from, such as the id of another.
+    They do not count where the cache compares inputs: the same content made again is the same."""
 
     uri: str = ""
     id: int = 0
@@ -157,6 +160,9 @@ class ModelBlessing(Artifact):
     """An empty file `BLESSED` or `NOT_BLESSED`; custom property `blessed` is 1 or 0."""
 
     type_name = "ModelBlessing"
+    provenance = frozenset(
+        {"baseline_model", "baseline_model_id", "current_model", "current_model_id"}
+    )
 
     @property
     def is_blessed(self) -> bool:
@@ -177,6 +183,7 @@ class PushedModel(Artifact):
     """The model that was pushed; custom properties `pushed`, `pushed_destination`, ..."""
 
     type_name = "PushedModel"
+    provenance = frozenset({"pushed_model", "pushed_model_id"})
 
 
 class HyperParameters(Artifact):
@@ -192,12 +199,14 @@ class InferenceResult(Artifact):
 
 
 def artifact_type(type_name: str) -> type[Artifact]:
-    """The class for a type name; a bare Artifact subclass where no loaded module declares it."""
-    pending = [Artifact]
+    """The class for a type name; a bare Artifact subclass where no loaded module declares it.
+
+    A user's module that was imported again has declared its types again: the newest class counts.
+    """
     found = None
-    while pending:
-        cls = pending.pop()
-        pending += cls.__subclasses__()
-        if cls.type_name == type_name:
+    declared: list[type[Artifact]] = [Artifact]
+    for cls in declared:
+        declared += cls.__subclasses__()
+        if vars(cls).get("type_name") == type_name:
             found = cls
     return found or type(type_name, (Artifact,), {"type_name": type_name})

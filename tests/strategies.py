@@ -14,6 +14,7 @@ from prodml.compiler.spec import (
     OutputSpec,
     ParameterSpec,
     PipelineSpec,
+    WatchedSpec,
 )
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,12}", fullmatch=True)
@@ -31,7 +32,12 @@ json_values = st.recursive(
 )
 
 parameters = st.builds(
-    ParameterSpec, name=names, value=json_values, watched=st.sampled_from([None, "file", "module"])
+    ParameterSpec,
+    name=names,
+    value=json_values | st.sampled_from(["/project", "/project/a", "${project}/a", "$${project}"]),
+    watched=st.lists(
+        st.builds(WatchedSpec, at=st.just(""), kind=st.sampled_from(["file", "module"])), max_size=1
+    ).map(tuple),
 )
 channels = st.builds(ChannelSpec, type=names, producer=st.none() | names, output=st.none() | names)
 nodes = st.builds(
@@ -79,4 +85,6 @@ pipeline_specs = st.builds(
     parameters=st.lists(parameters, max_size=3).map(tuple),
     nodes=st.lists(nodes, max_size=4).map(tuple),
     location=st.text(max_size=20),
+    project=st.just("/project"),
+    import_roots=st.lists(names, max_size=2).map(tuple),
 )

@@ -8,6 +8,7 @@ from prodml.artifacts import Examples
 from prodml.components.example_gen.config import Input, Output, RangeConfig
 from prodml.dsl import signature
 from prodml.dsl.component import Component
+from prodml.dsl.parameters import DataPath
 from prodml.dsl.signature import Parameter
 
 
@@ -25,7 +26,7 @@ class FileBasedExampleGen(Component):
 
     execution_type = "tfx.components.example_gen.component.FileBasedExampleGen"
 
-    input_base: Parameter[str]
+    input_base: Parameter[DataPath]
     input_config: Parameter[Input | None] = None
     output_config: Parameter[Output | None] = None
     range_config: Parameter[RangeConfig | None] = None

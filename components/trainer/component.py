@@ -7,7 +7,7 @@ from typing import Any
 
 from prodml.artifacts import Examples, HyperParameters, Model, ModelRun, Schema, TransformGraph
 from prodml.dsl.component import Component
-from prodml.dsl.parameters import ModulePath
+from prodml.dsl.parameters import FunctionPath, ModulePath
 from prodml.dsl.references import file_of_function
 from prodml.dsl.signature import Input, Output, Parameter
 
@@ -69,7 +69,7 @@ class Trainer(Component):
     base_model: Input[Model] | None = None
     hyperparameters: Input[HyperParameters] | None = None
     module_file: Parameter[ModulePath | None] = None
-    run_fn: Parameter[str | None] = None
+    run_fn: Parameter[FunctionPath | None] = None
     train_args: Parameter[TrainArgs] = TrainArgs()
     eval_args: Parameter[EvalArgs] = EvalArgs()
     custom_config: Parameter[dict[str, Any] | None] = None
@@ -83,8 +83,7 @@ class Trainer(Component):
         if (module_file is None) == (run_fn is None):
             self._refuse("needs one of module_file and run_fn, and not both")
         if run_fn is not None:
-            # The file is what the fingerprint watches: a change in the function must be seen.
             try:
-                self.parameters["module_file"] = file_of_function(run_fn)
+                file_of_function(run_fn)
             except ValueError as error:
                 self._refuse(f"run_fn {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from prodml.components.trainer.accessor import ExamplesAccess
 from prodml.components.trainer.fn_args import FnArgs
 from prodml.components.trainer.reproducible import reproducible
 from prodml.dsl.executor import ExecutorContext
+from prodml.dsl.references import file_of_function, load_by_import_path
 from prodml.dsl.user_code import load_function, user_code
 from prodml.errors import UserCodeError
 
@@ -29,10 +29,11 @@ def execute(context: ExecutorContext) -> None:
     examples = [e for e in context.inputs["examples"] if isinstance(e, Examples)]
     access = ExamplesAccess(examples, context)
     fn_args = _fn_args(context, access)
-    module_file = str(context.parameters["module_file"])
+    import_path = context.parameters["run_fn"]
+    module_file = context.parameters["module_file"] or file_of_function(import_path).path
     seed = context.parameters["seed"]
     with reproducible(seed) if seed is not None else contextlib.nullcontext():
-        run_fn = _run_fn(module_file, context.parameters["run_fn"])
+        run_fn = _run_fn(module_file, import_path)
         with user_code(os.path.dirname(os.path.abspath(module_file)), f"run_fn of {module_file}"):
             run_fn(fn_args)
     _require_saved_model(str(fn_args.serving_model_dir), module_file)
@@ -77,13 +78,7 @@ def _hyperparameters(context: ExecutorContext) -> dict[str, Any] | None:
 def _run_fn(module_file: str, import_path: str | None) -> Callable[[FnArgs], None]:
     if import_path is None:
         return load_function(module_file, "run_fn")
-    module_name, _, name = import_path.rpartition(".")
-    with user_code(os.path.dirname(module_file), f"module {module_name} does not import"):
-        module = importlib.import_module(module_name)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise UserCodeError(f"module {module_name} ({module_file}) has no function {name!r}")
-    return function  # type: ignore[no-any-return]
+    return load_by_import_path(import_path)
 
 
 def _require_saved_model(directory: str, module_file: str) -> None:

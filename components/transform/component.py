@@ -15,7 +15,7 @@ from prodml.artifacts import (
     TransformGraph,
 )
 from prodml.dsl.component import Component
-from prodml.dsl.parameters import ModulePath
+from prodml.dsl.parameters import FunctionPath, ModulePath
 from prodml.dsl.references import file_of_function
 from prodml.dsl.signature import Input, Output, Parameter
 
@@ -70,7 +70,7 @@ class Transform(Component):
     schema: Input[Schema]
     analyzer_cache: Input[TransformCache] | None = None
     module_file: Parameter[ModulePath | None] = None
-    preprocessing_fn: Parameter[str | None] = None
+    preprocessing_fn: Parameter[FunctionPath | None] = None
     splits_config: Parameter[SplitsConfig] = SplitsConfig()
     materialize: Parameter[bool] = True
     disable_analyzer_cache: Parameter[bool] = False
@@ -93,9 +93,8 @@ class Transform(Component):
         if (module_file is None) == (function is None):
             self._refuse("needs one of module_file and preprocessing_fn, and not both")
         if function is not None:
-            # The file is what the fingerprint watches: a change in the function must be seen.
             try:
-                self.parameters["module_file"] = file_of_function(function)
+                file_of_function(function)
             except ValueError as error:
                 self._refuse(f"preprocessing_fn {error}")
 

@@ -30,6 +30,7 @@ from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
 from prodml.components.transform.transforms import Analysis, Results, build
 from prodml.data.payload import describe_examples, empty_columns
 from prodml.dsl.executor import ExecutorContext
+from prodml.dsl.references import file_of_function
 from prodml.errors import InputDataError
 
 _STATISTICS = "FeatureStats.pb"
@@ -38,13 +39,15 @@ _ANOMALIES = "SchemaDiff.pb"
 
 def execute(context: ExecutorContext) -> None:
     parameters = context.parameters
+    import_path = parameters["preprocessing_fn"]
+    module_file = parameters["module_file"] or file_of_function(import_path).path
     examples = [a for a in context.inputs["examples"] if isinstance(a, Examples)]
     schema_path = context.input("schema", Schema).schema_path
     datasets = plan_datasets(examples, parameters["splits_config"])
     _refuse_empty_statistics(context, datasets)
     analysis = Analysis(
         preprocessing_fn=load_preprocessing_fn(
-            parameters["module_file"], parameters["preprocessing_fn"], parameters["custom_config"]
+            module_file, import_path, parameters["custom_config"]
         ),
         features=RawFeatures(tfdv.load_schema_text(schema_path)),
         force_tf_compat_v1=parameters["force_tf_compat_v1"],
@@ -55,7 +58,7 @@ def execute(context: ExecutorContext) -> None:
     allow_deep_copies()
     keep_sketches_as_bytes()
     with (
-        blaming_user_code(parameters["module_file"], _inputs(examples, analysis)),
+        blaming_user_code(module_file, _inputs(examples, analysis)),
         context.beam.pipeline() as pipeline,
         tft_beam.Context(
             temp_dir=os.path.join(context.tmp_dir, "tft"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import inspect
 import os
 import re
@@ -15,7 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from prodml.dsl.component import suggest
-from prodml.dsl.user_code import load_function, user_code, user_line
+from prodml.dsl.references import load_by_import_path
+from prodml.dsl.user_code import load_function, user_line
 from prodml.errors import (
     InputDataError,
     ProdmlError,
@@ -46,7 +46,7 @@ def load_preprocessing_fn(
     if import_path is None:
         function = load_function(module_file, "preprocessing_fn")
     else:
-        function = _imported(import_path, module_file)
+        function = load_by_import_path(import_path)
     if "custom_config" in inspect.signature(function).parameters:
         function = functools.partial(function, custom_config=custom_config)
     elif custom_config is not None:
@@ -55,15 +55,6 @@ def load_preprocessing_fn(
             f"one; write preprocessing_fn(inputs, custom_config)"
         )
     return functools.partial(_checked, function=function, module_file=module_file)
-
-
-def _imported(import_path: str, module_file: str) -> Callable[..., Any]:
-    module, _, name = import_path.rpartition(".")
-    with user_code(os.path.dirname(module_file), f"module {module} does not import"):
-        function = getattr(importlib.import_module(module), name, None)
-    if not callable(function):
-        raise UserCodeError(f"module {module} ({module_file}) has no function {name!r}")
-    return function  # type: ignore[no-any-return]
 
 
 def _checked(inputs: Any, *, function: Callable[..., Any], module_file: str) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from prodml.compiler import graph
 from prodml.compiler.guards import find_guards, find_rest_of_run
+from prodml.compiler.project import project_of
 from prodml.compiler.spec import (
     ChannelSpec,
     ConditionSpec,
@@ -17,14 +19,17 @@ from prodml.compiler.spec import (
     OutputSpec,
     ParameterSpec,
     PipelineSpec,
+    WatchedSpec,
 )
 from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.component import Component
 from prodml.dsl.conditions import Predicate
 from prodml.dsl.locations import SourceLocation
-from prodml.dsl.parameters import watched
+from prodml.dsl.module_search import Origin
+from prodml.dsl.parameters import JsonValue, Watched, watched
 from prodml.dsl.pipeline import Pipeline
-from prodml.dsl.references import reference
+from prodml.dsl.references import file_of_function, reference, source_file
+from prodml.errors import DefinitionError
 
 
 def compile_pipeline(pipeline: Pipeline) -> PipelineSpec:
@@ -45,15 +50,16 @@ def compile_pipeline(pipeline: Pipeline) -> PipelineSpec:
     order = graph.topological_order(
         {id: sorted({*upstream[id], *rest_of_run.get(id, ())}) for id in components}
     )
+    nodes = tuple(_node(components[id], root, guards[id], rest_of_run.get(id, ())) for id in order)
     return PipelineSpec(
         name=pipeline.name,
         parameters=tuple(
-            ParameterSpec(name, value, None) for name, value in sorted(pipeline.parameters.items())
+            ParameterSpec(name, value) for name, value in sorted(pipeline.parameters.items())
         ),
-        nodes=tuple(
-            _node(components[id], root, guards[id], rest_of_run.get(id, ())) for id in order
-        ),
+        nodes=nodes,
         location=_relative(pipeline.location, root),
+        project=project_of(pipeline.location.file),
+        import_roots=_import_roots(root, nodes),
     )
 
 
@@ -66,7 +72,7 @@ def _node(
         id=component.id,
         kind=NodeKind(component.kind),
         component=reference(cls),
-        execution_type=cls.execution_type or f"{cls.__module__}.{cls.__name__}",
+        execution_type=cls.execution_type or _execution_type(reference(cls)),
         inputs=tuple(
             InputSpec(name, declared.type.type_name, declared.is_optional, channels)
             for name, declared in sorted(signature.inputs.items())
@@ -77,7 +83,7 @@ def _node(
             for name, channel in sorted(component.outputs.items())
         ),
         parameters=tuple(
-            ParameterSpec(name, component.parameters[name], watched(declared.type))
+            _parameter(name, component.parameters[name], declared.type, component)
             for name, declared in sorted(signature.parameters.items())
         ),
         conditions=tuple(map(_condition, component.conditions)),
@@ -87,6 +93,35 @@ def _node(
         guards=guards,
         rest_of_run=tuple(rest_of_run),
     )
+
+
+def _parameter(name: str, value: JsonValue, declared: Any, component: Component) -> ParameterSpec:
+    try:
+        found = tuple(WatchedSpec(at, kind) for at, kind in watched(declared, value))
+    except ValueError as error:
+        raise DefinitionError(
+            f"{component.id}: parameter {name!r}: {error}", str(component.location)
+        ) from None
+    return ParameterSpec(name, value, found)
+
+
+def _execution_type(component: str) -> str:
+    """`module.Class`; a file that was loaded by its path is called by its name."""
+    where, _, name = component.rpartition("//")[2].rpartition(":")
+    module = os.path.splitext(os.path.basename(where))[0] if where.endswith(".py") else where
+    return f"{module}.{name}"
+
+
+def _import_roots(root: str, nodes: tuple[NodeSpec, ...]) -> tuple[str, ...]:
+    """The directory of the pipeline's file, then others that its nodes import user code from."""
+    found = [source_file(node.component) for node in nodes]
+    for node in nodes:
+        if node.kind is NodeKind.RESOLVER:
+            found.append(source_file(node.parameter("strategy_class")))
+        for parameter in node.parameters:
+            found += [file_of_function(name) for _, name in parameter.texts(Watched.FUNCTION)]
+    others = (each.root for each in found if each.origin is Origin.USER)
+    return tuple(dict.fromkeys([os.path.realpath(root), *others]))
 
 
 def _channel(channel: Channel) -> ChannelSpec:

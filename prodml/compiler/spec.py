@@ -6,13 +6,15 @@ Everything after the compiler sees these records and no object of the DSL.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from prodml.artifacts import PropertyValue
+from prodml.compiler.project import absolute_paths, relative_paths
 from prodml.documents import parse_json
+from prodml.dsl.parameters import pointer_step
 from prodml.errors import RequestError
 from prodml.names import RULE, is_name
 
@@ -57,12 +59,35 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class WatchedSpec:
+    """A text in a parameter's value that stands for a file or code.
+
+    Attributes:
+        at: where it is, as a JSON pointer into the value; empty for the value itself.
+        kind: "file", "module", "function" or "data"; see `prodml.dsl.parameters.Watched`.
+    """
+
+    at: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class ParameterSpec:
-    """A parameter's value as JSON; `watched` is "file" or "module" where it is such a path."""
+    """A parameter's value as JSON, and what in it stands for files or code."""
 
     name: str
     value: Any
-    watched: str | None
+    watched: tuple[WatchedSpec, ...] = ()
+
+    def texts(self, kind: str) -> Iterator[tuple[str, str]]:
+        """The watched texts of one kind, each after its pointer."""
+        for each in self.watched:
+            if each.kind == kind:
+                yield each.at, _at(self.value, each.at)
+
+    def without(self, kinds: Collection[str]) -> Any:
+        """The value with null for every watched text of some kinds."""
+        return _without(self.value, {each.at for each in self.watched if each.kind in kinds})
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,8 @@ class NodeSpec:
     """A component inside a pipeline.
 
     Attributes:
-        component: `module:Class` or `path/to/file.py:Class`; its executor is found from it.
+        component: the class by name, as `prodml.dsl.references` writes it; its executor is found
+            from it.
         execution_type: name of the ML Metadata execution type.
         conditions: all of them must hold for the node to run.
         upstream: ids of the nodes whose data, conditions or declared order it depends on, sorted.
@@ -143,12 +169,20 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """A pipeline: nodes in topological order, and the parameters it was built with."""
+    """A pipeline: nodes in topological order, and the parameters it was built with.
+
+    Attributes:
+        project: the directory of the project that the pipeline's file is part of. It is not in the
+            JSON, where paths in it are relative to it.
+        import_roots: directories that user code is imported from.
+    """
 
     name: str
     parameters: tuple[ParameterSpec, ...]
     nodes: tuple[NodeSpec, ...]
     location: str
+    project: str
+    import_roots: tuple[str, ...]
 
     def node(self, node_id: str) -> NodeSpec:
         """A node by id.
@@ -163,19 +197,27 @@ class PipelineSpec:
 
 
 def to_json(spec: PipelineSpec) -> str:
-    """The spec as JSON text, byte-identical for equal specs; ends with a newline."""
+    """The spec as JSON text, byte-identical for equal specs; ends with a newline.
+
+    Paths in the project are written as `${project}/...`, so that every checkout of a project gives
+    the same text.
+    """
     document = {"spec_version": SPEC_VERSION, **asdict(spec)}
-    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    portable = relative_paths(document, document.pop("project"))
+    return json.dumps(portable, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> PipelineSpec:
+def from_json(text: str, project: str) -> PipelineSpec:
     """The spec that `to_json` wrote.
+
+    Args:
+        project: the directory that the project is in now.
 
     Raises:
         RequestError: the text is not such a spec.
     """
     try:
-        document = parse_json(text)
+        document = absolute_paths(parse_json(text), project)
         version = document.get("spec_version")
         if version != SPEC_VERSION:
             raise RequestError(
@@ -184,9 +226,11 @@ def from_json(text: str) -> PipelineSpec:
             )
         spec = PipelineSpec(
             name=document["name"],
-            parameters=tuple(ParameterSpec(**p) for p in document["parameters"]),
+            parameters=tuple(map(_parameter, document["parameters"])),
             nodes=tuple(node_from_json(n) for n in document["nodes"]),
             location=document["location"],
+            project=project,
+            import_roots=tuple(document["import_roots"]),
         )
         for name in _names(spec):
             if not is_name(name):
@@ -215,10 +259,35 @@ def node_from_json(document: dict[str, Any]) -> NodeSpec:
                 for i in document["inputs"]
             ),
             "outputs": tuple(OutputSpec(**o) for o in document["outputs"]),
-            "parameters": tuple(ParameterSpec(**p) for p in document["parameters"]),
+            "parameters": tuple(map(_parameter, document["parameters"])),
             "conditions": tuple(ConditionSpec(**c) for c in document["conditions"]),
             "upstream": tuple(document["upstream"]),
             "guards": tuple(GuardSpec(**g) for g in document["guards"]),
             "rest_of_run": tuple(document["rest_of_run"]),
         }
     )
+
+
+def _parameter(document: dict[str, Any]) -> ParameterSpec:
+    watched = tuple(WatchedSpec(**each) for each in document["watched"])
+    return ParameterSpec(document["name"], document["value"], watched)
+
+
+def _at(value: Any, pointer: str) -> Any:
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        value = value[int(key)] if isinstance(value, list | tuple) else value[key]
+    return value
+
+
+def _without(value: Any, pointers: Collection[str], at: str = "") -> Any:
+    if at in pointers:
+        return None
+    if isinstance(value, dict):
+        return {
+            key: _without(item, pointers, f"{at}/{pointer_step(key)}")
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without(item, pointers, f"{at}/{index}") for index, item in enumerate(value)]
+    return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from prodml.artifacts import Artifact
-from prodml.errors import RowCountError
+from prodml.errors import RowCountError, UserCodeError
 from prodml.secrets import redact
 
 A = TypeVar("A", bound=Artifact)
@@ -123,23 +123,24 @@ class ExecutorContext:
 
         Raises:
             ValueError: there is not exactly one.
+            UserCodeError: it is of another type.
         """
         artifacts = self.inputs[key]
         if len(artifacts) != 1:
             raise ValueError(f"input {key!r}: expected one artifact, got {len(artifacts)}")
-        artifact = artifacts[0]
-        assert isinstance(artifact, type)
-        return artifact
+        return _as(artifacts[0], type, f"input {key!r}")
 
     def optional_input(self, key: str, type: type[A]) -> A | None:
         """The one artifact of an optional input, or None where it was not given."""
         return self.input(key, type) if self.inputs.get(key) else None
 
     def output(self, key: str, type: type[A]) -> A:
-        """The artifact of an output, to be filled."""
-        artifact = self.outputs[key]
-        assert isinstance(artifact, type)
-        return artifact
+        """The artifact of an output, to be filled.
+
+        Raises:
+            UserCodeError: it is of another type.
+        """
+        return _as(self.outputs[key], type, f"output {key!r}")
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         """Tells how far the node is; call it a few times a second at most."""
@@ -169,3 +170,19 @@ class ExecutorContext:
                 f"split {split!r}: {read} rows read, but {written} written and {dropped} dropped"
             )
         self.row_counts.append(RowCount(split, read, written, dropped))
+
+
+def _as(artifact: Artifact, type: type[A], what: str) -> A:
+    """The artifact as an instance of a type; types are the same if their names are."""
+    if isinstance(artifact, type):
+        return artifact
+    if artifact.type_name != type.type_name:
+        raise UserCodeError(
+            f"{what} is of type {artifact.type_name}, and the executor asked for "
+            f"{type.type_name} ({type.__module__}.{type.__qualname__}); ask for the type that the "
+            f"component declares"
+        )
+    # A file that was imported twice has declared its class twice. The engine reads what the
+    # executor sets, so it stays the same object.
+    artifact.__class__ = type
+    return artifact  # type: ignore[return-value]

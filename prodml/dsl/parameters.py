@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from types import UnionType
 from typing import (
     Annotated,
     Any,
@@ -24,10 +25,12 @@ JsonValue: TypeAlias = Any
 
 
 class Watched(StrEnum):
-    """What a path parameter stands for, so that its content becomes part of the fingerprint."""
+    """What a text in a parameter stands for; its content is part of the node's fingerprint."""
 
     FILE = "file"
     MODULE = "module"
+    FUNCTION = "function"
+    DATA = "data"
 
 
 FilePath = Annotated[str, Watched.FILE]
@@ -36,15 +39,59 @@ FilePath = Annotated[str, Watched.FILE]
 ModulePath = Annotated[str, Watched.MODULE]
 """A Python file whose code, and that of its local imports, is part of the fingerprint."""
 
+FunctionPath = Annotated[str, Watched.FUNCTION]
+"""A function as `package.module.function`, whose module's code is part of the fingerprint."""
 
-def watched(declared: Any) -> Watched | None:
-    """The Watched mark anywhere in a declared type, as in `Parameter[FilePath | None]`."""
-    for argument in get_args(declared):
-        if isinstance(argument, Watched):
-            return argument
-        if (found := watched(argument)) is not None:
-            return found
-    return None
+DataPath = Annotated[str, Watched.DATA]
+"""A place whose content the component's driver fingerprints: where it is does not count."""
+
+
+def watched(declared: Any, value: JsonValue) -> Iterator[tuple[str, Watched]]:
+    """Finds the texts in a parameter's value that stand for files or code.
+
+    The marks above may be anywhere in the declared type: `list[FilePath]`, a field of a dataclass.
+
+    Args:
+        value: as JSON, the form that `encode` gives.
+
+    Yields:
+        Where the text is, as a JSON pointer (RFC 6901) into the value, and what it stands for.
+
+    Raises:
+        ValueError: the keys of a dict are declared to be paths.
+    """
+    origin, arguments = get_origin(declared), get_args(declared)
+    if origin is Annotated:
+        marks = [mark for mark in arguments[1:] if isinstance(mark, Watched)]
+        if marks and isinstance(value, str):
+            yield "", marks[0]
+        else:
+            yield from watched(arguments[0], value)
+    elif origin in (Union, UnionType):
+        yield from dict.fromkeys(found for each in arguments for found in watched(each, value))
+    elif isinstance(value, list) and arguments:
+        for index, item in enumerate(value):
+            is_fixed = origin is tuple and arguments[-1] is not Ellipsis
+            kind = arguments[index] if is_fixed and index < len(arguments) else arguments[0]
+            yield from _below(str(index), kind, item)
+    elif isinstance(value, dict) and len(arguments) == 2:
+        if any(True for key in value for _ in watched(arguments[0], key)):
+            raise ValueError("the keys of a dict cannot be watched paths; put them into its values")
+        for key, item in value.items():
+            yield from _below(key, arguments[1], item)
+    elif isinstance(value, dict) and dataclasses.is_dataclass(declared):
+        for name, kind in get_type_hints(declared, include_extras=True).items():
+            if name in value:
+                yield from _below(name, kind, value[name])
+
+
+def _below(key: str, declared: Any, value: JsonValue) -> Iterator[tuple[str, Watched]]:
+    yield from ((f"/{pointer_step(key)}{at}", kind) for at, kind in watched(declared, value))
+
+
+def pointer_step(key: str) -> str:
+    """A key as a step of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def encode(declared: Any, value: Any) -> JsonValue:

@@ -1,24 +1,40 @@
-"""Classes by name: `module:Class`, or `path/to/file.py:Class` for a user's own script."""
+"""Classes by name, so that a spec can name them and any process can load them.
+
+| a class of                             | its name                              |
+|----------------------------------------|---------------------------------------|
+| prodml or another installed package    | `package.module:Class`                |
+| a user's module, imported by its name  | `/directory//package.module:Class`    |
+| a user's file, loaded by its path      | `/directory/file.py:Class`            |
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import sys
-from pathlib import Path
+import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from prodml.dsl.user_code import load_module, module_name
+from prodml.dsl.loaded_modules import BY_PATH
+from prodml.dsl.module_search import ModuleFile, Origin, file_by_path, import_root, module_file
+from prodml.dsl.user_code import import_module, load_module
 from prodml.errors import UserCodeError
 
 
 def reference(cls: type) -> str:
     """The name by which `load` finds the class again."""
-    if "." in cls.__module__:
-        return f"{cls.__module__}:{cls.__qualname__}"
-    return f"{inspect.getfile(getattr(cls, 'function', cls))}:{cls.__qualname__}"
+    module = cls.__module__
+    if module.partition(".")[0] == "prodml":
+        return f"{module}:{cls.__qualname__}"
+    file = os.path.abspath(inspect.getfile(getattr(cls, "function", cls)))
+    root = import_root(module, file)
+    if module == "__main__" or module.startswith(BY_PATH) or root is None:
+        return f"{os.path.realpath(file)}:{cls.__qualname__}"
+    found = module_file(module, root)
+    if found is not None and found.origin is not Origin.USER:
+        return f"{module}:{cls.__qualname__}"
+    return f"{root}//{module}:{cls.__qualname__}"
 
 
 def load(name: str) -> Any:
@@ -27,7 +43,9 @@ def load(name: str) -> Any:
     Raises:
         UserCodeError: its file or module is gone or does not import, or the class is not in it.
     """
-    module, attribute = _module(name)
+    attribute = name.rpartition(":")[2]
+    path = _path(name)
+    module = load_module(path) if path is not None else _imported(source_file(name))
     try:
         return getattr(module, attribute)
     except AttributeError:
@@ -41,51 +59,88 @@ def neighbour(name: str, file: str) -> ModuleType | None:
         name: a reference.
         file: the file's name without `.py`, such as "executor".
     """
-    where, _, _ = name.rpartition(":")
-    if where.endswith(".py"):
-        path = Path(where).with_name(f"{file}.py")
-        return load_module(str(path)) if path.is_file() else None
-    package, _, _ = where.rpartition(".")
-    if importlib.util.find_spec(f"{package}.{file}") is None:
+    found = neighbour_file(name, file)
+    if found is None:
         return None
-    return importlib.import_module(f"{package}.{file}")
+    # Beside a file that is in no package, names such as `executor` are everybody's.
+    return _imported(found) if "." in found.name else load_module(found.path)
 
 
-def source_file(name: str) -> str:
-    """The file that holds the class, found without importing it."""
-    where, _, _ = name.rpartition(":")
-    if where.endswith(".py"):
-        return where
-    spec = importlib.util.find_spec(where)
-    if spec is None or spec.origin is None:
-        raise UserCodeError(f"{name}: there is no module {where!r}")
-    return spec.origin
+def source_file(name: str) -> ModuleFile:
+    """The file that holds the class, found without importing it.
+
+    Raises:
+        UserCodeError: there is no such file or module.
+    """
+    path = _path(name)
+    if path is not None:
+        if not os.path.isfile(path):
+            raise UserCodeError(f"{name}: there is no file {path}")
+        return file_by_path(path)
+    root, _, module = name.rpartition(":")[0].rpartition("//")
+    found = module_file(module, root or None)
+    if found is None:
+        raise UserCodeError(f"{name}: there is no module {module!r}")
+    return found
 
 
-def file_of_function(dotted: str) -> str:
+def neighbour_file(name: str, file: str) -> ModuleFile | None:
+    """Another file beside the one that holds the class, found without importing; None if absent.
+
+    Raises:
+        UserCodeError: the class's own file or module is gone.
+    """
+    own = source_file(name)
+    if own.package:
+        return module_file(f"{own.package}.{file}", own.root)
+    path = os.path.join(os.path.dirname(own.path), f"{file}.py")
+    return file_by_path(path) if os.path.isfile(path) else None
+
+
+def file_of_function(dotted: str) -> ModuleFile:
     """The file that holds `package.module.function`, found without importing it.
 
     Raises:
         ValueError: there is no such module; says how to write it.
     """
     module, _, function = dotted.rpartition(".")
-    try:
-        found = importlib.util.find_spec(module) if module and function else None
-    except ImportError:
-        found = None
-    if found is None or found.origin is None or not found.has_location:
+    found = module_file(module) if module and function else None
+    if found is None:
         raise ValueError(
             f"{dotted!r}: no module {module!r} can be imported; write package.module.function"
         )
-    return found.origin
+    return found
 
 
-def _module(name: str) -> tuple[ModuleType, str]:
-    where, _, attribute = name.rpartition(":")
-    if not where.endswith(".py"):
-        try:
-            return importlib.import_module(where), attribute
-        except ImportError as error:
-            raise UserCodeError(f"{name}: {error}") from error
-    loaded = sys.modules.get(module_name(where))
-    return loaded or load_module(where), attribute
+def is_path(name: str) -> bool:
+    """Whether a reference names a file that is loaded by its path."""
+    where = name.rpartition(":")[0]
+    return where.endswith(".py") and "//" not in where
+
+
+def load_by_import_path(dotted: str) -> Callable[..., Any]:
+    """The function that `package.module.function` names.
+
+    Raises:
+        ValueError: there is no such module.
+        UserCodeError: the module does not import, or has no such function.
+    """
+    found = file_of_function(dotted)
+    function = getattr(_imported(found), dotted.rpartition(".")[2], None)
+    if not callable(function):
+        raise UserCodeError(f"{dotted}: module {found.name} ({found.path}) has no such function")
+    return function  # type: ignore[no-any-return]
+
+
+def _path(name: str) -> str | None:
+    """The path that a reference names; None if it names a module."""
+    return name.rpartition(":")[0] if is_path(name) else None
+
+
+def _imported(module: ModuleFile) -> ModuleType:
+    if module.origin is Origin.USER:
+        return import_module(module.name, module.root)
+    try:
+        return importlib.import_module(module.name)
+    except ImportError as error:
+        raise UserCodeError(f"module {module.name} does not import: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import importlib.util
 import sys
 import traceback
@@ -13,14 +14,15 @@ from types import ModuleType
 from typing import Any
 
 from prodml.dsl.component import suggest
+from prodml.dsl.loaded_modules import BY_PATH, LOADED
 from prodml.errors import ProdmlError, UserCodeError, storage_error
 
 
 def load_module(path: str) -> ModuleType:
-    """Imports a Python file afresh; its own directory can be imported from, as in a script.
+    """Imports a Python file; its own directory can be imported from, as in a script.
 
-    Local modules that an earlier load imported are imported again, so that a changed helper is
-    seen. The module is in `sys.modules`, so that Beam can pickle its functions by name.
+    A file is imported once. If it, or any user module, has changed since, all of them are imported
+    again. The module is in `sys.modules`, so that Beam can pickle its functions by name.
 
     Raises:
         UserCodeError: there is no such file, or it does not import; names the user's line.
@@ -28,28 +30,43 @@ def load_module(path: str) -> ModuleType:
     file = Path(path).resolve()
     if not file.is_file():
         raise UserCodeError(f"module file {path} does not exist")
-    _forget_local_modules(file.parent)
-    if str(file.parent) not in sys.path:
-        sys.path.insert(0, str(file.parent))
     name = module_name(path)
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise UserCodeError(f"module file {path} is not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with user_code(str(file.parent), f"module file {path} does not import"):
-            spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
+    with LOADED.importing(str(file.parent)):
+        if (loaded := sys.modules.get(name)) is not None:
+            return loaded
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise UserCodeError(
+                f"module file {path} is not a Python file; its name must end in .py"
+            )
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            with user_code(str(file.parent), f"module file {path} does not import"):
+                spec.loader.exec_module(module)
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
     return module
+
+
+def import_module(name: str, root: str) -> ModuleType:
+    """Imports a module of user code by its dotted name; once, as `load_module` does.
+
+    Args:
+        root: the directory that the name is imported from.
+
+    Raises:
+        UserCodeError: it does not import; names the user's line.
+    """
+    with LOADED.importing(root), user_code(root, f"module {name} does not import"):
+        return importlib.import_module(name)
 
 
 def module_name(path: str) -> str:
     """The name under which `load_module` puts a file into `sys.modules`."""
     file = Path(path).resolve()
-    return f"prodml_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    return f"{BY_PATH}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def load_function(path: str, name: str) -> Callable[..., Any]:
@@ -99,20 +116,3 @@ def user_line(error: BaseException, root: str) -> str | None:
         if frame.filename.startswith(prefix) and "site-packages" not in frame.filename:
             return f"{frame.filename}:{frame.lineno}, in {frame.name}"
     return None
-
-
-def _forget_local_modules(directory: Path) -> None:
-    prefix = str(directory) + "/"
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and file.startswith(prefix) and _is_users(name, file):
-            del sys.modules[name]
-
-
-def _is_users(name: str, file: str) -> bool:
-    return (
-        "site-packages" not in file
-        and name != "__main__"
-        and name.split(".")[0] not in {"prodml", "tests", "conftest"}
-        and not name.startswith("tests")
-    )

@@ -71,7 +71,7 @@ def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None:
         return None
-    root = os.path.dirname(references.source_file(node.component))
+    root = os.path.dirname(references.source_file(node.component).path)
 
     def called(argument: Any) -> Any:
         with user_code(root, f"the driver of {node.id} failed"):
@@ -92,7 +92,7 @@ def parameters_of(node: NodeSpec) -> dict[str, Any]:
 
 
 def _calling(function: Callable[..., None], node: NodeSpec) -> Execute:
-    root = os.path.dirname(node.component.rpartition(":")[0])
+    root = references.source_file(node.component).root
 
     def execute(context: ExecutorContext) -> None:
         inputs: Mapping[str, Any] = {

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import prodml
-from prodml.artifacts import Artifact
+from prodml.artifacts import Artifact, PropertyValue
 from prodml.compiler.spec import NodeSpec
-from prodml.dsl import references
 from prodml.dsl.executor import DriverResult
-from prodml.errors import UserCodeError
+from prodml.dsl.module_search import Origin
+from prodml.dsl.parameters import Watched
+from prodml.orchestration.executor_code import existing_file, node_code
 from prodml.orchestration.manifest import file_digest
 from prodml.orchestration.parameter_changes import describe_change
-from prodml.orchestration.source_closure import source_closure
+from prodml.orchestration.source_closure import SourceClosure
+from prodml.secrets import redact
+
+_BY_CONTENT = frozenset({Watched.FILE, Watched.MODULE, Watched.DATA})
+"""Texts that count by the content they stand for; of a function the name counts as well."""
+
+_PROVENANCE = frozenset(
+    {"digest", "name", "output_key", "pipeline_name", "producer_component", "component_id"}
+)
+"""Custom properties of every artifact that say where it comes from; the digest counts by itself."""
 
 Parts = Mapping[str, Mapping[str, str]]
 """Group -> item -> value or digest; a group is one kind of reason for a cache miss."""
@@ -58,35 +67,28 @@ def fingerprint(
     Raises:
         UserCodeError: a module or file that it names does not exist.
     """
-    executor = _executor_file(node)
-    code = source_closure(executor)
-    modules = {
-        parameter.name: source_closure(_existing(node, parameter.name, parameter.value))
-        for parameter in node.parameters
-        if parameter.watched == "module" and parameter.value
-    }
-    files = {
-        parameter.name: file_digest(_existing(node, parameter.name, parameter.value))
-        for parameter in node.parameters
-        if parameter.watched == "file" and isinstance(parameter.value, str)
-    }
-    versions = {**dict(code.versions)}
-    for module in modules.values():
-        versions.update(module.versions)
+    code = node_code(node)
+    closures = [code.executor, *code.modules.values()]
     parts: dict[str, dict[str, str]] = {
-        "executor": {"version": prodml.__version__, "code": code.digest},
+        "executor": {
+            "version": prodml.__version__,
+            "prodml": _digest([_digests(closure, is_prodml=True) for closure in closures]),
+            **_digests(code.executor, is_prodml=False),
+        },
         "parameters": {
-            p.name: json.dumps(p.value, sort_keys=True)
-            for p in node.parameters
-            if p.watched is None or not isinstance(p.value, str)
+            p.name: json.dumps(p.without(_BY_CONTENT), sort_keys=True) for p in node.parameters
         },
         "module": {
-            f"{name} {os.path.basename(path)}": digest
-            for name, module in modules.items()
-            for path, digest in module.files
+            f"{name} {label}": digest
+            for name, module in code.modules.items()
+            for label, digest in _digests(module, is_prodml=False).items()
         },
-        "file": files,
-        "library": versions,
+        "file": {
+            f"{p.name}{at}": file_digest(existing_file(node, p.name, path))
+            for p in node.parameters
+            for at, path in p.texts(Watched.FILE)
+        },
+        "library": dict(version for closure in closures for version in closure.versions),
         "input": {key: _identity(artifacts) for key, artifacts in sorted(inputs.items())},
         "source": {"data": driver.fingerprint, "described": driver.description} if driver else {},
     }
@@ -94,8 +96,8 @@ def fingerprint(
     own_parts = {**parts, "input": own_inputs, "found": {}}
     return Fingerprint(
         parts,
-        key=_digest([pipeline, node.id, node.component, parts]),
-        own_key=_digest([pipeline, node.id, node.component, own_parts]) if found else None,
+        key=_digest([pipeline, node.id, code.component, parts]),
+        own_key=_digest([pipeline, node.id, code.component, own_parts]) if found else None,
     )
 
 
@@ -115,30 +117,40 @@ def _digest(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
 
-def _executor_file(node: NodeSpec) -> str:
-    own = references.source_file(node.component)
-    executor = os.path.join(os.path.dirname(own), "executor.py")
-    is_function = node.component.rpartition(":")[0].endswith(".py")
-    return executor if os.path.isfile(executor) and not is_function else own
-
-
-def _existing(node: NodeSpec, name: str, path: Any) -> str:
-    if not os.path.isfile(path):
-        raise UserCodeError(f"{name}={path!r} does not exist (declared at {node.location})")
-    return str(path)
+def _digests(closure: SourceClosure, *, is_prodml: bool) -> dict[str, str]:
+    """Digests by label, of prodml's own files or of all others."""
+    found: dict[str, str] = {}
+    for file in closure.files:
+        if (file.module.origin is Origin.PRODML) is is_prodml:
+            # One file twice: as a whole, and the part that a definition depends on.
+            label = file.module.label
+            found[label] = f"{found[label]} {file.digest}" if label in found else file.digest
+    return found
 
 
 def _identity(artifacts: Sequence[Artifact]) -> str:
-    """Content, type and properties; so a result made anew with the same content is the same."""
+    """Content, type and properties: a result made again with the same content is the same."""
     described = [
         [
             artifact.type_name,
             artifact.custom_properties.get("digest", artifact.uri),
-            sorted(artifact.properties.items()),
+            _values(artifact.properties, frozenset()),
+            _values(artifact.custom_properties, _PROVENANCE | artifact.provenance),
         ]
         for artifact in artifacts
     ]
     return _digest(described)
+
+
+def _values(
+    properties: Mapping[str, PropertyValue], left_out: frozenset[str]
+) -> list[tuple[str, PropertyValue]]:
+    """Properties as the store gives them back, which knows no bool, and hides secrets."""
+    return [
+        (name, redact(value) if isinstance(value, str) else float(value))
+        for name, value in sorted(properties.items())
+        if name not in left_out
+    ]
 
 
 def _names_changed(changed: list[str]) -> str:
@@ -147,6 +159,12 @@ def _names_changed(changed: list[str]) -> str:
 
 def _module_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
     return _names_changed(sorted({name.partition(" ")[2] for name in changed}))
+
+
+def _executor_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    files = [name for name in changed if name not in ("prodml", "version")]
+    named = f" ({', '.join(files)})" if files else ""
+    return f"the component's code changed{named}"
 
 
 def _parameter_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -170,6 +188,6 @@ _DESCRIPTIONS = {
     "parameters": _parameter_reason,
     "file": lambda changed, old, new: f"file {_names_changed(changed)}",
     "input": lambda changed, old, new: f"new {', '.join(changed)}",
-    "executor": lambda changed, old, new: "the component's code changed",
+    "executor": _executor_reason,
     "library": _library_reason,
 }

@@ -61,7 +61,7 @@ def find_in_store(
     name = str(node.parameter("strategy_class"))
     strategy_class = references.load(name)
     candidates = StoreCandidates(reader, pipeline, node)
-    root = os.path.dirname(references.source_file(name))
+    root = os.path.dirname(references.source_file(name).path)
     with user_code(root, f"the strategy {strategy_class.__name__} of {node.id} failed"):
         strategy = strategy_class(**node.parameter("config"))
         found: Mapping[str, list[Artifact]] = strategy.resolve(

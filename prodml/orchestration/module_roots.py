@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from prodml.compiler.spec import PipelineSpec
+from prodml.dsl import references
+from prodml.dsl.module_search import ModuleFile, Origin, file_by_path
+from prodml.dsl.parameters import Watched
 from prodml.errors import RequestError
-from prodml.orchestration.source_closure import source_closure
+from prodml.orchestration.source_closure import SourceClosure, source_closure
 from prodml.paths import inside_any
 
 
@@ -25,34 +28,54 @@ def require_inside(roots: Sequence[str], file: str, what: str) -> None:
     Raises:
         RequestError: a file lies outside.
     """
-    if not roots or not os.path.isfile(file):
+    if roots and os.path.isfile(file):
+        start = file_by_path(file)
+        _require(roots, start, source_closure(start), what)
+
+
+def require_modules_inside(roots: Sequence[str], spec: PipelineSpec) -> None:
+    """The same for all user code that a pipeline's nodes name.
+
+    Raises:
+        RequestError: some of it, or what it imports, lies outside.
+    """
+    if not roots:
         return
-    itself = os.path.realpath(file)
-    for path in (itself, *(path for path, _ in source_closure(file).files)):
-        if not inside_any(roots, path):
-            by = "" if path == itself else f", imported by {file},"
+    for node in spec.nodes:
+        for parameter in node.parameters:
+            for at, path in parameter.texts(Watched.MODULE):
+                require_inside(roots, path, f"{node.id}: {parameter.name}{at}")
+            for at, name in parameter.texts(Watched.FUNCTION):
+                function = references.file_of_function(name)
+                _require_own(roots, spec, function, f"{node.id}: {parameter.name}{at}")
+        # All of the file and not what the component needs of it: loading it runs all.
+        files = [references.source_file(node.component)]
+        for name in ("executor", "driver"):
+            beside = references.neighbour_file(node.component, name)
+            files += [beside] if beside is not None else []
+        for file in files:
+            if references.is_path(node.component):
+                _require(roots, file, source_closure(file), f"{node.id}: component")
+            else:
+                _require_own(roots, spec, file, f"{node.id}: component")
+
+
+def _require_own(roots: Sequence[str], spec: PipelineSpec, start: ModuleFile, what: str) -> None:
+    """Checks a module if it is imported from where the pipeline's file is.
+
+    What comes from PYTHONPATH or an installation was put there by whoever runs prodml.
+    """
+    if start.origin is Origin.USER and start.root == spec.import_roots[0]:
+        _require(roots, start, source_closure(start), what)
+
+
+def _require(roots: Sequence[str], start: ModuleFile, closure: SourceClosure, what: str) -> None:
+    """Refuses files outside of all roots, if they are found from where `start` is."""
+    for file in sorted(closure.files, key=lambda file: file.module != start):
+        path = os.path.realpath(file.module.path)
+        if file.module.root == start.root and not inside_any(roots, path):
+            by = "" if file.module == start else f", imported by {start.path},"
             raise RequestError(
                 f"{what} {path}{by} lies outside of module_roots ({', '.join(roots)}); move it "
                 f"there, or name its directory in module_roots"
             )
-
-
-def require_modules_inside(roots: Sequence[str], spec: PipelineSpec) -> None:
-    """The same for every module and component file that a pipeline names.
-
-    Raises:
-        RequestError: one of them, or what it imports, lies outside.
-    """
-    for what, file in _files(spec):
-        require_inside(roots, file, what)
-
-
-def _files(spec: PipelineSpec) -> Iterator[tuple[str, str]]:
-    for node in spec.nodes:
-        for parameter in node.parameters:
-            if parameter.watched == "module" and isinstance(parameter.value, str):
-                yield f"{node.id}: {parameter.name}", parameter.value
-        file, _, _ = node.component.rpartition(":")
-        if file.endswith(".py"):
-            for name in (os.path.basename(file), "executor.py", "driver.py"):
-                yield f"{node.id}: component", os.path.join(os.path.dirname(file), name)

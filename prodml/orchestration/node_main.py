@@ -30,6 +30,7 @@ def main(order_path: str, progress: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open(order_path, encoding="utf-8") as file:
         order = json.load(file)
+    sys.path[:] = order["sys_path"]
     node = node_from_json(order["node"])
     context = None
     answer: dict[str, Any]

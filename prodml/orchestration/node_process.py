@@ -97,6 +97,8 @@ def _order(
 ) -> dict[str, Any]:
     return {
         "node": asdict(node),
+        # Its modules are imported from where they are imported from here.
+        "sys_path": sys.path,
         "pipeline_name": context.pipeline_name,
         "run_id": context.run_id,
         "inputs": {key: _artifacts(found) for key, found in context.inputs.items()},

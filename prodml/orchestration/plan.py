@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from prodml.artifacts import Artifact
 from prodml.compiler.spec import GuardSpec, NodeKind, NodeSpec, PipelineSpec
+from prodml.dsl.loaded_modules import search_also
 from prodml.errors import NodeError
 from prodml.metadata.reading import LineageReader
 from prodml.orchestration.conditions import unmet_condition
@@ -58,6 +59,7 @@ def make_plan(spec: PipelineSpec, reader: LineageReader, use_cache: bool) -> Pla
     Nodes behind a node that would run are undecided: their inputs do not exist yet, and they may
     still be cached if it makes the same as before.
     """
+    search_also(spec.import_roots)
     preparer = Preparer(spec, reader, use_cache)
     produced: dict[str, Mapping[str, Sequence[Artifact]]] = {}
     plans: dict[str, NodePlan] = {}

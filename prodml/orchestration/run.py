@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
+from prodml.dsl.loaded_modules import search_also
 from prodml.errors import (
     CancelledError,
     FencedError,
@@ -109,6 +110,7 @@ def run_pipeline(
         MetadataError: the store refused a read or write.
     """
     _check_limits(spec, settings)
+    search_also(spec.import_roots)
     run_id = resumed.run_id if resumed else new_run_id()
     store = settings.open_store()
     with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:

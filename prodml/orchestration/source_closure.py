@@ -1,159 +1,140 @@
-"""Which code a result depends on: a file, the local modules it imports, and libraries' versions.
+"""Which code something depends on: files, the modules that they import, and libraries' versions.
 
-Found by reading import statements (Python's `ast`), without running anything. Imports inside
-functions count; imports by computed name are not seen.
+Followed are a user's modules wherever they are imported from (the project, PYTHONPATH, an editable
+installation), prodml's own, and the package that the search starts in. What else is installed
+counts by the version of its distribution.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
-import hashlib
-import importlib.metadata
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-_DISTRIBUTIONS = {
-    "apache_beam": "apache-beam",
-    "google": "protobuf",
-    "keras": "keras",
-    "ml_metadata": "ml-metadata",
-    "sklearn": "scikit-learn",
-    "tensorflow_data_validation": "tensorflow-data-validation",
-    "tensorflow_metadata": "tensorflow-metadata",
-    "tensorflow_model_analysis": "tensorflow-model-analysis",
-    "tensorflow_serving": "tensorflow-serving-api",
-    "tensorflow_transform": "tensorflow-transform",
-    "tfx_bsl": "tfx-bsl",
-    "yaml": "PyYAML",
-}
-"""Distributions whose name is not that of what they bring; the whole map takes Python 0.3 s."""
+from prodml.dsl.module_search import ModuleFile, ModuleFinder, Origin
+from prodml.orchestration.distributions import distribution_version
+from prodml.orchestration.source_text import source_text
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that counts, by its content at one time."""
+
+    module: ModuleFile
+    digest: str
 
 
 @dataclass(frozen=True)
 class SourceClosure:
-    """Local files, sorted, with a digest of each; versions of other libraries by distribution."""
+    """Files, sorted by label, and versions of libraries by distribution, sorted."""
 
-    files: tuple[tuple[str, str], ...]
+    files: tuple[SourceFile, ...]
     versions: tuple[tuple[str, str], ...]
 
-    @property
-    def digest(self) -> str:
-        """Changes when code does: not with the time of a file or the place of the project."""
-        root = os.path.commonpath([path for path, _ in self.files]) if self.files else ""
-        lines = [f"{os.path.relpath(path, root)}\0{digest}" for path, digest in self.files]
-        return hashlib.blake2b("\n".join(lines).encode(), digest_size=20).hexdigest()
 
+def source_closure(start: ModuleFile, imports: Sequence[str] | None = None) -> SourceClosure:
+    """All code that a module depends on, directly or not.
 
-def source_closure(path: str) -> SourceClosure:
-    """Everything that a Python file imports, directly or not.
+    A file that does not parse counts by its bytes.
 
-    Local is what lies under the file's own directory, or, for a file in a package, under the
-    package's. A file that does not parse counts by its bytes.
+    Args:
+        start: the module; packages around it count as well.
+        imports: names that alone are followed, instead of all that the module imports; the module
+            itself is then left out.
     """
-    start = Path(path).resolve()
-    root = str(_import_root(start))
-    pending = [str(start)]
-    digests: dict[str, str] = {}
-    libraries: set[str] = set()
-    # Most names are imported by many files; what is on the disk is asked for once a closure.
-    local_files, real_path = functools.cache(_local_files), functools.cache(os.path.realpath)
+    # The directory of the module goes first, as when it is loaded.
+    finder = ModuleFinder([start.root])
+    own_package = start.name.partition(".")[0]
+    files: dict[str, SourceFile] = {}
+    libraries: set[_Library] = set()
+    pending = list(finder.files(start.name)[:-1]) if "." in start.name else []
+    if imports is None:
+        pending.append(start)
+    else:
+        first = _resolved(imports, start, finder, own_package)
+        pending += first.modules
+        libraries.update(first.libraries)
     while pending:
-        file = pending.pop()
-        if file in digests:
+        module = pending.pop()
+        if module.label in files:
             continue
-        imports = _imports(file, os.stat(file).st_mtime_ns)
-        digests[file] = imports.digest
-        for name in imports.names:
-            local = local_files(os.path.dirname(file) if name.startswith(".") else root, name)
-            pending += map(real_path, local)
-            if not local and not name.startswith("."):
-                libraries.add(name.partition(".")[0])
-    versions = ((_DISTRIBUTIONS.get(name, name), _version(name)) for name in libraries)
-    known = tuple(sorted((name, version) for name, version in versions if version))
-    return SourceClosure(tuple(sorted(digests.items())), known)
+        if module.origin is Origin.PRODML:
+            links = _prodml_links(module)
+        else:
+            links = _links(module, finder, own_package)
+        files[module.label] = SourceFile(module, links.digest)
+        pending += links.modules
+        libraries.update(links.libraries)
+    versions = {distribution_version(library.package, library.place) for library in libraries}
+    return SourceClosure(tuple(files[label] for label in sorted(files)), tuple(sorted(versions)))
 
 
 @dataclass(frozen=True)
-class _Imports:
+class _Library:
+    """An installed package, and the directory that its top-level package is imported from."""
+
+    package: str
+    place: str
+
+
+@dataclass(frozen=True)
+class _Links:
+    """What one file imports."""
+
     digest: str
-    names: tuple[str, ...]
+    modules: tuple[ModuleFile, ...]
+    libraries: tuple[_Library, ...]
 
 
 @functools.lru_cache(maxsize=4096)
-def _imports(path: str, modified: int) -> _Imports:
-    """Dotted names that a file imports; relative ones keep their dots.
-
-    Kept by modification time: one run asks for the same files once a node.
-    """
-    content = Path(path).read_bytes()
-    digest = hashlib.blake2b(content, digest_size=20).hexdigest()
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
-        return _Imports(digest, ())
-    return _Imports(digest, tuple(sorted(set(_imported_names(tree)))))
+def _prodml_links(module: ModuleFile) -> _Links:
+    """Kept as long as the process: it does not load prodml's modules again either."""
+    return _links(module, _prodml_finder(), "prodml")
 
 
-def _imported_names(tree: ast.AST) -> Iterator[str]:
-    for node in _statements(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            yield base
-            joint = "" if base.endswith(".") else "."
-            yield from (f"{base}{joint}{alias.name}" for alias in node.names)
+@functools.cache
+def _prodml_finder() -> ModuleFinder:
+    return ModuleFinder()
 
 
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """All statements, without the expressions in them: no import stands in an expression."""
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        yield node
-        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-            inner = getattr(node, block, ())
-            # The body of a lambda and of a conditional expression is no block.
-            pending += inner if isinstance(inner, list) else ()
+def _links(module: ModuleFile, finder: ModuleFinder, own_package: str) -> _Links:
+    text = source_text(module.path, is_source=module.is_source)
+    found = _resolved(text.imports, module, finder, own_package)
+    return _Links(text.digest, found.modules, found.libraries)
 
 
-def _import_root(file: Path) -> Path:
-    """The directory from which the file's own package is imported."""
-    root = file.parent
-    while (root / "__init__.py").is_file():
-        root = root.parent
-    return root
+def _resolved(
+    names: Iterable[str], importer: ModuleFile, finder: ModuleFinder, own_package: str
+) -> _Links:
+    modules: dict[ModuleFile, None] = {}
+    libraries: dict[_Library, None] = {}
+    for name in names:
+        absolute = _absolute(name, importer)
+        top = absolute.partition(".")[0]
+        origin = finder.origin(top) if top else None
+        if origin in (Origin.USER, Origin.PRODML) or (
+            origin is Origin.INSTALLED and top == own_package
+        ):
+            modules.update(dict.fromkeys(finder.files(absolute)))
+        elif origin is Origin.INSTALLED and not finder.is_namespace(absolute):
+            libraries[_Library(_import_package(finder, absolute), str(finder.place(top)))] = None
+    return _Links("", tuple(modules), tuple(libraries))
 
 
-def _local_files(base: str, name: str) -> list[str]:
-    """The files that importing a name runs.
-
-    Args:
-        base: the directory to look in: the importer's own where the name is relative.
-    """
-    level = len(name) - len(name.lstrip("."))
-    for _ in range(level - 1):
-        base = os.path.dirname(base)
-    target, found = base, []
-    for part in filter(None, name.lstrip(".").split(".")):
-        target = os.path.join(target, part)
-        for candidate in (os.path.join(target, "__init__.py"), f"{target}.py"):
-            if os.path.isfile(candidate):
-                found.append(candidate)
-        if not os.path.isdir(target):
-            break
-    return found
+def _absolute(name: str, importer: ModuleFile) -> str:
+    """The name without leading dots."""
+    rest = name.lstrip(".")
+    level = len(name) - len(rest)
+    if level == 0:
+        return name
+    package = importer.package.split(".") if importer.package else []
+    base = package[: len(package) - level + 1]
+    return ".".join([*base, *([rest] if rest else [])])
 
 
-@functools.lru_cache(maxsize=1024)
-def _version(name: str) -> str | None:
-    if name in sys.stdlib_module_names:
-        return None
-    try:
-        return importlib.metadata.version(_DISTRIBUTIONS.get(name, name))
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _import_package(finder: ModuleFinder, name: str) -> str:
+    """The package of a name that one distribution brings: below namespace packages."""
+    parts = name.split(".")
+    lengths = range(1, len(parts) + 1)
+    packages = (".".join(parts[:length]) for length in lengths)
+    return next((package for package in packages if not finder.is_namespace(package)), name)

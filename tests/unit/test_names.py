@@ -86,12 +86,12 @@ def test_a_spec_from_a_file_is_checked_as_well() -> None:
         Make()
 
     text = to_json(compile_pipeline(stored.build()))
-    assert to_json(from_json(text)) == text
+    assert to_json(from_json(text, "/elsewhere")) == text
     for old in ('"stored"', '"Make"', '"made"'):
         with pytest.raises(RequestError, match=r"the name '\.\./up' is not allowed"):
             from_json(text.replace(f'"id": {old}', '"id": "../up"').replace(
                 f'"name": {old}', '"name": "../up"'
-            ))  # fmt: skip
+            ), "/elsewhere")  # fmt: skip
 
 
 def test_a_split_that_the_store_names_cannot_lead_out_of_the_artifact() -> None:

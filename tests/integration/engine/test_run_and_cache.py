@@ -186,7 +186,8 @@ def test_a_changed_helper_of_a_function_component_is_the_reason(work: Workplace)
     os.utime(helper, (1, 1))
     assert work.plan()["Make"][0] is Action.CACHED
     helper.write_text("def text(n):\n    return f'another text {n}'\n")
-    assert work.plan()["Make"] == (Action.RUN, "the component's code changed")
+    reason = "the component's code changed (helper_of_pipeline.py)"
+    assert work.plan()["Make"] == (Action.RUN, reason)
 
 
 def test_the_same_content_made_anew_lets_what_follows_be_cached(work: Workplace) -> None:

@@ -8,20 +8,20 @@ from prodml.errors import RequestError
 
 @given(pipeline_specs)
 def test_a_spec_survives_the_round_trip_through_json(spec: PipelineSpec) -> None:
-    assert from_json(to_json(spec)) == spec
+    assert from_json(to_json(spec), spec.project) == spec
 
 
 @given(pipeline_specs)
 def test_equal_specs_have_the_same_bytes(spec: PipelineSpec) -> None:
-    assert to_json(from_json(to_json(spec))) == to_json(spec)
+    assert to_json(from_json(to_json(spec), spec.project)) == to_json(spec)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"spec_version": 2}', "null", "1"])
 def test_what_is_not_a_spec_is_refused(text: str) -> None:
     with pytest.raises(RequestError):
-        from_json(text)
+        from_json(text, "/project")
 
 
 def test_a_spec_of_another_version_is_refused_with_advice() -> None:
     with pytest.raises(RequestError, match="version 99.*compile the pipeline again"):
-        from_json('{"spec_version": 99}')
+        from_json('{"spec_version": 99}', "/project")

@@ -4,7 +4,7 @@ import pytest
 
 from prodml import Channel, Component, Input, Output, Parameter, component
 from prodml.artifacts import Examples, ExampleStatistics, Schema
-from prodml.dsl.parameters import FilePath, ModulePath, Watched, watched
+from prodml.dsl.parameters import FilePath, ModulePath, watched
 from prodml.errors import DefinitionError
 
 
@@ -101,5 +101,5 @@ def test_a_path_that_is_no_more_than_a_path_is_watched_as_well() -> None:
         module_file: Parameter[ModulePath] = "module.py"
 
     declared = Reads.signature.parameters
-    assert watched(declared["schema_file"].type) is Watched.FILE
-    assert watched(declared["module_file"].type) is Watched.MODULE
+    assert dict(watched(declared["schema_file"].type, "a")) == {"": "file"}
+    assert dict(watched(declared["module_file"].type, "a")) == {"": "module"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from prodml.dsl.parameters import FilePath, ModulePath, Watched, decode, encode, watched
+from prodml.dsl.parameters import FilePath, FunctionPath, ModulePath, decode, encode, watched
 
 
 class Colour(StrEnum):
@@ -68,7 +68,36 @@ def test_a_protocol_buffer_is_taken_for_its_dataclass_mirror() -> None:
     }
 
 
-def test_paths_are_watched_also_when_optional() -> None:
-    assert watched(FilePath) is Watched.FILE
-    assert watched(ModulePath | None) is Watched.MODULE
-    assert watched(str) is None
+@dataclass(frozen=True)
+class Vocabulary:
+    file: FilePath
+    name: str = "words"
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "expected"),
+    [
+        (FilePath, "a", {"": "file"}),
+        (ModulePath | None, "a.py", {"": "module"}),
+        (FunctionPath | None, "a.b", {"": "function"}),
+        (ModulePath | None, None, {}),
+        (str, "a", {}),
+        (Vocabulary | FilePath, "a", {"": "file"}),
+        (Vocabulary | FilePath, {"file": "a", "name": "b"}, {"/file": "file"}),
+        (list[FilePath], ["a", "b"], {"/0": "file", "/1": "file"}),
+        (tuple[str, FilePath], ["a", "b"], {"/1": "file"}),
+        (tuple[ModulePath, ...], ["a", "b"], {"/0": "module", "/1": "module"}),
+        (dict[str, list[FilePath]], {"a/b": ["c"]}, {"/a~1b/0": "file"}),
+        (list[Vocabulary], [{"file": "a", "name": "b"}], {"/0/file": "file"}),
+        (Any, {"file": "a"}, {}),
+    ],
+)
+def test_watched_texts_are_found_anywhere_in_a_value(
+    declared: Any, value: Any, expected: dict[str, str]
+) -> None:
+    assert dict(watched(declared, value)) == expected
+
+
+def test_paths_as_the_keys_of_a_dict_are_refused() -> None:
+    with pytest.raises(ValueError, match="the keys of a dict cannot be watched paths"):
+        list(watched(dict[FilePath, int], {"a": 1}))

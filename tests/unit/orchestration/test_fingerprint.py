@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import json_values, names
 
 from prodml.artifacts import Model, Schema
-from prodml.compiler.spec import NodeKind, NodeSpec, ParameterSpec
+from prodml.compiler.spec import NodeKind, NodeSpec, ParameterSpec, WatchedSpec
 from prodml.dsl.executor import DriverResult
 from prodml.errors import UserCodeError
 from prodml.orchestration.fingerprint import Fingerprint, explain_difference, fingerprint
@@ -29,7 +29,8 @@ NODE = NodeSpec(
 
 
 def node_with(values: dict[str, Any], watched: str | None = None) -> NodeSpec:
-    parameters = tuple(ParameterSpec(name, value, watched) for name, value in values.items())
+    marks = (WatchedSpec("", watched),) if watched else ()
+    parameters = tuple(ParameterSpec(name, value, marks) for name, value in values.items())
     return dataclasses.replace(NODE, parameters=parameters)
 
 
