@@ -15,6 +15,8 @@ from prodml.cli import (
     artifacts,
     baseline,
     compile,
+    demo,
+    environment,
     gc,
     lineage,
     logs,
@@ -52,6 +54,8 @@ app.command("gc")(gc.gc)
 app.command("serve", cls=serve.ServeCommand)(serve.serve)
 app.command("predict")(predict.predict)
 app.command("scan")(scan.scan)
+app.command("demo")(demo.demo)
+app.command("environment")(environment.environment)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(metadata.app, name="metadata")

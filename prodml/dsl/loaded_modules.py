@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 
@@ -30,11 +31,11 @@ class LoadedModules:
     """Keeps track of `sys.modules` and `sys.path`, which belong to the process."""
 
     def __init__(self) -> None:
-        self._states: dict[str, FileState] = {}
+        self._states: dict[str, FileState | None] = {}
         self._foreign: set[str] = set()
-        self._host: frozenset[str] | None = None
+        self._host: frozenset[str] = frozenset()
         self._checked = 0
-        self._displaced: dict[str, dict[str, ModuleType]] = {}
+        self._displaced: dict[str, list[tuple[str, str, ModuleType]]] = defaultdict(list)
 
     @contextlib.contextmanager
     def importing(self, root: str) -> Iterator[None]:
@@ -43,7 +44,9 @@ class LoadedModules:
         Args:
             root: the directory that the code's own modules are imported from.
         """
-        if self._host is None:
+        if not self._checked:
+            # Imported by whoever uses prodml, such as a notebook: it imports them again itself,
+            # unless they have changed.
             self._host = frozenset(sys.modules)
         self._forget_changed()
         self._search_first(root)
@@ -54,35 +57,33 @@ class LoadedModules:
 
     def _forget_changed(self) -> None:
         checked, self._checked = self._checked, time.time_ns()
-        changed = set()
-        for name, file in self._users_modules():
-            try:
-                state = _state(file)
-            except OSError:
-                changed.add(name)
-                continue
-            # A module that was imported by a function, since the last look, may be older than its
-            # file is now.
-            known = self._states.get(name)
-            is_imported_since = known is None and name not in (self._host or ())
-            if known not in (None, state) or (is_imported_since and checked < state[1]):
-                changed.add(name)
-            self._states[name] = state
+        loaded = [(name, file, sys.modules[name]) for name, file in self._users_modules()]
+        aside = [each for group in self._displaced.values() for each in group]
+        changed = []
+        for name, file, module in [*loaded, *aside]:
+            known, state = self._states.get(file), _state(file)
+            # A module that a function has imported since the last look may be older than its file
+            # is now.
+            is_imported_since = known is None and name not in self._host
+            is_newer = state is None or (is_imported_since and checked < state[1])
+            if is_newer or known not in (None, state):
+                changed.append((name, module))
+            self._states[file] = state
         if not changed:
             return
-        ours = {name for name, _ in self._users_modules() if name not in (self._host or ())}
-        for name in changed:
-            _remove_bytecode(sys.modules[name])
-        for name in changed | ours:
-            del sys.modules[name]
+        ours = [(name, module) for name, _, module in loaded if name not in self._host]
+        for _, module in changed:
+            _remove_bytecode(module)
+        for name, module in [*changed, *ours]:
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
         self._states.clear()
         self._displaced.clear()
 
     def _record(self) -> None:
-        for name, file in self._users_modules():
-            if name not in self._states:
-                with contextlib.suppress(OSError):
-                    self._states[name] = _state(file)
+        for _, file in self._users_modules():
+            if file not in self._states:
+                self._states[file] = _state(file)
 
     def _users_modules(self) -> list[tuple[str, str]]:
         """Names of the user modules that are loaded now, with the file or directory of each."""
@@ -105,7 +106,7 @@ class LoadedModules:
     def _displace_namesakes(self, root: str) -> None:
         """Sets modules of other directories aside if `root` has others of the same name."""
         finder = ModuleFinder([root])
-        loaded = [(n, f) for n, f in self._users_modules() if n not in (self._host or ())]
+        loaded = self._users_modules()
         moved: dict[str, str] = {}
         for name, file in loaded:
             place = None if name.startswith(BY_PATH) else import_root(name, file)
@@ -117,8 +118,8 @@ class LoadedModules:
             is_namespace = os.path.isdir(file)
             place = tops.get(name.partition(".")[0]) if is_namespace else moved.get(name)
             if place is not None:
-                self._displaced.setdefault(place, {})[name] = sys.modules.pop(name)
-        for name, module in self._displaced.pop(root, {}).items():
+                self._displaced[place].append((name, file, sys.modules.pop(name)))
+        for name, _, module in self._displaced.pop(root, ()):
             sys.modules.setdefault(name, module)
 
 
@@ -164,9 +165,12 @@ def _is_in(finder: ModuleFinder, root: str, name: str, file: str) -> bool:
     return bool(found) and found[0].root == root
 
 
-def _state(place: str) -> FileState:
-    # A directory changes whenever Python writes bytecode into it.
-    return (0, 0, 0) if os.path.isdir(place) else file_state(place)
+def _state(place: str) -> FileState | None:
+    """None if there is no such file; a directory changes whenever Python writes bytecode there."""
+    try:
+        return (0, 0, 0) if os.path.isdir(place) else file_state(place)
+    except OSError:
+        return None
 
 
 def _remove_bytecode(module: ModuleType) -> None:

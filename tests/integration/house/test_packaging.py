@@ -1,12 +1,16 @@
 """What is published holds the components, and no file can be imported under two names."""
 
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,11 +32,14 @@ def build(kind: str, source: Path, target: Path) -> Path:
     return target / ran.stdout.splitlines()[-1]
 
 
-def test_the_wheel_made_from_the_sdist_brings_the_components(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that the wheel made from the sdist is installed to."""
+    root = tmp_path_factory.mktemp("packaging")
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
-    tree = tmp_path / "tree"
+    tree = root / "tree"
     for name in filter(None, listed):
         source = ROOT / name
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -40,23 +47,64 @@ def test_the_wheel_made_from_the_sdist_brings_the_components(tmp_path: Path) -> 
             (tree / name).symlink_to(os.readlink(source))
         elif source.is_file():
             (tree / name).write_bytes(source.read_bytes())
-    sdist = build("sdist", tree, tmp_path)
+    sdist = build("sdist", tree, root)
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "sdist", filter="data")
-    (unpacked,) = (tmp_path / "sdist").iterdir()
-    wheel = build("wheel", unpacked, tmp_path)
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        assert "prodml/components/statistics_gen/executor.py" in names
-        assert "prodml/serving/registered_operations.txt" in names
-        assert not [name for name in names if name.startswith("components/")]
-        archive.extractall(tmp_path / "installed")
-    code = "import prodml.components as c; print(c.__file__); c.StatisticsGen"
+        archive.extractall(root / "sdist", filter="data")
+    (unpacked,) = (root / "sdist").iterdir()
+    with zipfile.ZipFile(build("wheel", unpacked, root)) as archive:
+        archive.extractall(root / "installed")
+    return root / "installed"
+
+
+def python(prodml: Path, code: str, cwd: Path) -> str:
+    """What a program prints, with prodml imported from a directory and the rest from here."""
+    path = [str(prodml), *(entry for entry in sys.path[1:] if entry != str(ROOT))]
     ran = subprocess.run(
-        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path[1:]!r}; {code}"],
-        cwd=tmp_path / "installed",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert str(tmp_path / "installed") in ran.stdout
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {path!r}\n{code}"],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_wheel_made_from_the_sdist_brings_the_components(installed: Path) -> None:
+    assert (installed / "prodml/components/statistics_gen/executor.py").is_file()
+    assert (installed / "prodml/serving/registered_operations.txt").is_file()
+    assert not (installed / "components").exists()
+    code = "import prodml.components as c; print(c.__file__); c.StatisticsGen"
+    assert str(installed) in python(installed, code, installed)
+
+
+def test_the_wheel_brings_the_project_of_the_demo(installed: Path) -> None:
+    for folder in ("pipelines", "examples", "configs"):
+        files = [f for f in (ROOT / folder).rglob("*") if f.suffix in (".py", ".yaml", ".md")]
+        assert files
+        for file in files:
+            brought = installed / "prodml" / "demo" / file.relative_to(ROOT)
+            assert brought.read_bytes() == file.read_bytes()
+
+
+FINGERPRINTS = """
+import hashlib, json
+from prodml.cli.options import load_spec
+from prodml.compiler.spec import to_json
+from prodml.orchestration import source_text
+from prodml.orchestration.fingerprint import fingerprint
+spec = load_spec("pipelines/flights.py", {"data_root": "data"}, module_roots=[])
+parts = {n.id: fingerprint(spec.name, n, {}, None, frozenset()).parts for n in spec.nodes}
+print(json.dumps([to_json(spec), parts, source_text._read.cache_info().misses]))
+"""
+
+
+def test_an_installed_wheel_gives_the_fingerprints_of_a_checkout(
+    installed: Path, tmp_path: Path
+) -> None:
+    code = "from prodml.cli.demo import make_project; make_project('project')"
+    python(installed, code, tmp_path)
+    spec, parts, files_read = json.loads(python(installed, FINGERPRINTS, tmp_path / "project"))
+    shutil.copytree(tmp_path / "project", tmp_path / "another")
+    assert json.loads(python(ROOT, FINGERPRINTS, tmp_path / "another")) == [spec, parts, files_read]
+    # prodml's own and the user module: no file of TensorFlow or Beam, which count by version.
+    assert files_read < 250
+    assert {"tensorflow", "apache-beam"} <= parts["Evaluator"]["library"].keys()
+    assert "${project}/examples/flights/flights_utils.py" in spec

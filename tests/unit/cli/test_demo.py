@@ -1,0 +1,40 @@
+"""`prodml demo` makes a project, and nothing over what is there."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from prodml.cli.demo import demo, make_project
+from prodml.cli.options import load_spec
+from prodml.errors import RequestError
+
+
+def test_the_project_compiles_and_brings_the_slim_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "my project"
+    make_project(str(project))
+    monkeypatch.chdir(project)
+    spec = load_spec("pipelines/flights.py", {"data_root": "data"}, module_roots=[str(project)])
+    assert spec.name == "flights"
+    assert spec.project == str(project)
+    written = tomllib.loads((project / "pyproject.toml").read_text())
+    assert written["project"]["dependencies"] == ["prodml[examples]"]
+    assert "ipython; sys_platform == 'never'" in written["tool"]["uv"]["override-dependencies"]
+
+
+def test_a_directory_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(RequestError, match="is not empty; name another directory, or run"):
+        demo(str(tmp_path))
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_without_its_data_the_demo_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RequestError, match=r"uv pip install 'prodml\[examples\]'"):
+        demo(str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
