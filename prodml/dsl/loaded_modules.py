@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ class LoadedModules:
     """Keeps track of `sys.modules` and `sys.path`, which belong to the process."""
 
     def __init__(self) -> None:
+        # Nodes may run in threads beside one another.
+        self._lock = threading.RLock()
         self._states: dict[str, FileState | None] = {}
         self._foreign: set[str] = set()
         self._host: frozenset[str] = frozenset()
@@ -44,16 +47,17 @@ class LoadedModules:
         Args:
             root: the directory that the code's own modules are imported from.
         """
-        if not self._checked:
-            # Imported by whoever uses prodml, such as a notebook: it imports them again itself,
-            # unless they have changed.
-            self._host = frozenset(sys.modules)
-        self._forget_changed()
-        self._search_first(root)
-        try:
-            yield
-        finally:
-            self._record()
+        with self._lock:
+            if not self._checked:
+                # Imported by whoever uses prodml, such as a notebook: it imports them again
+                # itself, unless they have changed.
+                self._host = frozenset(sys.modules)
+            self._forget_changed()
+            self._search_first(root)
+            try:
+                yield
+            finally:
+                self._record()
 
     def _forget_changed(self) -> None:
         checked, self._checked = self._checked, time.time_ns()
@@ -89,7 +93,10 @@ class LoadedModules:
         """Names of the user modules that are loaded now, with the file or directory of each."""
         found = []
         for name in sys.modules.keys() - self._foreign:
-            place = _file_or_directory(sys.modules[name])
+            module = sys.modules.get(name)
+            if module is None:
+                continue
+            place = _file_or_directory(module)
             if name != "__main__" and place is not None and _is_users(place):
                 found.append((name, place))
             else:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from prodml.dsl.distributions import owner_of
+
 _PRODML = str(Path(__file__).resolve().parents[1])
 _SUFFIXES = (
     *importlib.machinery.EXTENSION_SUFFIXES,
@@ -122,7 +124,7 @@ class ModuleFinder:
     """
 
     def __init__(self, roots: Iterable[str] = ()) -> None:
-        self._places = list(dict.fromkeys(entry or os.getcwd() for entry in [*roots, *sys.path]))
+        self._places = list(dict.fromkeys(map(os.path.abspath, [*roots, *sys.path])))
         self._listing = functools.cache(_listing)
         self._origin_of = functools.cache(self._origin)
         self.files = functools.cache(self._files)
@@ -212,9 +214,12 @@ class ModuleFinder:
         real = os.path.realpath(place)
         if real in standard_directories():
             return Origin.STANDARD
+        if real in installed_directories():
+            return Origin.INSTALLED
+        # A directory filled by `pip install --target` is one of them; a project whose build has
+        # left a `.dist-info` in it is not.
         listed = self._listing(place) or frozenset()
-        # A directory filled by `pip install --target` counts as well.
-        if real in installed_directories() or any(n.endswith(".dist-info") for n in listed):
+        if any(n.endswith(".dist-info") for n in listed) and owner_of(name, place) is not None:
             return Origin.INSTALLED
         return Origin.USER
 

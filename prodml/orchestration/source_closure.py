@@ -11,8 +11,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from prodml.dsl.distributions import distribution_version
 from prodml.dsl.module_search import ModuleFile, ModuleFinder, Origin
-from prodml.orchestration.distributions import distribution_version
 from prodml.orchestration.source_text import source_text
 
 
@@ -46,14 +46,14 @@ def source_closure(start: ModuleFile, imports: Sequence[str] | None = None) -> S
     finder = ModuleFinder([start.root])
     own_package = start.name.partition(".")[0]
     files: dict[str, SourceFile] = {}
-    libraries: set[_Library] = set()
+    versions: set[tuple[str, str]] = set()
     pending = list(finder.files(start.name)[:-1]) if "." in start.name else []
     if imports is None:
         pending.append(start)
     else:
         first = _resolved(imports, start, finder, own_package)
         pending += first.modules
-        libraries.update(first.libraries)
+        versions.update(first.versions)
     while pending:
         module = pending.pop()
         if module.label in files:
@@ -64,26 +64,17 @@ def source_closure(start: ModuleFile, imports: Sequence[str] | None = None) -> S
             links = _links(module, finder, own_package)
         files[module.label] = SourceFile(module, links.digest)
         pending += links.modules
-        libraries.update(links.libraries)
-    versions = {distribution_version(library.package, library.place) for library in libraries}
+        versions.update(links.versions)
     return SourceClosure(tuple(files[label] for label in sorted(files)), tuple(sorted(versions)))
 
 
 @dataclass(frozen=True)
-class _Library:
-    """An installed package, and the directory that its top-level package is imported from."""
-
-    package: str
-    place: str
-
-
-@dataclass(frozen=True)
 class _Links:
-    """What one file imports."""
+    """What one file imports: modules to follow, and libraries by distribution and version."""
 
     digest: str
     modules: tuple[ModuleFile, ...]
-    libraries: tuple[_Library, ...]
+    versions: tuple[tuple[str, str], ...]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,25 +91,31 @@ def _prodml_finder() -> ModuleFinder:
 def _links(module: ModuleFile, finder: ModuleFinder, own_package: str) -> _Links:
     text = source_text(module.path, is_source=module.is_source)
     found = _resolved(text.imports, module, finder, own_package)
-    return _Links(text.digest, found.modules, found.libraries)
+    return _Links(text.digest, found.modules, found.versions)
 
 
 def _resolved(
     names: Iterable[str], importer: ModuleFile, finder: ModuleFinder, own_package: str
 ) -> _Links:
     modules: dict[ModuleFile, None] = {}
-    libraries: dict[_Library, None] = {}
+    versions: set[tuple[str, str]] = set()
     for name in names:
         absolute = _absolute(name, importer)
         top = absolute.partition(".")[0]
         origin = finder.origin(top) if top else None
-        if origin in (Origin.USER, Origin.PRODML) or (
-            origin is Origin.INSTALLED and top == own_package
-        ):
+        version = None
+        if origin is Origin.INSTALLED and top != own_package:
+            if finder.is_namespace(absolute):
+                continue
+            version = distribution_version(
+                _import_package(finder, absolute), str(finder.place(top))
+            )
+        if version is not None:
+            versions.add(version)
+        elif origin not in (Origin.STANDARD, None):
+            # Also what was put among the installed packages and belongs to no distribution.
             modules.update(dict.fromkeys(finder.files(absolute)))
-        elif origin is Origin.INSTALLED and not finder.is_namespace(absolute):
-            libraries[_Library(_import_package(finder, absolute), str(finder.place(top)))] = None
-    return _Links("", tuple(modules), tuple(libraries))
+    return _Links("", tuple(modules), tuple(sorted(versions)))
 
 
 def _absolute(name: str, importer: ModuleFile) -> str:

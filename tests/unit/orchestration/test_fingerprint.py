@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import json_values, names
 
-from prodml.artifacts import Model, Schema
+from prodml.artifacts import Artifact, Model, ModelBlessing, PushedModel, Schema
 from prodml.compiler.spec import NodeKind, NodeSpec, ParameterSpec, WatchedSpec
 from prodml.dsl.executor import DriverResult
 from prodml.errors import UserCodeError
@@ -122,3 +122,58 @@ def test_what_a_resolver_found_is_left_out_of_the_own_key() -> None:
     assert one.key != two.key
     assert one.own_key == two.own_key
     assert of(NODE).own_key is None
+
+
+def of_input(artifact: Artifact) -> str:
+    return fingerprint("p", NODE, {"s": [artifact]}, None, frozenset()).key
+
+
+def test_custom_properties_of_inputs_count() -> None:
+    keys = {of_input(Schema(uri="/s", custom_properties={"rows": rows})) for rows in (1, 2)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Schema, "name"),
+        (Schema, "output_key"),
+        (Schema, "producer_component"),
+        (Schema, "pipeline_name"),
+        (ModelBlessing, "current_model_id"),
+        (ModelBlessing, "baseline_model"),
+        (PushedModel, "pushed_model_id"),
+    ],
+)
+def test_where_an_input_comes_from_does_not_count(kind: type[Artifact], name: str) -> None:
+    assert of_input(kind(uri="/s")) == of_input(kind(uri="/s", custom_properties={name: "x"}))
+
+
+def test_a_verdict_counts() -> None:
+    keys = {of_input(ModelBlessing(uri="/b", custom_properties={"blessed": n})) for n in (0, 1)}
+    assert len(keys) == 2
+
+
+def test_values_count_as_the_store_gives_them_back() -> None:
+    made = Schema(uri="/s", custom_properties={"flag": True, "large": 1 << 40, "share": 2})
+    stored = Schema(uri="/s", custom_properties={"flag": 1, "large": float(1 << 40), "share": 2.0})
+    assert of_input(made) == of_input(stored)
+
+
+def test_where_data_is_does_not_count_for_its_driver_knows_its_content() -> None:
+    here, there = (node_with({"input_base": place}, watched="data") for place in ("/a", "/b"))
+    found = DriverResult("content", "1 file", {})
+    assert of(here, driver=found).key == of(there, driver=found).key
+
+
+def test_a_watched_file_counts_by_content_wherever_in_a_value_it_is(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    value = {"files": [str(tmp_path / "one"), str(tmp_path / "two")], "names": ["one"]}
+    marks = (WatchedSpec("/files/0", "file"), WatchedSpec("/files/1", "file"))
+    node = dataclasses.replace(NODE, parameters=(ParameterSpec("given", value, marks),))
+    before = of(node)
+    (tmp_path / "two").write_text("another")
+    after = of(node)
+    assert before.key != after.key
+    assert explain_difference(before.parts, after.parts) == "file given/files/1 changed"

@@ -1,15 +1,14 @@
 """What an author may write for a Trainer."""
 
-import inspect
 import subprocess
 import sys
 
-import late_flights
 import pytest
 
 from prodml.artifacts import Examples
 from prodml.components.trainer.component import EvalArgs, TrainArgs, Trainer
 from prodml.dsl.channel import Channel
+from prodml.dsl.parameters import watched
 from prodml.errors import DefinitionError
 
 EXAMPLES = Channel(type=Examples)
@@ -25,9 +24,10 @@ def test_a_trainer_refuses_both_a_module_file_and_a_run_fn() -> None:
         Trainer(examples=EXAMPLES, module_file="module.py", run_fn="late_flights.run_fn")
 
 
-def test_the_file_of_an_imported_run_fn_is_watched() -> None:
+def test_the_code_of_an_imported_run_fn_is_watched() -> None:
     trainer = Trainer(examples=EXAMPLES, run_fn="late_flights.run_fn")
-    assert trainer.parameters["module_file"] == inspect.getfile(late_flights)
+    declared = Trainer.signature.parameters["run_fn"].type
+    assert dict(watched(declared, trainer.parameters["run_fn"])) == {"": "function"}
 
 
 @pytest.mark.parametrize("path", ["run_fn", "no_such.module.run_fn", "late_flight.run_fn"])

@@ -25,15 +25,12 @@ _DISTRIBUTIONS = {
 
 
 @functools.lru_cache(maxsize=1024)
-def distribution_version(package: str, place: str | None) -> tuple[str, str]:
-    """The name and version of the distribution that brings a package.
+def distribution_version(package: str, place: str) -> tuple[str, str] | None:
+    """The name and version of the distribution that brings a package; None if there is none.
 
     Args:
         package: dotted name.
         place: the directory that the top-level package is imported from.
-
-    Returns:
-        The package itself and "unknown" if no distribution says that it brings it.
     """
     for name in (_DISTRIBUTIONS.get(package), package):
         if name is not None:
@@ -41,12 +38,12 @@ def distribution_version(package: str, place: str | None) -> tuple[str, str]:
                 return name, importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
                 continue
-    owner = _owner(package, place) if place else None
-    return (owner.name, owner.version) if owner is not None else (package, "unknown")
+    owner = owner_of(package, place)
+    return (owner.name, owner.version) if owner is not None else None
 
 
-def _owner(package: str, place: str) -> importlib.metadata.Distribution | None:
-    """The distribution whose list of files has the package.
+def owner_of(package: str, place: str) -> importlib.metadata.Distribution | None:
+    """The distribution in a directory whose list of files has the package; None if there is none.
 
     The lists are searched as text: reading them file by file takes ten times as long.
     """
