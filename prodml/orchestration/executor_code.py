@@ -25,6 +25,7 @@ from prodml.dsl.module_search import ModuleFile, ModuleFinder, Origin, file_by_p
 from prodml.dsl.parameters import Watched
 from prodml.errors import UserCodeError
 from prodml.orchestration.definitions import definition
+from prodml.orchestration.executors import is_function
 from prodml.orchestration.source_closure import SourceClosure, SourceFile, source_closure
 
 
@@ -65,6 +66,21 @@ def node_code(node: NodeSpec) -> NodeCode:
     return NodeCode(f"{own.label}:{name}", _executor(node, own, name), closures)
 
 
+def component_files(node: NodeSpec) -> list[ModuleFile]:
+    """The file of a node's component, and the `executor.py` and `driver.py` of a class beside it.
+
+    Raises:
+        UserCodeError: the component's file or module is gone, or does not import.
+    """
+    files = [references.source_file(node.component)]
+    if not is_function(node):
+        beside = (
+            references.neighbour_file(node.component, each) for each in ("executor", "driver")
+        )
+        files += [file for file in beside if file is not None]
+    return files
+
+
 def existing_file(node: NodeSpec, name: str, path: str) -> str:
     """The path that a parameter gives.
 
@@ -84,16 +100,9 @@ def _file_of_function(node: NodeSpec, dotted: str) -> ModuleFile:
 
 
 def _executor(node: NodeSpec, own: ModuleFile, name: str) -> SourceClosure:
-    if own.origin is not Origin.USER:
-        parts = [source_closure(own)]
-    else:
-        parts = [_definition_closure(own, name.partition(".")[0])]
-    if not hasattr(references.load(node.component), "function"):
-        for file in ("executor", "driver"):
-            beside = references.neighbour_file(node.component, file)
-            if beside is not None:
-                parts.append(source_closure(beside))
-    return _merged(parts)
+    is_users = own.origin is Origin.USER
+    part = _definition_closure(own, name.partition(".")[0]) if is_users else source_closure(own)
+    return _merged([part, *map(source_closure, component_files(node)[1:])])
 
 
 def _definition_closure(module: ModuleFile, name: str) -> SourceClosure:

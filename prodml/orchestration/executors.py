@@ -65,8 +65,8 @@ def judge_cached(
 
 def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
     """A function of the component's driver, whose errors name the driver's line."""
-    module = references.neighbour(node.component, "driver")
-    if module is None or hasattr(references.load(node.component), "function"):
+    module = None if is_function(node) else references.neighbour(node.component, "driver")
+    if module is None:
         return None
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None:
@@ -78,6 +78,11 @@ def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
             return function(argument)
 
     return called
+
+
+def is_function(node: NodeSpec) -> bool:
+    """Whether the component was made of a function, and so has no files of its own."""
+    return hasattr(references.load(node.component), "function")
 
 
 def parameters_of(node: NodeSpec) -> dict[str, Any]:

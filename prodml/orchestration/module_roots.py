@@ -10,6 +10,7 @@ from prodml.dsl import references
 from prodml.dsl.module_search import ModuleFile, Origin, file_by_path
 from prodml.dsl.parameters import Watched
 from prodml.errors import RequestError
+from prodml.orchestration.executor_code import component_files
 from prodml.orchestration.source_closure import SourceClosure, source_closure
 from prodml.paths import inside_any
 
@@ -49,11 +50,7 @@ def require_modules_inside(roots: Sequence[str], spec: PipelineSpec) -> None:
                 function = references.file_of_function(name)
                 _require_own(roots, spec, function, f"{node.id}: {parameter.name}{at}")
         # All of the file and not what the component needs of it: loading it runs all.
-        files = [references.source_file(node.component)]
-        for name in ("executor", "driver"):
-            beside = references.neighbour_file(node.component, name)
-            files += [beside] if beside is not None else []
-        for file in files:
+        for file in component_files(node):
             if references.is_path(node.component):
                 _require(roots, file, source_closure(file), f"{node.id}: component")
             else:
