@@ -101,12 +101,14 @@ def import_root(name: str, file: str) -> str | None:
     return None
 
 
+@functools.cache
 def installed_directories() -> frozenset[str]:
     """The directories of this interpreter that hold installed distributions."""
     paths = sysconfig.get_paths()
     return frozenset(os.path.realpath(paths[kind]) for kind in ("purelib", "platlib"))
 
 
+@functools.cache
 def standard_directories() -> frozenset[str]:
     """The directories that hold Python's own library."""
     paths = sysconfig.get_paths()

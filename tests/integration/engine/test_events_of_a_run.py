@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -124,13 +125,14 @@ def test_runs_are_told_to_a_file_and_shown(work: Workplace) -> None:
         ("texts", "FAIL"),
     ]
     shown = work.run("logs", "latest").stdout.splitlines()
-    assert [line.split("  ")[1:3] for line in shown] == [
+    told = [[re.sub(r", [0-9.]+ s$", "", part) for part in line.split("  ")[1:3]] for line in shown]
+    assert told[:-1] == [
         ["run", "started"],
-        ["Make", "ended: cached, 0.0 s"],
+        ["Make", "ended: cached"],
         ["Copy", "started"],
-        ["Copy", "ended: failed, 0.0 s"],
-        ["run", shown[-1].split("  ")[2]],
+        ["Copy", "ended: failed"],
     ]
+    assert told[-1][0] == "run"
     assert "told to fail" in shown[3]
     errors = work.run("logs", "latest", "--level", "error", "--json").stdout.splitlines()
     assert [json.loads(line)["event"] for line in errors] == ["node_ended", "run_ended"]
