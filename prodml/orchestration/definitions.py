@@ -16,9 +16,16 @@ import ast
 import builtins
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from prodml.orchestration.source_names import (
+    bound_names,
+    imports_by_name,
+    names_of_import,
+    root_name,
+    used_names,
+)
 from prodml.orchestration.source_text import (
     digest_of,
     imported_names,
@@ -33,10 +40,6 @@ what a user's file has defined."""
 
 _DYNAMIC = frozenset(
     {"__import__", "compile", "eval", "exec", "globals", "import_module", "locals", "vars"}
-)
-_CHANGING_METHODS = frozenset(
-    {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "put", "register"}
-    | {"remove", "reverse", "setdefault", "sort", "update"}
 )
 
 
@@ -81,11 +84,11 @@ class _Module:
         self._body = body
         self._binders: dict[str, list[ast.stmt]] = defaultdict(list)
         for node in body:
-            for name in _bound_names(node):
+            for name in bound_names(node):
                 self._binders[name].append(node)
         self._is_foreign = is_foreign
-        self._imported = dict(_imports_by_name(body))
-        self._used = {node: frozenset(_used_names(node)) for node in body}
+        self._imported = dict(imports_by_name(body))
+        self._used = {node: frozenset(used_names(node)) for node in body}
         self._callable = {
             node.name
             for node in statements(body)
@@ -136,7 +139,7 @@ class _Module:
         """Whether nothing in the file uses what a statement imports from user code."""
         if all(self._is_foreign(name) for name in imported_names([node])):
             return False
-        names = set(_names_of_import(node))
+        names = set(names_of_import(node))
         return not any(names & used for used in self._used.values())
 
     def _decorates(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
@@ -145,7 +148,7 @@ class _Module:
 
     def _is_harmless(self, decorator: ast.expr) -> bool:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        name = _root_name(called)
+        name = root_name(called)
         source = self._imported.get(name or "", "")
         return name in vars(builtins) or source.partition(".")[0] in _HARMLESS
 
@@ -162,7 +165,7 @@ class _Module:
         )
 
     def _is_users(self, expression: ast.expr) -> bool:
-        name = _root_name(expression)
+        name = root_name(expression)
         if name is None or name in ("delattr", "setattr"):
             return True
         source = self._imported.get(name)
@@ -206,89 +209,6 @@ def _inner_statements(node: ast.AST) -> Iterator[ast.AST]:
         yield from getattr(node, block, ())
     for handler in getattr(node, "handlers", ()):
         yield from handler.body
-
-
-def _bound_names(node: ast.stmt) -> Iterator[str]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-        yield from _changed_names(node)
-        return
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
-            yield each.id
-        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield each.name
-        elif isinstance(each, ast.Import | ast.ImportFrom):
-            yield from _names_of_import(each)
-
-
-def _changed_names(node: ast.AST) -> Iterator[str]:
-    """Names of the module that a function or class changes, or changes what they stand for."""
-    own, changed = set(), set()
-    for each in ast.walk(node):
-        match each:
-            case ast.Global(names=names):
-                yield from names
-            case ast.arg(arg=name):
-                own.add(name)
-            case ast.Name(id=name, ctx=ast.Store()):
-                own.add(name)
-            case ast.Attribute(ctx=ast.Store() | ast.Del()):
-                changed.add(_root_name(each))
-            case ast.Subscript(ctx=ast.Store() | ast.Del()):
-                changed.add(_root_name(each))
-            case ast.Call(func=ast.Attribute(attr=method) as called) if method in _CHANGING_METHODS:
-                changed.add(_root_name(called))
-    yield from (name for name in changed - own if name is not None)
-
-
-def _imports_by_name(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
-    """The dotted name that each imported name stands for."""
-    for node in statements(body):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.asname or alias.name.partition(".")[0], alias.name
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                base = "." * node.level + (node.module or "")
-                yield alias.asname or alias.name, f"{base}.{alias.name}"
-
-
-def _names_of_import(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    for alias in node.names:
-        yield alias.asname or alias.name.partition(".")[0]
-
-
-def _used_names(node: ast.AST) -> Iterator[str]:
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Store):
-            yield each.id
-        for annotation in _annotations(each):
-            for text in ast.walk(annotation):
-                if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                    yield from _names_in(text.value)
-
-
-def _annotations(node: ast.AST) -> Iterator[ast.expr]:
-    for place in ("annotation", "returns"):
-        found = getattr(node, place, None)
-        if found is not None:
-            yield found
-
-
-def _names_in(annotation: str) -> Iterator[str]:
-    try:
-        tree = ast.parse(annotation, mode="eval")
-    except (SyntaxError, ValueError):
-        return
-    yield from (each.id for each in ast.walk(tree) if isinstance(each, ast.Name))
-
-
-def _root_name(node: ast.AST) -> str | None:
-    """The name that an expression such as `a.b[0].c` starts with; None if it starts otherwise."""
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else None
 
 
 def _parts(node: ast.stmt) -> list[ast.stmt]:
