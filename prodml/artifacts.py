@@ -113,6 +113,7 @@ class ExampleAnomalies(Artifact):
 
     type_name = "ExampleAnomalies"
     property_types = _SPAN_AND_SPLITS
+    provenance = frozenset({"statistics_id"})
 
     def anomalies_path(self, split: str) -> str:
         return os.path.join(self.split_uri(split), "SchemaDiff.pb")

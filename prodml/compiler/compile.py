@@ -116,9 +116,9 @@ def _import_roots(root: str, nodes: tuple[NodeSpec, ...]) -> tuple[str, ...]:
     """The directory of the pipeline's file, then others that its nodes import user code from."""
     found = [source_file(node.component) for node in nodes]
     for node in nodes:
-        if node.kind is NodeKind.RESOLVER:
-            found.append(source_file(node.parameter("strategy_class")))
         for parameter in node.parameters:
+            if node.kind is NodeKind.RESOLVER and parameter.name == "strategy_class":
+                found.append(source_file(parameter.value))
             found += [file_of_function(name) for _, name in parameter.texts(Watched.FUNCTION)]
     others = (each.root for each in found if each.origin is Origin.USER)
     return tuple(dict.fromkeys([os.path.realpath(root), *others]))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 import symtable
 import tokenize
 from collections.abc import Collection
-from pathlib import Path
 
 from prodml.dsl.component import Component
-from prodml.dsl.references import reference
+from prodml.dsl.references import neighbour_file, reference, source_file
 
 _EXECUTE = "execute(context: ExecutorContext) -> None"
 _OF_DRIVERS = ("judge_cached", "resolve")
@@ -34,16 +32,12 @@ def driver_problem(component: type[Component]) -> str | None:
 
 
 def _beside(component: type[Component], name: str) -> str:
-    where, _, _ = reference(component).rpartition(":")
-    if where.endswith(".py"):
-        return str(Path(where).with_name(f"{name}.py"))
-    package, _, _ = where.rpartition(".")
-    found = importlib.util.find_spec(f"{package}.{name}")
-    if found is not None and found.origin is not None:
-        return found.origin
-    parent = importlib.util.find_spec(package)
-    folder = next(iter(parent.submodule_search_locations or ()), "") if parent else ""
-    return os.path.join(folder, f"{name}.py")
+    """The file of that name beside the class's own; the one to write if there is none."""
+    own = reference(component)
+    found = neighbour_file(own, name)
+    if found is not None:
+        return found.path
+    return os.path.join(os.path.dirname(source_file(own).path), f"{name}.py")
 
 
 def _unless_it_has(wanted: Collection[str], where: str, lack: str) -> str | None:
