@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prodml.config_sections import Events, Metadata, Node, Retry, Runner
 from prodml.errors import ConfigError
+from prodml.keras_choice import DEFAULT, KerasName
 from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.secrets import REFUSED_TYPE
 from prodml.yaml_documents import YamlError, parse_yaml
@@ -35,6 +36,7 @@ class RunConfig(BaseModel):
         pipeline_root: directory or URL of artifacts; by default `artifacts` under `home`.
         params: runtime parameters of the pipeline.
         module_roots: directories that users' code must lie in, links followed; anywhere by default.
+        keras: what `tf.keras` means: `tf_keras` (Keras 2) or `keras` (Keras 3).
         retry: when a node is tried again.
         nodes: limits by node id.
         grace_seconds: how long a run that is cancelled may take to end in order.
@@ -49,6 +51,7 @@ class RunConfig(BaseModel):
     runner: Runner = Runner()
     params: dict[str, Any] = Field(default_factory=dict)
     module_roots: tuple[str, ...] = ()
+    keras: KerasName = DEFAULT
     retry: Retry = Retry()
     nodes: dict[str, Node] = Field(default_factory=dict)
     grace_seconds: float = Field(default=30.0, gt=0)
@@ -105,6 +108,7 @@ class RunConfig(BaseModel):
             },
             open_sinks=sinks_of_runs(self.logs_path, self._lineage()),
             retry_seconds=self.metadata.retry_seconds,
+            keras=self.keras,
         )
 
     def _lineage(self) -> LineageSettings | None:

@@ -5,11 +5,17 @@ import os
 import hypothesis
 import pytest
 
+from prodml import keras_choice
+
 # No property is about time, and a machine may do other things meanwhile. The examples are the same
 # every time, so that a test fails for a change; `make properties` looks for others.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("other", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("PROPERTY_EXAMPLES", "same"))
+
+
+# As a run does before its first node; here test modules import TensorFlow first.
+keras_choice.choose(keras_choice.DEFAULT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -27,7 +27,7 @@ def plan(
     with tempfile.TemporaryDirectory() as empty:
         # A plan makes nothing, also no store where there is none.
         store = loaded.existing_store() or Store(os.path.join(empty, "metadata.db"))
-        made = make_plan(spec, LineageReader(store), use_cache=not no_cache)
+        made = make_plan(spec, LineageReader(store), use_cache=not no_cache, keras=loaded.keras)
     if json:
         printing.print_json(made)
         return

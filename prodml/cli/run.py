@@ -65,6 +65,7 @@ def run(
     Ctrl-C or SIGTERM cancels the run within the configuration's grace_seconds; a second one ends
     it at once. Either way `prodml run --resume` goes on.
     """
+    from prodml import keras_choice
     from prodml.cli import options
     from prodml.cli.progress import follow
     from prodml.cli.summary import print_summary
@@ -72,6 +73,7 @@ def run(
     from prodml.errors import NotPushedError, RunFailedError
     from prodml.orchestration.cancellation import cancellable
     from prodml.orchestration.dead_runs import cancel_run_of_this_process
+    from prodml.orchestration.keras_choices import keras_choices
     from prodml.orchestration.results import RunResult
     from prodml.orchestration.run import run_pipeline
 
@@ -79,15 +81,29 @@ def run(
     # tenth of a run's processor time goes into looking for garbage among them.
     gc.set_threshold(50_000, 20, 10)
     loaded = load_config(config)
+    asked = keras_choice.asked_by_environment()
+    # Before the pipeline's file, which may import TensorFlow.
+    keras_choice.choose(loaded.keras)
     spec, resumed = _what_to_run(pipeline, loaded, param, resume)
     # While a node runs, standard error goes to its log.
     terminal = os.dup(2)
+
+    def warn(text: str) -> None:
+        _write(terminal, f"warning: {text}\n")
+
     settings = dataclasses.replace(
         loaded.run_settings(use_cache=not no_cache and (resumed is None or resumed.use_cache)),
         pipeline_file=os.path.abspath(pipeline) if pipeline else "",
         wait=options.say_for_whom if wait else None,
-        warn=lambda text: _write(terminal, f"warning: {text}\n"),
+        warn=warn,
     )
+
+    chosen = keras_choices(spec, loaded.keras).process
+    if asked not in (None, chosen):
+        warn(
+            f"{keras_choice.VARIABLE} of the environment is not used: tf.keras is {chosen}; to "
+            f"change it, set keras: {asked} in the configuration"
+        )
 
     def give_up() -> None:
         cancel_run_of_this_process(settings.open_store())

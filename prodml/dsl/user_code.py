@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from prodml import keras_choice
 from prodml.dsl.component import suggest
 from prodml.dsl.loaded_modules import BY_PATH, LOADED
 from prodml.errors import ProdmlError, UserCodeError, storage_error
@@ -25,7 +27,8 @@ def load_module(path: str) -> ModuleType:
     again. The module is in `sys.modules`, so that Beam can pickle its functions by name.
 
     Raises:
-        UserCodeError: there is no such file, or it does not import; names the user's line.
+        UserCodeError: there is no such file, or it does not import; names the user's line. Or it
+            asks for another Keras than the process has.
     """
     file = Path(path).resolve()
     if not file.is_file():
@@ -42,7 +45,10 @@ def load_module(path: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            with user_code(str(file.parent), f"module file {path} does not import"):
+            with (
+                user_code(str(file.parent), f"module file {path} does not import"),
+                _one_keras(path),
+            ):
                 spec.loader.exec_module(module)
         except BaseException:
             sys.modules.pop(name, None)
@@ -57,10 +63,29 @@ def import_module(name: str, root: str) -> ModuleType:
         root: the directory that the name is imported from.
 
     Raises:
-        UserCodeError: it does not import; names the user's line.
+        UserCodeError: it does not import; names the user's line. Or it asks for another Keras than
+            the process has.
     """
-    with LOADED.importing(root), user_code(root, f"module {name} does not import"):
+    what = f"module {name} does not import"
+    with LOADED.importing(root), user_code(root, what), _one_keras(name):
         return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _one_keras(path: str) -> Iterator[None]:
+    """Refuses a module that sets the variable which chooses Keras when the choice is made."""
+    chosen, value = keras_choice.asked_by_environment(), os.environ.get(keras_choice.VARIABLE)
+    yield
+    asked = keras_choice.asked_by_environment()
+    if value is None or asked == chosen:
+        return
+    os.environ[keras_choice.VARIABLE] = value
+    if asked is not None:
+        raise UserCodeError(
+            f"module {path} sets {keras_choice.VARIABLE}, but tf.keras is {chosen} in this "
+            f"process already; remove that line and write Trainer(keras={asked!r}), or keras: "
+            f"{asked} in the configuration"
+        )
 
 
 def module_name(path: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
+from prodml import keras_choice
 from prodml.artifacts import Artifact, PropertyValue
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl.executor import ExecutorContext
@@ -24,6 +25,7 @@ from prodml.metadata.writing import LineageWriter
 from prodml.orchestration import cache, executors, manifest, memory, publication
 from prodml.orchestration.announcements import Announcements
 from prodml.orchestration.failures import failure_message, was_interrupted
+from prodml.orchestration.limits import NodeLimits
 from prodml.orchestration.local_copies import local_copy
 from prodml.orchestration.prepare import Prepared
 from prodml.orchestration.results import NodeResult, NodeState
@@ -152,11 +154,12 @@ class Attempts:
         if attempt > 1:
             with open(log, "a", encoding="utf-8") as file:
                 file.write(f"--- attempt {attempt}\n")
-        limits = self._run.limits.get(node.id)
+        limits = self._limits(node, context)
         if limits is not None:
             from prodml.orchestration import node_process
 
-            node_process.execute(node, context, self._run.beam, limits, log)
+            keras = self._run.keras.nodes.get(node.id, self._run.keras.process)
+            node_process.execute(node, context, self._run.beam, limits, log, keras)
             return
         with watch(log):
             try:
@@ -170,6 +173,22 @@ class Attempts:
                 raise
             finally:
                 context.peak_memory = memory.peak()
+
+    def _limits(self, node: NodeSpec, context: ExecutorContext) -> NodeLimits | None:
+        """What bounds the node's own process; None if it runs in this one."""
+        limits = self._run.limits.get(node.id)
+        keras = self._run.keras.nodes.get(node.id)
+        if limits is not None or keras is None:
+            return limits
+        with self._lock:
+            is_available = keras_choice.is_available(keras)
+        if is_available:
+            return None
+        context.note(
+            f"ran in a process of its own: tf.keras is {keras} for {node.id}, and cannot be in the "
+            f"run's process; set the same keras everywhere to save an import of TensorFlow"
+        )
+        return NodeLimits()
 
     def _complete(
         self,

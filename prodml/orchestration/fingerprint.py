@@ -58,11 +58,13 @@ def fingerprint(
     inputs: Mapping[str, Sequence[Artifact]],
     driver: DriverResult | None,
     found: frozenset[str],
+    keras: str | None = None,
 ) -> Fingerprint:
     """The fingerprint of a node with resolved inputs.
 
     Args:
         found: input keys whose artifacts a Resolver found in the store.
+        keras: what `tf.keras` means for the node; None if none of its code may ask for it.
 
     Raises:
         UserCodeError: a module or file that it names does not exist.
@@ -89,6 +91,7 @@ def fingerprint(
             for at, path in p.texts(Watched.FILE)
         },
         "library": dict(version for closure in closures for version in closure.versions),
+        "keras": {"tf.keras": keras} if keras else {},
         "input": {key: _identity(artifacts) for key, artifacts in sorted(inputs.items())},
         "source": {"data": driver.fingerprint, "described": driver.description} if driver else {},
     }
@@ -182,6 +185,10 @@ def _source_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str,
     return f"new data: {now}" if before != now else f"data changed: {now}"
 
 
+def _keras_reason(changed: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    return f"tf.keras: {old.get('tf.keras', 'none')} -> {new.get('tf.keras', 'none')}"
+
+
 _DESCRIPTIONS = {
     "source": _source_reason,
     "module": _module_reason,
@@ -190,4 +197,5 @@ _DESCRIPTIONS = {
     "input": lambda changed, old, new: f"new {', '.join(changed)}",
     "executor": _executor_reason,
     "library": _library_reason,
+    "keras": _keras_reason,
 }

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from prodml import keras_choice
 from prodml.artifacts import Artifact, PropertyValue, artifact_type
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec, node_from_json
@@ -59,6 +60,7 @@ def main(order_path: str, progress: int) -> None:
 
 
 def _context(node: NodeSpec, order: Mapping[str, Any], progress: int) -> ExecutorContext:
+    keras_choice.choose(order["keras"])
     # The node's module declares the types of its artifacts, where they are its own.
     references.load(node.component)
     return ExecutorContext(

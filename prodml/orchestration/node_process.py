@@ -19,6 +19,7 @@ from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl.executor import ExecutorContext, Reporter, RowCount
 from prodml.errors import LimitError, NodeError, WorkerLostError
+from prodml.keras_choice import KerasName
 from prodml.orchestration.limits import NodeLimits
 from prodml.processes.guarded import GuardedProcess, ending, megabytes
 
@@ -27,7 +28,12 @@ _GRACE_SECONDS = 5.0
 
 
 def execute(
-    node: NodeSpec, context: ExecutorContext, beam: RunnerProfile, limits: NodeLimits, log: str
+    node: NodeSpec,
+    context: ExecutorContext,
+    beam: RunnerProfile,
+    limits: NodeLimits,
+    log: str,
+    keras: KerasName,
 ) -> None:
     """Runs a node's executor to its end, in another process.
 
@@ -37,6 +43,7 @@ def execute(
         context: gets the outputs, notes and row counts that the executor set, and the
             `peak_memory` of the process; all but the outputs also if it failed.
         log: file that gets what the process prints.
+        keras: what `tf.keras` means in the process.
 
     Raises:
         LimitError: it took too long or too much memory; it and its children are ended.
@@ -46,7 +53,7 @@ def execute(
     order = os.path.join(context.tmp_dir, "order.json")
     answer = os.path.join(context.tmp_dir, "answer.json")
     with open(order, "w", encoding="utf-8") as file:
-        json.dump(_order(node, context, beam, answer, log), file)
+        json.dump({**_order(node, context, beam, answer, log), "keras": keras}, file)
     os.makedirs(os.path.dirname(log), exist_ok=True)
     reading, writing = os.pipe()
     with open(log, "ab") as output, os.fdopen(reading, encoding="utf-8") as progress:

@@ -11,6 +11,7 @@ from prodml.artifacts import Artifact
 from prodml.compiler.spec import GuardSpec, NodeKind, NodeSpec, PipelineSpec
 from prodml.dsl.loaded_modules import search_also
 from prodml.errors import NodeError
+from prodml.keras_choice import DEFAULT, KerasName
 from prodml.metadata.reading import LineageReader
 from prodml.orchestration.conditions import unmet_condition
 from prodml.orchestration.prepare import Preparer
@@ -53,14 +54,16 @@ class Plan:
     nodes: tuple[NodePlan, ...]
 
 
-def make_plan(spec: PipelineSpec, reader: LineageReader, use_cache: bool) -> Plan:
+def make_plan(
+    spec: PipelineSpec, reader: LineageReader, use_cache: bool, keras: KerasName = DEFAULT
+) -> Plan:
     """Walks a pipeline as a run would, without running or writing anything.
 
     Nodes behind a node that would run are undecided: their inputs do not exist yet, and they may
     still be cached if it makes the same as before.
     """
     search_also(spec.import_roots)
-    preparer = Preparer(spec, reader, use_cache)
+    preparer = Preparer(spec, reader, use_cache, keras)
     produced: dict[str, Mapping[str, Sequence[Artifact]]] = {}
     plans: dict[str, NodePlan] = {}
     for node in spec.nodes:

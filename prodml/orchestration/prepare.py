@@ -9,9 +9,11 @@ from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
 from prodml.dsl.executor import DriverResult
 from prodml.errors import refused_by_filesystem
+from prodml.keras_choice import DEFAULT, KerasName
 from prodml.metadata.reading import LineageReader
 from prodml.orchestration import cache, executors, inputs
 from prodml.orchestration.fingerprint import Fingerprint, fingerprint
+from prodml.orchestration.keras_choices import keras_choices
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,20 @@ class Preparer:
         spec: the pipeline.
         reader: of the metadata store.
         use_cache: False for `--no-cache`.
+        keras: what `tf.keras` means for nodes that do not say.
     """
 
-    def __init__(self, spec: PipelineSpec, reader: LineageReader, use_cache: bool) -> None:
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        reader: LineageReader,
+        use_cache: bool,
+        keras: KerasName = DEFAULT,
+    ) -> None:
         self._spec = spec
         self._reader = reader
         self._use_cache = use_cache
+        self._keras = keras_choices(spec, keras)
 
     def prepare(self, node: NodeSpec, produced: Mapping[str, inputs.Artifacts]) -> Prepared:
         """Everything about an executor node that can be known before it runs.
@@ -59,8 +69,9 @@ class Preparer:
         resolved = inputs.resolve_inputs(node, produced)
         driver = executors.drive(node)
         found = self._found_keys(node)
+        keras = self._keras.nodes.get(node.id)
         try:
-            wanted = fingerprint(self._spec.name, node, resolved, driver, found)
+            wanted = fingerprint(self._spec.name, node, resolved, driver, found, keras)
         except OSError as error:
             raise refused_by_filesystem(error) from error
         if not self._use_cache:

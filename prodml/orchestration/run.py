@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from prodml import keras_choice
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
 from prodml.dsl.loaded_modules import search_also
@@ -38,6 +39,7 @@ from prodml.orchestration.dead_runs import (
 )
 from prodml.orchestration.events import EventSink
 from prodml.orchestration.finished import History, history
+from prodml.orchestration.keras_choices import keras_choices
 from prodml.orchestration.launcher import Launcher
 from prodml.orchestration.limits import NodeLimits
 from prodml.orchestration.prepare import Preparer
@@ -70,6 +72,7 @@ class RunSettings:
         pipeline_file: the Python file with the pipeline, recorded for resuming the run.
         retry_seconds: how long the store is tried again while it does not answer.
         warn: told when the store does not answer and is waited for.
+        keras: what `tf.keras` means in user modules whose component does not say.
     """
 
     metadata: str | Connection
@@ -85,6 +88,7 @@ class RunSettings:
     pipeline_file: str = ""
     retry_seconds: float = RETRY_SECONDS
     warn: Callable[[str], None] | None = None
+    keras: keras_choice.KerasName = keras_choice.DEFAULT
 
     def open_store(self) -> Store:
         """A connection of its own for each thread."""
@@ -146,10 +150,16 @@ def _run_held(
         settings.retry,
         settings.limits,
         _begin(reader, writer, spec, settings, lease, resumed),
+        keras_choices(spec, settings.keras),
     )
+    keras_choice.choose(run.keras.process)
     announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
     launcher = Launcher(
-        run, Preparer(spec, reader, settings.use_cache), reader, writer, announcements
+        run,
+        Preparer(spec, reader, settings.use_cache, settings.keras),
+        reader,
+        writer,
+        announcements,
     )
     with contextlib.closing(announcements):
         announcements.run_started(is_resumed=resumed is not None)

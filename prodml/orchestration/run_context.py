@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
 from prodml.orchestration.finished import History
+from prodml.orchestration.keras_choices import KerasChoices
 from prodml.orchestration.limits import NodeLimits
 from prodml.orchestration.retries import RetryPolicy
 
@@ -24,6 +25,7 @@ class RunContext:
         retry: when a node is tried again.
         limits: by node id, of those that have any.
         history: what the run did before it was resumed.
+        keras: what `tf.keras` means, in this process and for each node.
     """
 
     spec: PipelineSpec
@@ -35,3 +37,4 @@ class RunContext:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: Mapping[str, NodeLimits] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    keras: KerasChoices = field(default_factory=KerasChoices)

@@ -177,3 +177,11 @@ def test_a_watched_file_counts_by_content_wherever_in_a_value_it_is(tmp_path: Pa
     after = of(node)
     assert before.key != after.key
     assert explain_difference(before.parts, after.parts) == "file given/files/1 changed"
+
+
+def test_another_meaning_of_tf_keras_is_another_result() -> None:
+    two, three = (
+        fingerprint("p", NODE, {}, None, frozenset(), keras) for keras in ("tf_keras", "keras")
+    )
+    assert two.key != three.key
+    assert explain_difference(two.parts, three.parts) == "tf.keras: tf_keras -> keras"
