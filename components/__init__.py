@@ -62,6 +62,7 @@ from prodml.components.resolver.strategies import (
 from prodml.components.schema_gen.component import SchemaGen
 from prodml.components.statistics_gen.component import StatisticsGen, StatsOptions
 from prodml.components.trainer.component import EvalArgs, TrainArgs, Trainer
+from prodml.components.trainer.export import export_model
 from prodml.components.trainer.fn_args import DataAccessor, FnArgs
 from prodml.components.transform.component import SplitsConfig, Transform
 
@@ -124,4 +125,5 @@ __all__ = [
     "Trainer",
     "Transform",
     "ValidationSpec",
+    "export_model",
 ]

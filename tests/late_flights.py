@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public import tfxio
 
-from prodml.components.trainer.fn_args import FnArgs
+from prodml.components import FnArgs, export_model
 
 PARSED = {
     "distance": tf.io.FixedLenFeature([1], tf.float32),
@@ -78,8 +78,8 @@ class Served(tf.Module):
 
 def export(model: Any, directory: str) -> None:
     served = Served(model)
-    tf.saved_model.save(
-        served,
+    export_model(
+        model,
         directory,
         signatures={
             "serving_default": served.serve,

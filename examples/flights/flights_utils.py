@@ -1,11 +1,12 @@
 """Will a flight from New York arrive late? Its features, and the model that answers.
 
-A TFX module file: under TFX it runs with the import of FnArgs changed.
+A TFX module file: under TFX it runs with FnArgs imported from there, and export_model from a copy
+of components/trainer/export.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx_bsl.public import tfxio
 
-from prodml.components import FnArgs
+from prodml.components import FnArgs, export_model
 
 Tensors = dict[str, Any]
 
@@ -75,7 +76,7 @@ def preprocessing_fn(inputs: Tensors) -> Tensors:
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains the model and exports it with the signatures of `signatures_of`."""
+    """Trains the model and exports it with the signatures of `export`."""
     transform = tft.TFTransformOutput(fn_args.transform_output)
     model = late_model(transform, fn_args.train_steps)
     accessor, schema = fn_args.data_accessor, transform.transformed_metadata.schema
@@ -87,12 +88,11 @@ def run_fn(fn_args: FnArgs) -> None:
         callbacks=[keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False)],
         verbose=2,
     )
-    exported = ServedModel(model, transform)
-    tf.saved_model.save(exported, fn_args.serving_model_dir, exported.signatures())
+    export(model, transform, fn_args.serving_model_dir)
 
 
-class ServedModel(tf.Module):  # type: ignore[misc]
-    """The model behind its transformations.
+def export(model: keras.Model, transform: tft.TFTransformOutput, directory: str) -> None:
+    """Writes the model behind its transformations.
 
     Signatures:
         serving_default: `examples`, serialized tf.Examples, to `probabilities` of being late.
@@ -100,57 +100,42 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             value is NaN, -1 for whole numbers.
         transform_features: `examples` with the label to transformed features, for TFMA.
     """
+    layer = transform.transform_features_layer()
+    labelled = {
+        name: spec
+        for name, spec in transform.raw_feature_spec().items()
+        if name in (*RAW_FEATURES, LABEL)
+    }
+    columns = {name: spec for name, spec in labelled.items() if name != LABEL}
 
-    def __init__(self, model: keras.Model, transform: tft.TFTransformOutput) -> None:
-        super().__init__()
-        # Its variables and its call are kept, not the Keras 3 model: that would be saved with
-        # copies of the variables, which a model server restores instead of those it serves.
-        self.served_variables = [variable.value for variable in model.variables]
-        self._model = model.__call__
-        self._features = tuple(model.input)
-        self.transform_layer = transform.transform_features_layer()
-        self._labelled = {
-            name: spec
-            for name, spec in transform.raw_feature_spec().items()
-            if name in (*RAW_FEATURES, LABEL)
-        }
-        self._columns = {n: spec for n, spec in self._labelled.items() if n != LABEL}
+    def predict(given: Tensors) -> Tensors:
+        features = layer(given)
+        return {"probabilities": model({name: features[name] for name in model.input})}
 
-    def signatures(self) -> Mapping[str, Any]:
-        serialized = tf.TensorSpec([None], tf.string, name="examples")
-        raw = {
-            name: tf.TensorSpec([None, 1], spec.dtype, name=name)
-            for name, spec in self._columns.items()
-        }
-        return {
-            "serving_default": traced(self.predict_examples, serialized),
-            "serving_raw": traced(self.predict_raw, raw),
-            "transform_features": traced(self.transform_examples, serialized),
-        }
-
-    def predict_examples(self, examples: tf.Tensor) -> Tensors:
-        return self._predict(tf.io.parse_example(examples, self._columns))
-
-    def predict_raw(self, columns: Tensors) -> Tensors:
-        return self._predict(
+    def predict_raw(given: Tensors) -> Tensors:
+        return predict(
             {
-                name: present(columns[name])
-                if isinstance(spec, tf.io.VarLenFeature)
-                else columns[name]
-                for name, spec in self._columns.items()
+                name: present(given[name]) if isinstance(spec, tf.io.VarLenFeature) else given[name]
+                for name, spec in columns.items()
             }
         )
 
-    def transform_examples(self, examples: tf.Tensor) -> Tensors:
-        return self._transform(tf.io.parse_example(examples, self._labelled))
-
-    def _predict(self, columns: Tensors) -> Tensors:
-        features = self._transform(columns)
-        return {"probabilities": self._model({n: features[n] for n in self._features})}
-
-    def _transform(self, columns: Tensors) -> Tensors:
-        # By `call`: a layer that was called itself is saved a second time, as a Keras 2 model.
-        return dict(self.transform_layer.call(columns))
+    examples = tf.TensorSpec([None], tf.string, name="examples")
+    raw = {n: tf.TensorSpec([None, 1], spec.dtype, name=n) for n, spec in columns.items()}
+    export_model(
+        model,
+        directory,
+        signatures={
+            "serving_default": traced(
+                lambda examples: predict(tf.io.parse_example(examples, columns)), examples
+            ),
+            "serving_raw": traced(predict_raw, raw),
+            "transform_features": traced(
+                lambda examples: layer(tf.io.parse_example(examples, labelled)), examples
+            ),
+        },
+        resources=[layer],
+    )
 
 
 def traced(function: Callable[..., Tensors], argument: Any) -> Any:

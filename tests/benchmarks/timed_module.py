@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 RUN_FN_SECONDS = "BENCHMARK_RUN_FN_SECONDS"
 """Environment variable with the file that gets the seconds."""
 
-_IMPORT = "from prodml.components import FnArgs\n"
+_IMPORT = re.compile(r"^from prodml\.components import FnArgs(, export_model)?\n", re.MULTILINE)
+_EXPORT = Path(__file__).parents[2] / "components" / "trainer" / "export.py"
 _CLOCK = f"""
 
 def timed(function):
@@ -34,9 +37,14 @@ def write_timed_module(source: Path, work_dir: Path, fn_args_from: str) -> Path:
         fn_args_from: the package that FnArgs is imported from.
     """
     text = source.read_text()
-    if _IMPORT not in text:
-        raise ValueError(f"{source} does not import FnArgs as {_IMPORT!r}")
+    found = _IMPORT.search(text)
+    if found is None:
+        raise ValueError(f"{source} does not import FnArgs from prodml.components")
     path = work_dir / "module" / source.name
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text.replace(_IMPORT, f"from {fn_args_from} import FnArgs\n") + _CLOCK)
+    imports = f"from {fn_args_from} import FnArgs\n"
+    if found[1]:
+        shutil.copy(_EXPORT, path.parent / "export.py")
+        imports += "from export import export_model\n"
+    path.write_text(_IMPORT.sub(imports, text) + _CLOCK)
     return path
