@@ -66,6 +66,18 @@ class ExamplesAccess:
                 found.append(os.path.join(examples.split_uri(split), "*"))
         return found
 
+    def first_rows(self, count: int) -> pa.RecordBatch:
+        """The first rows of the training splits.
+
+        Raises:
+            InputDataError: they have none.
+        """
+        files = _files(self.patterns(self._train.splits))
+        for batch in read_record_batches(files, self._payload, batch_size=count):
+            if batch.num_rows:
+                return batch
+        raise InputDataError(f"no rows in {', '.join(files)}")
+
     def data_accessor(self) -> DataAccessor:
         return DataAccessor(
             tf_dataset_factory=self._tf_dataset, record_batch_factory=self._record_batches

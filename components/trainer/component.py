@@ -10,6 +10,7 @@ from prodml.dsl.component import Component
 from prodml.dsl.parameters import FunctionPath, ModulePath
 from prodml.dsl.references import file_of_function
 from prodml.dsl.signature import Input, Output, Parameter
+from prodml.keras_choice import KerasName
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Trainer(Component):
         seed: seeds Python, NumPy, TensorFlow, Keras and the shuffling of the examples, and makes
             TensorFlow's operations deterministic: two runs give the same weights, bit by bit, on
             the CPU. None leaves all of it to the user's module.
+        keras: what `tf.keras` means in the module: "tf_keras" (Keras 2) or "keras" (Keras 3); the
+            configuration's `keras` by default, which is "tf_keras" by default. The model's custom
+            property `keras` records it. Two Trainers of a pipeline may differ: one then runs in a
+            process of its own.
+        check_servable: runs each exported signature once after `run_fn`, on rows of the examples,
+            in a session as TF Serving does; a model that cannot be served fails the node.
 
     Raises:
         DefinitionError: neither or both of module_file and run_fn are given, or run_fn is not
@@ -74,6 +81,8 @@ class Trainer(Component):
     eval_args: Parameter[EvalArgs] = EvalArgs()
     custom_config: Parameter[dict[str, Any] | None] = None
     seed: Parameter[int | None] = 42
+    keras: Parameter[KerasName | None] = None
+    check_servable: Parameter[bool] = True
     model: Output[Model]
     model_run: Output[ModelRun]
 

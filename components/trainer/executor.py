@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from prodml import keras_choice
 from prodml.artifacts import (
     Examples,
     HyperParameters,
@@ -17,12 +18,17 @@ from prodml.artifacts import (
     TransformGraph,
 )
 from prodml.components.trainer.accessor import ExamplesAccess
+from prodml.components.trainer.autograph import libraries_as_written
 from prodml.components.trainer.fn_args import FnArgs
 from prodml.components.trainer.reproducible import reproducible
+from prodml.components.trainer.servable import check_servable
 from prodml.dsl.executor import ExecutorContext
 from prodml.dsl.references import file_of_function, load_by_import_path
 from prodml.dsl.user_code import load_function, user_code
-from prodml.errors import UserCodeError
+from prodml.errors import NodeError, UserCodeError
+from prodml.keras_choice import KerasName
+
+_ROWS_TRIED = 8
 
 
 def execute(context: ExecutorContext) -> None:
@@ -32,12 +38,38 @@ def execute(context: ExecutorContext) -> None:
     import_path = context.parameters["run_fn"]
     module_file = context.parameters["module_file"] or file_of_function(import_path).path
     seed = context.parameters["seed"]
-    with reproducible(seed) if seed is not None else contextlib.nullcontext():
+    keras = _keras(context)
+    with (
+        reproducible(seed) if seed is not None else contextlib.nullcontext(),
+        libraries_as_written(),
+    ):
         run_fn = _run_fn(module_file, import_path)
         with user_code(os.path.dirname(os.path.abspath(module_file)), f"run_fn of {module_file}"):
             run_fn(fn_args)
-    _require_saved_model(str(fn_args.serving_model_dir), module_file)
+    model = context.output("model", Model)
+    model.custom_properties["keras"] = keras
+    _require_saved_model(model.serving_model_dir, module_file)
+    if context.parameters["check_servable"]:
+        are_raw = context.optional_input("transform_graph", TransformGraph) is None
+        for note in check_servable(
+            model.serving_model_dir, access.first_rows(_ROWS_TRIED), are_raw=are_raw
+        ):
+            context.note(note)
     access.reconcile()
+
+
+def _keras(context: ExecutorContext) -> KerasName:
+    """What `tf.keras` means in this process, which the engine has chosen for this node."""
+    asked, found = context.parameters["keras"], keras_choice.in_force()
+    if found is None or asked not in (None, found):
+        raise NodeError(
+            f"tf.keras cannot be {asked or keras_choice.DEFAULT} in this process, where TensorFlow "
+            f"was imported with {keras_choice.VARIABLE}="
+            f"{os.environ.get(keras_choice.VARIABLE, 'unset')}; run the pipeline with prodml, or "
+            f"call prodml.keras_choice.choose({asked or keras_choice.DEFAULT!r}) before TensorFlow "
+            f"is imported"
+        )
+    return found
 
 
 def _fn_args(context: ExecutorContext, access: ExamplesAccess) -> FnArgs:
@@ -84,9 +116,12 @@ def _run_fn(module_file: str, import_path: str | None) -> Callable[[FnArgs], Non
 def _require_saved_model(directory: str, module_file: str) -> None:
     if os.path.isfile(os.path.join(directory, "saved_model.pb")):
         return
-    found = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    # Keras 3 wants a name that ends in .keras, which some add to the directory's.
+    place = directory if os.path.isdir(directory) else os.path.dirname(directory)
+    found = sorted(os.listdir(place))
     raise UserCodeError(
         f"run_fn of {module_file} returned without a SavedModel in fn_args.serving_model_dir: "
         f"expected saved_model.pb there, got {', '.join(found) or 'nothing'}; end run_fn with "
-        f"model.export(fn_args.serving_model_dir) or tf.saved_model.save(...)"
+        f"prodml.components.export_model(model, fn_args.serving_model_dir, ...), or with "
+        f"model.export(fn_args.serving_model_dir) of Keras: no server reads Keras's own formats"
     )

@@ -13,7 +13,7 @@ import ctypes
 import functools
 import gc
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,18 @@ class SavedModel:
             raise ServingError("INVALID_ARGUMENT", str(error)) from None
         return answers
 
+    def uninitialized_variables(self, fetches: Sequence[str]) -> list[str]:
+        """Names of the variables that these tensors need and that loading has given no value."""
+        graph = self._session.graph
+        handles = _variable_handles([graph.get_tensor_by_name(name).op for name in fetches])
+        with graph.as_default():
+            checks = [tf.raw_ops.VarIsInitializedOp(resource=each.outputs[0]) for each in handles]
+        return [
+            each.get_attr("shared_name").decode() or each.name
+            for each, is_initialized in zip(handles, self._session.run(checks), strict=True)
+            if not is_initialized
+        ]
+
     def close(self) -> None:
         # The callables hold the session, and the session the graph.
         self._callable.cache_clear()
@@ -118,6 +130,18 @@ class SavedModel:
             options.run_options.inter_op_thread_pool = _CALLING_THREAD
         made: Callable[..., list[Array]] = self._session._make_callable_from_options(options)
         return made
+
+
+def _variable_handles(operations: Iterable[Any]) -> list[Any]:
+    """The variables among operations and all that comes before them, by name."""
+    seen, pending = set(), list(operations)
+    while pending:
+        operation = pending.pop()
+        if operation not in seen:
+            seen.add(operation)
+            pending += [each.op for each in operation.inputs] + operation.control_inputs
+    found = (each for each in seen if each.type == "VarHandleOp")
+    return sorted(found, key=lambda each: str(each.name))
 
 
 def _check_presence(version_dir: str) -> None:

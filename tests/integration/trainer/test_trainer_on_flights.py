@@ -19,7 +19,7 @@ from prodml.data.payload import PayloadFormat
 from prodml.data.record_batches import serialize_examples
 from prodml.dsl.channel import Channel
 from prodml.dsl.executor import ExecutorContext
-from prodml.errors import InputDataError, UserCodeError
+from prodml.errors import InputDataError, NodeError, UserCodeError
 
 MODULE = str(Path(__file__).parents[2] / "late_flights.py")
 
@@ -116,6 +116,7 @@ def run_fn(fn_args):
         module_file=module,
         train_args=TrainArgs(splits=("train", "eval"), num_steps=7),
         custom_config={"rate": 0.1},
+        check_servable=False,
         examples=parquet,
         schema=schema,
         base_model=base,
@@ -156,7 +157,7 @@ def run_fn(fn_args):
         file.write(str(rows))
 """,
     )
-    context = _train(tmp_path, module_file=module, examples=examples)
+    context = _train(tmp_path, module_file=module, check_servable=False, examples=examples)
     assert Path(context.outputs["model_run"].uri, "rows").read_text() == "400"
     assert context.row_counts[0].written == 400
 
@@ -213,18 +214,86 @@ def test_a_module_without_run_fn_is_told(parquet: Examples, tmp_path: Path) -> N
         _train(tmp_path, module_file=module, examples=parquet)
 
 
-def test_a_run_fn_that_leaves_no_saved_model_is_told(parquet: Examples, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["/model.keras", ".keras"])
+def test_a_run_fn_that_writes_kerass_own_format_is_refused(
+    name: str, parquet: Examples, tmp_path: Path
+) -> None:
+    module = _module(
+        tmp_path,
+        f"""
+import os
+import keras
+def run_fn(fn_args):
+    path = fn_args.serving_model_dir + {name!r}
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    keras.Sequential([keras.Input([1]), keras.layers.Dense(1)]).save(path)
+""",
+    )
+    with pytest.raises(UserCodeError, match=r"expected saved_model.pb there, got .*\.keras; end"):
+        _train(tmp_path, module_file=module, examples=parquet)
+
+
+def test_a_model_that_no_server_could_answer_with_fails_the_node_unless_told(
+    parquet: Examples, tmp_path: Path
+) -> None:
     module = _module(
         tmp_path,
         """
-import os
+import keras, tensorflow as tf
 def run_fn(fn_args):
-    os.makedirs(fn_args.serving_model_dir)
-    open(os.path.join(fn_args.serving_model_dir, "model.keras"), "w").close()
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="distance")])
+    def serve(distance):
+        return {"score": model(distance)}
+    tf.saved_model.save(model, fn_args.serving_model_dir, {"serving_default": serve})
 """,
     )
-    with pytest.raises(UserCodeError, match=r"expected saved_model.pb there, got model.keras"):
+    with pytest.raises(UserCodeError, match="'serving_default': Could not find variable"):
         _train(tmp_path, module_file=module, examples=parquet)
+    trained = _train(tmp_path, module_file=module, check_servable=False, examples=parquet)
+    assert Path(trained.output("model", Model).serving_model_dir, "saved_model.pb").is_file()
+
+
+def test_a_keras_2_model_has_the_same_weights_in_each_training_of_a_process(
+    parquet: Examples, tmp_path: Path
+) -> None:
+    module = _module(
+        tmp_path,
+        """
+import tensorflow as tf
+from prodml.components import export_model
+def run_fn(fn_args):
+    model = tf.keras.Sequential(
+        [tf.keras.Input([1]), tf.keras.layers.Dense(8), tf.keras.layers.Dropout(0.5),
+         tf.keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(tf.ones([64, 1]), tf.ones([64, 1]), batch_size=8, verbose=0)
+    spec = {"distance": tf.io.FixedLenFeature([1], tf.float32)}
+    export_model(lambda f: model(f["distance"]), fn_args.serving_model_dir, feature_spec=spec)
+""",
+    )
+    contexts = [
+        _train(tmp_path, module_file=module, seed=seed, examples=parquet) for seed in (1, 1, 2)
+    ]
+    first, second, other = ([w.tobytes() for w in _weights(context)] for context in contexts)
+    assert first == second
+    assert first != other
+    assert contexts[0].outputs["model"].custom_properties["keras"] == "tf_keras"
+
+
+def test_a_module_that_sets_the_variable_to_another_keras_is_refused(
+    parquet: Examples, tmp_path: Path
+) -> None:
+    text = "import os\nos.environ['TF_USE_LEGACY_KERAS'] = '{}'\ndef run_fn(fn_args): 1 / 0\n"
+    with pytest.raises(UserCodeError, match=r"write Trainer\(keras='keras'\)"):
+        _train(tmp_path, module_file=_module(tmp_path, text.format(0)), examples=parquet)
+    with pytest.raises(UserCodeError, match="ZeroDivisionError"):
+        _train(tmp_path, module_file=_module(tmp_path, text.format(1)), examples=parquet)
+
+
+def test_a_keras_that_the_process_cannot_give_is_refused(parquet: Examples, tmp_path: Path) -> None:
+    with pytest.raises(NodeError, match="tf.keras cannot be keras in this process"):
+        _train(tmp_path, keras="keras", examples=parquet)
 
 
 def test_a_split_that_the_examples_lack_is_told(parquet: Examples, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""AutoGraph leaves the libraries alone, and still converts what a user wrote."""
+
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tf_keras
+from tensorflow.python.autograph.impl import conversion
+
+from prodml.components.trainer.autograph import libraries_as_written
+
+LIBRARY_FUNCTIONS = [
+    tf_keras.layers.Dense.call,
+    tf_keras.Model.train_step,
+    tft.TFTransformOutput.raw_feature_spec,
+    tft.TransformFeaturesLayer.call,
+]
+
+
+class Halving(tf_keras.layers.Layer):  # type: ignore[misc]
+    """A user's layer whose `if` depends on a tensor: without AutoGraph it cannot be traced."""
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        if tf.reduce_sum(values) > 10.0:
+            values = values / 2.0
+        return values
+
+
+@pytest.mark.parametrize("function", LIBRARY_FUNCTIONS, ids=lambda f: f.__qualname__)
+def test_functions_of_the_libraries_are_called_as_they_are(function: object) -> None:
+    assert not conversion.is_allowlisted(function)
+    with libraries_as_written():
+        assert conversion.is_allowlisted(function)
+    assert not conversion.is_allowlisted(function)
+
+
+def test_a_users_own_layer_is_converted_as_ever() -> None:
+    with libraries_as_written():
+        inputs = tf_keras.Input([2])
+        model = tf_keras.Model(inputs, Halving()(inputs))
+        halved = tf.function(model)(tf.constant([[8.0, 4.0]]))
+        kept = tf.function(model)(tf.constant([[1.0, 2.0]]))
+    assert halved.numpy().tolist() == [[4.0, 2.0]]
+    assert kept.numpy().tolist() == [[1.0, 2.0]]
+
+
+def test_several_steps_a_call_are_still_a_loop_of_the_graph() -> None:
+    with libraries_as_written():
+        model = tf_keras.Sequential([tf_keras.layers.Dense(1)])
+        model.compile("sgd", "mse", steps_per_execution=4)
+        rows = tf.data.Dataset.from_tensors((tf.ones([2, 3]), tf.ones([2, 1]))).repeat()
+        model.fit(rows, steps_per_epoch=8, verbose=0)
+    assert int(model.optimizer.iterations) == 8
