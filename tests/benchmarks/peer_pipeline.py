@@ -1,4 +1,4 @@
-"""The flights pipeline in TFX: the same data, module file, steps and thresholds.
+"""The flights and the taxi pipeline in TFX: the same data, module file, steps and thresholds.
 
 Runs in the peer's own environment (see setup_peer.sh), never in prodml's. Prints one JSON object
 as its last line: the seconds of each node as ML Metadata recorded them, and what was pushed.
@@ -15,18 +15,18 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
-PIPELINE = "flights"
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pipeline", required=True, choices=["flights", "taxi"])
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--module-file", required=True)
     parser.add_argument("--work-dir", required=True, type=Path)
     parser.add_argument("--train-steps", required=True, type=int)
     parser.add_argument("--min-auc", required=True, type=float)
     arguments = parser.parse_args()
-    pipeline = flights(
+    build = {"flights": flights, "taxi": taxi}[arguments.pipeline]
+    pipeline = build(
         arguments.data_root,
         arguments.module_file,
         arguments.work_dir,
@@ -40,12 +40,44 @@ def main() -> None:
 def flights(
     data_root: str, module_file: str, work_dir: Path, *, train_steps: int, min_auc: float
 ) -> tfx.dsl.Pipeline:
-    example_gen = tfx.components.CsvExampleGen(
-        input_base=data_root,
-        input_config=tfx.proto.Input(
-            splits=[tfx.proto.Input.Split(name="months", pattern="span-{SPAN:2}/*.csv")]
-        ),
+    spans = tfx.proto.Input(
+        splits=[tfx.proto.Input.Split(name="months", pattern="span-{SPAN:2}/*.csv")]
     )
+    return pipeline_of(
+        "flights",
+        tfx.components.CsvExampleGen(input_base=data_root, input_config=spans),
+        module_file,
+        work_dir,
+        train_args=tfx.proto.TrainArgs(num_steps=train_steps),
+        eval_args=tfx.proto.EvalArgs(),
+        eval_config=eval_config(min_auc),
+    )
+
+
+def taxi(
+    data_root: str, module_file: str, work_dir: Path, *, train_steps: int, min_auc: float
+) -> tfx.dsl.Pipeline:
+    return pipeline_of(
+        "taxi",
+        tfx.components.CsvExampleGen(input_base=data_root),
+        module_file,
+        work_dir,
+        train_args=tfx.proto.TrainArgs(num_steps=train_steps),
+        eval_args=tfx.proto.EvalArgs(num_steps=max(1, train_steps // 2)),
+        eval_config=taxi_eval_config(min_auc),
+    )
+
+
+def pipeline_of(
+    name: str,
+    example_gen: tfx.components.CsvExampleGen,
+    module_file: str,
+    work_dir: Path,
+    *,
+    train_args: tfx.proto.TrainArgs,
+    eval_args: tfx.proto.EvalArgs,
+    eval_config: tfma.EvalConfig,
+) -> tfx.dsl.Pipeline:
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     schema_gen = tfx.components.SchemaGen(
@@ -61,8 +93,8 @@ def flights(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        train_args=tfx.proto.TrainArgs(num_steps=train_steps),
-        eval_args=tfx.proto.EvalArgs(),
+        train_args=train_args,
+        eval_args=eval_args,
     )
     baseline = tfx.dsl.Resolver(
         strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
@@ -73,7 +105,7 @@ def flights(
         examples=examples,
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
-        eval_config=eval_config(min_auc),
+        eval_config=eval_config,
     )
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],
@@ -85,7 +117,7 @@ def flights(
         ),
     )
     return tfx.dsl.Pipeline(
-        pipeline_name=PIPELINE,
+        pipeline_name=name,
         pipeline_root=str(work_dir / "root"),
         metadata_connection_config=store_config(work_dir),
         components=[
@@ -135,6 +167,32 @@ def eval_config(min_auc: float) -> tfma.EvalConfig:
     return tfma.EvalConfig(
         model_specs=[tfma.ModelSpec(signature_name="serving_default", label_key="is_late")],
         slicing_specs=[overall, by_origin, tfma.SlicingSpec(feature_keys=["carrier"])],
+        metrics_specs=[
+            tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount"), auc])
+        ],
+    )
+
+
+def taxi_eval_config(min_auc: float) -> tfma.EvalConfig:
+    """The same slices and thresholds as own_taxi_pipeline.py."""
+    auc = tfma.MetricConfig(
+        class_name="AUC",
+        threshold=tfma.MetricThreshold(
+            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": min_auc}),
+            change_threshold=tfma.GenericChangeThreshold(
+                direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -0.01}
+            ),
+        ),
+    )
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(
+                signature_name="serving_default",
+                label_key="tips_xf",
+                preprocessing_function_names=["transform_features"],
+            )
+        ],
+        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=["trip_start_hour"])],
         metrics_specs=[
             tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount"), auc])
         ],

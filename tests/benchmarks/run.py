@@ -1,4 +1,7 @@
-"""prodml beside TFX 1.16.0: the flights pipeline, the same data, module file, steps and gate.
+"""prodml beside TFX 1.16.0: the same data, module file, steps and gate.
+
+The flights pipeline, and at 15,000 rows the taxi trips of a module file in the shape of TFX's own
+tutorial, all of `tf.keras`.
 
     tests/benchmarks/setup_peer.sh
     .venv/bin/python tests/benchmarks/run.py --rows 15000 --repeats 1
@@ -26,10 +29,11 @@ import typer
 from measure import CommandFailed, Measurement
 from rich.console import Console
 from rich.table import Table
-from systems import REPOSITORY, Prodml, System, Workload, run_fn_seconds, systems
+from systems import REPOSITORY, PipelineName, Prodml, System, Workload, run_fn_seconds, systems
 from targets import Engine, Result, Row, target_rows
 
 MIN_AUC = 0.6
+TAXI_ROWS = 15_000
 
 
 class Name(StrEnum):
@@ -45,12 +49,12 @@ def main(
     rows: Annotated[list[int], typer.Option(help="How many flights; may be repeated.")] = ROWS,
     only: Annotated[list[Name], typer.Option(help="Measure this system; may be repeated.")] = BOTH,
     repeats: Annotated[int, typer.Option(min=1, help="Runs each; medians count.")] = 5,
-    train_steps: Annotated[int, typer.Option(min=1, help="Batches of 512 to train on.")] = 1000,
+    train_steps: Annotated[int, typer.Option(min=1, help="Batches to train on.")] = 1000,
     work_dir: Annotated[
         Path, typer.Option(help="Scratch directory; results.json stays there.")
     ] = REPOSITORY / ".prodml" / "benchmarks",
 ) -> None:
-    """Measures the flights pipeline in prodml and in TFX 1.16.0, side by side."""
+    """Measures pipelines in prodml and in TFX 1.16.0, side by side."""
     console = Console()
     try:
         chosen = systems([str(name) for name in only])
@@ -63,10 +67,11 @@ def main(
         compileall.compile_dir(REPOSITORY / package, quiet=1)
     results = []
     try:
-        for count in rows:
-            workload = Workload(prepared(count, work_dir), train_steps, MIN_AUC)
+        for pipeline, count in [*(("flights", count) for count in rows), ("taxi", TAXI_ROWS)]:
+            data_root = prepared(pipeline, count, work_dir)
+            workload = Workload(pipeline, data_root, train_steps, MIN_AUC)
             for system in chosen:
-                console.print(f"{system.name}, {count:,} rows ...", highlight=False)
+                console.print(f"{system.name}, {count:,} rows of {pipeline} ...", highlight=False)
                 results.append(measured(system, count, workload, work_dir, repeats))
         engine = measured_engine(work_dir, repeats) if Name.PRODML in only else None
     except CommandFailed as failure:
@@ -74,18 +79,22 @@ def main(
         raise typer.Exit(1) from None
     figures = target_rows(results, engine)
     console.print(targets_table(figures))
-    for count in dict.fromkeys(result.rows for result in results):
-        console.print(nodes_table(count, [r for r in results if r.rows == count]))
+    for which in dict.fromkeys((result.pipeline, result.rows) for result in results):
+        console.print(nodes_table(*which, [r for r in results if (r.pipeline, r.rows) == which]))
     path = work_dir / "results.json"
     path.write_text(json.dumps(document(results, engine, figures, train_steps), indent=2) + "\n")
     console.print(f"written to {path}", highlight=False)
 
 
-def prepared(rows: int, work_dir: Path) -> Path:
-    """A data root with so many flights in span 1; made once."""
-    data_root = work_dir / f"data-{rows}"
-    if not (data_root / "span-01" / "flights.csv").is_file():
+def prepared(pipeline: PipelineName, rows: int, work_dir: Path) -> Path:
+    """A data root with so many flights in span 1, or taxi trips; made once."""
+    if pipeline == "taxi":
+        data_root, made = work_dir / f"taxi-{rows}", "data.csv"
+        prepare = REPOSITORY / "tests" / "tfx_modules" / "taxi_rows.py"
+    else:
+        data_root, made = work_dir / f"data-{rows}", "span-01/flights.csv"
         prepare = REPOSITORY / "examples" / "flights" / "prepare.py"
+    if not (data_root / made).is_file():
         command = [sys.executable, str(prepare), "--output", str(data_root), "--rows", str(rows)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return data_root
@@ -93,7 +102,8 @@ def prepared(rows: int, work_dir: Path) -> Path:
 
 def measured(system: System, rows: int, workload: Workload, work_dir: Path, repeats: int) -> Result:
     cold, nodes, run_fn = [], [], []
-    run_dir = work_dir / f"{system.name.split()[0].lower()}-{rows}"
+    name = f"{system.name.split()[0].lower()}-{rows}"
+    run_dir = work_dir / (name if workload.pipeline == "flights" else f"{name}-taxi")
     for _ in range(repeats):
         empty(run_dir)
         cold.append(system.run(workload, run_dir))
@@ -102,6 +112,7 @@ def measured(system: System, rows: int, workload: Workload, work_dir: Path, repe
     # The first run again may evaluate against the model just blessed; those after are all cache.
     system.run(workload, run_dir)
     return Result(
+        workload.pipeline,
         system.name,
         rows,
         median(cold),
@@ -157,9 +168,11 @@ def targets_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def nodes_table(rows: int, results: Sequence[Result]) -> Table:
+def nodes_table(pipeline: str, rows: int, results: Sequence[Result]) -> Table:
     """Seconds of each node; what ran beside another is in both."""
-    table = Table("", *[r.system for r in results], title=f"Nodes at {rows:,} rows, seconds")
+    table = Table(
+        "", *[r.system for r in results], title=f"Nodes of {pipeline} at {rows:,} rows, seconds"
+    )
     for name in dict.fromkeys(name for result in results for name in result.node_seconds):
         seconds = [result.node_seconds.get(name) for result in results]
         table.add_row(name, *["" if s is None else f"{s:,.2f}" for s in seconds])

@@ -10,14 +10,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from measure import Measurement, measure
 from timed_module import RUN_FN_SECONDS, write_timed_module
 
 BENCHMARKS = Path(__file__).parent
 REPOSITORY = BENCHMARKS.parents[1]
-MODULE_FILE = REPOSITORY / "examples" / "flights" / "flights_utils.py"
+PipelineName = Literal["flights", "taxi"]
+MODULE_FILES: Mapping[PipelineName, Path] = {
+    "flights": REPOSITORY / "examples" / "flights" / "flights_utils.py",
+    "taxi": REPOSITORY / "tests" / "tfx_modules" / "taxi.py",
+}
+OWN_PIPELINES: Mapping[PipelineName, Path] = {
+    "flights": BENCHMARKS / "own_pipeline.py",
+    "taxi": BENCHMARKS / "own_taxi_pipeline.py",
+}
 BIN = Path(sys.executable).parent
 PEER_BIN = REPOSITORY / ".venv-tfx" / "bin"
 
@@ -27,10 +35,13 @@ class Workload:
     """What both systems are given.
 
     Attributes:
-        data_root: directory with span-01/flights.csv.
-        train_steps: batches of 512 to train on.
+        pipeline: the flights, or the taxi trips of a module file in the shape of TFX's tutorial.
+        data_root: directory with span-01/flights.csv, or data.csv.
+        train_steps: batches to train on, of 512 flights or 40 trips.
         min_auc: value threshold of the gate.
     """
+
+    pipeline: PipelineName
 
     data_root: Path
     train_steps: int
@@ -38,7 +49,7 @@ class Workload:
 
 
 class System(Protocol):
-    """Runs the flights pipeline; a second run in the same directory finds the first's cache."""
+    """Runs a pipeline; a second run in the same directory finds the first's cache."""
 
     name: str
 
@@ -62,12 +73,14 @@ class Prodml:
     def run(self, workload: Workload, work_dir: Path) -> Measurement:
         parameters = {
             "data_root": workload.data_root,
-            "module_file": write_timed_module(MODULE_FILE, work_dir, "prodml.components"),
+            "module_file": write_timed_module(
+                MODULE_FILES[workload.pipeline], work_dir, "prodml.components"
+            ),
             "train_steps": workload.train_steps,
             "min_auc": workload.min_auc,
             "serving_dir": work_dir / "serving",
         }
-        arguments = ["run", str(BENCHMARKS / "own_pipeline.py"), "--require-push"]
+        arguments = ["run", str(OWN_PIPELINES[workload.pipeline]), "--require-push"]
         for name, value in parameters.items():
             arguments += ["--param", f"{name}={value}"]
         taken = self.command(arguments, work_dir)
@@ -111,9 +124,10 @@ class Tfx:
     name = "TFX 1.16.0"
 
     def run(self, workload: Workload, work_dir: Path) -> Measurement:
-        module = write_timed_module(MODULE_FILE, work_dir, "tfx.v1.components")
+        source = MODULE_FILES[workload.pipeline]
+        module = write_timed_module(source, work_dir, "tfx.v1.components")
         command = [str(PEER_BIN / "python"), str(BENCHMARKS / "peer_pipeline.py")]
-        command += ["--data-root", str(workload.data_root)]
+        command += ["--pipeline", workload.pipeline, "--data-root", str(workload.data_root)]
         command += ["--module-file", str(module)]
         command += ["--work-dir", str(work_dir)]
         command += ["--train-steps", str(workload.train_steps)]

@@ -10,12 +10,14 @@ from measure import Measurement
 
 @dataclass(frozen=True)
 class Result:
-    """One system's figures for one number of rows: medians over the repeats.
+    """One system's figures for one pipeline and number of rows: medians over the repeats.
 
     Attributes:
+        pipeline: "flights" or "taxi".
         run_fn: seconds that the user's training took of the cold run.
     """
 
+    pipeline: str
     system: str
     rows: int
     cold: Measurement
@@ -57,7 +59,8 @@ class Row:
 
 def target_rows(results: Sequence[Result], engine: Engine | None) -> list[Row]:
     """Every line for which prodml was measured."""
-    rows = list(_compared(results))
+    rows = list(_compared([r for r in results if r.pipeline == "flights"]))
+    rows += _of_the_taxi([r for r in results if r.pipeline == "taxi"])
     if engine is not None:
         rows += [
             Row("100 no-op nodes in a chain, ms a node", engine.chain, None, 10),
@@ -93,6 +96,20 @@ def _compared(results: Sequence[Result]) -> Iterator[Row]:
     if 1_000_000 in ours:
         what = "peak memory of the coordinator, 1,000,000 rows, MiB"
         yield row(what, 1_000_000, lambda r: r.cold.peak_mb, 0.60)
+
+
+def _of_the_taxi(results: Sequence[Result]) -> Iterator[Row]:
+    """A module file of TFX's shape must not be slower than in TFX."""
+    ours = next((r for r in results if r.system.lower().startswith("prodml")), None)
+    theirs = next((r for r in results if r.system.lower().startswith("tfx")), None)
+    if ours is None:
+        return
+
+    def row(what: str, figure: Callable[[Result], float], target: float) -> Row:
+        return Row(what, figure(ours), figure(theirs) if theirs else None, target)
+
+    yield row(f"taxi, whole pipeline, {ours.rows:,} rows, s", lambda r: r.cold.seconds, 0.60)
+    yield row("taxi, Trainer, s", lambda r: r.node_seconds["Trainer"], 1.0)
 
 
 def _added_row(by_rows: Mapping[int, Result]) -> float:
