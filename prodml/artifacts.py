@@ -132,7 +132,8 @@ class TransformCache(Artifact):
 
 
 class Model(Artifact):
-    """`Format-Serving/` (a SavedModel) and, where asked, `Format-TFMA/`."""
+    """`Format-Serving/` (a SavedModel) and, where asked, `Format-TFMA/`; custom property `keras`
+    is what `tf.keras` meant in the training, `tf_keras` or `keras`."""
 
     type_name = "Model"
 

@@ -22,6 +22,7 @@ from prodml.components.trainer.autograph import libraries_as_written
 from prodml.components.trainer.fn_args import FnArgs
 from prodml.components.trainer.reproducible import reproducible
 from prodml.components.trainer.servable import check_servable
+from prodml.components.trainer.settings import settings_restored
 from prodml.dsl.executor import ExecutorContext
 from prodml.dsl.references import file_of_function, load_by_import_path
 from prodml.dsl.user_code import load_function, user_code
@@ -42,6 +43,7 @@ def execute(context: ExecutorContext) -> None:
     with (
         reproducible(seed) if seed is not None else contextlib.nullcontext(),
         libraries_as_written(),
+        settings_restored(),
     ):
         run_fn = _run_fn(module_file, import_path)
         with user_code(os.path.dirname(os.path.abspath(module_file)), f"run_fn of {module_file}"):
