@@ -16,6 +16,7 @@ from prodml.components import (
     MetricsSpec,
     MetricThreshold,
     ModelSpec,
+    PerSliceMetricThreshold,
     PushDestination,
     Pusher,
     Resolver,
@@ -70,12 +71,17 @@ def quality(min_auc: float) -> EvalConfig:
     """AUC overall, and shown by hour; the label is what `transform_features` makes of it."""
     auc = MetricConfig(
         class_name="AUC",
-        threshold=MetricThreshold(
-            value_threshold=GenericValueThreshold(lower_bound=min_auc),
-            change_threshold=GenericChangeThreshold(
-                direction=MetricDirection.HIGHER_IS_BETTER, absolute=-0.01
-            ),
-        ),
+        per_slice_thresholds=[
+            PerSliceMetricThreshold(
+                slicing_specs=[SlicingSpec()],
+                threshold=MetricThreshold(
+                    value_threshold=GenericValueThreshold(lower_bound=min_auc),
+                    change_threshold=GenericChangeThreshold(
+                        direction=MetricDirection.HIGHER_IS_BETTER, absolute=-0.01
+                    ),
+                ),
+            )
+        ],
     )
     return EvalConfig(
         model_specs=[

@@ -177,12 +177,17 @@ def taxi_eval_config(min_auc: float) -> tfma.EvalConfig:
     """The same slices and thresholds as own_taxi_pipeline.py."""
     auc = tfma.MetricConfig(
         class_name="AUC",
-        threshold=tfma.MetricThreshold(
-            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": min_auc}),
-            change_threshold=tfma.GenericChangeThreshold(
-                direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -0.01}
-            ),
-        ),
+        per_slice_thresholds=[
+            tfma.PerSliceMetricThreshold(
+                slicing_specs=[tfma.SlicingSpec()],
+                threshold=tfma.MetricThreshold(
+                    value_threshold=tfma.GenericValueThreshold(lower_bound={"value": min_auc}),
+                    change_threshold=tfma.GenericChangeThreshold(
+                        direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -0.01}
+                    ),
+                ),
+            )
+        ],
     )
     return tfma.EvalConfig(
         model_specs=[
