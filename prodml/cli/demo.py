@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from prodml.cli.terminal import say
+
 _PROJECT = """\
 [project]
 name = "prodml-demo"
@@ -51,7 +53,7 @@ def demo(
         "python examples/flights/predict.py",
     ):
         _run(command, directory)
-    print(
+    say(
         f"\nEverything is in {directory}. To go on:\n"
         f"  cd {directory}\n"
         f"  {run} --param data_root=data/flights   # now from the cache\n"
@@ -80,7 +82,7 @@ def _run(command: str, directory: str) -> None:
     import subprocess
     import sys
 
-    print(f"$ {command}", flush=True)
+    say(f"$ {command}", flush=True)
     program, *arguments = shlex.split(command)
     as_module = ["-m", "prodml"] if program == "prodml" else []
     ended = subprocess.run([sys.executable, *as_module, *arguments], cwd=directory, check=False)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from prodml.cli.terminal import say
+
 
 def environment(
     toml: Annotated[
@@ -17,7 +19,7 @@ def environment(
     For a project of yours: prodml environment --toml >> pyproject.toml, then uv sync. Without a
     project: prodml environment > overrides.txt, then uv pip install --override overrides.txt.
     """
-    print(overrides_as_toml() if toml else overrides(), end="")
+    say(overrides_as_toml() if toml else overrides(), end="")
 
 
 def overrides() -> str:

@@ -79,7 +79,7 @@ def load_spec(
     except UserCodeError as error:
         raise RequestError(str(error)) from error
     for warning in unread_verdicts(spec):
-        typer.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", is_error=True)
     require_modules_inside(module_roots, spec)
     return spec
 

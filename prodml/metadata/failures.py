@@ -87,7 +87,9 @@ def why_not_connected(connection: Connection, error: RuntimeError) -> Exception:
         return MetadataError(f"cannot open {connection}: {unknown.strerror}; check the host")
     except OSError as refused:
         return NotConnectedError(str(refused))
-    reason = _reason(connection) or "the server refuses the login"
+    reason = _reason(connection)
+    if reason is None:
+        return NotConnectedError("the server was not ready, and is now")
     if _NOT_YET.search(reason):
         return NotConnectedError(reason)
     return MetadataError(
@@ -96,7 +98,8 @@ def why_not_connected(connection: Connection, error: RuntimeError) -> Exception:
     )
 
 
-def _reason(connection: MySqlConnection | PostgreSqlConnection) -> str:
+def _reason(connection: MySqlConnection | PostgreSqlConnection) -> str | None:
+    """The server's words on a login that it refuses; None if it accepts it by now."""
     from prodml.metadata.connection_messages import connection_message
 
     tried = subprocess.run(
@@ -106,9 +109,12 @@ def _reason(connection: MySqlConnection | PostgreSqlConnection) -> str:
         capture_output=True,
         timeout=60,
     )
+    if tried.returncode == 0:
+        return None
     said = tried.stderr.decode(errors="replace")
     found = [reason.strip() for reason in _REASON.findall(said)]
-    return next((reason for reason in found if re.search("[a-z]{4} ", reason)), "")
+    known = (reason for reason in found if re.search("[a-z]{4} ", reason))
+    return next(known, "the server refuses the login")
 
 
 _TRY = """

@@ -25,7 +25,7 @@ def node(id: str, component: str = TRAINER, **parameters: Any) -> NodeSpec:
 
 
 def choices(configured: KerasName, *nodes: NodeSpec) -> KerasChoices:
-    return keras_choices(PipelineSpec("p", (), nodes, "pipeline.py:1"), configured)
+    return keras_choices(PipelineSpec("p", (), nodes, "pipeline.py:1", "", ()), configured)
 
 
 def test_the_configuration_decides_for_a_trainer_that_does_not_say() -> None:
