@@ -21,12 +21,10 @@ from prodml.metadata.fencing import (
     require_newest,
 )
 from prodml.metadata.messages import (
-    BASELINE,
     EXECUTION_CACHE,
     NODE,
     PIPELINE,
     PIPELINE_RUN,
-    ROLLOUT,
     event,
     execution_record,
     pairs_of,
@@ -272,8 +270,8 @@ class LineageWriter:
         execution = self._execution(
             pipeline, run_id, node_id, type_name, state, properties, attempt
         )
-        pairs = self._whole(
-            pairs_of(inputs, mlmd.Event.INPUT) + pairs_of(outputs, mlmd.Event.OUTPUT)
+        pairs = stored_pairs(
+            self._store, pairs_of(inputs, mlmd.Event.INPUT) + pairs_of(outputs, mlmd.Event.OUTPUT)
         )
         contexts = self._contexts(pipeline, run_id, node_id)
         id, _ = self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
@@ -292,59 +290,6 @@ class LineageWriter:
             store.put_artifacts(artifacts)
 
         self._store.write("cannot record what is deleted", change)
-
-    def record_baseline(
-        self, pipeline: str, action: str, model_id: int, who: str, why: str
-    ) -> None:
-        """Records that somebody set or reset the baseline."""
-        execution = mlmd.Execution(
-            type_id=self._store.execution_type(BASELINE),
-            last_known_state=mlmd.Execution.COMPLETE,
-        )
-        set_values(
-            execution.custom_properties,
-            {
-                "pipeline": pipeline,
-                "action": action,
-                "model_id": model_id,
-                "who": who,
-                "why": why,
-            },
-        )
-        pairs = self._whole(
-            [(mlmd.Artifact(id=model_id), event("model", 0, mlmd.Event.INPUT))] if model_id else []
-        )
-        contexts = [self._context(PIPELINE, pipeline)]
-        self._put("cannot record the baseline", execution, pairs, contexts)
-
-    def record_rollout(
-        self,
-        name: str,
-        properties: Mapping[str, PropertyValue],
-        pushed_model: int | None,
-        pipeline: str | None,
-    ) -> None:
-        """Records that a version was moved to, or from, a label; once a name.
-
-        Args:
-            name: tells the move from all others.
-            properties: what was moved, by whom, when and why.
-            pushed_model: id of the PushedModel artifact, where it is known.
-            pipeline: that pushed it, where it is known.
-        """
-        execution = mlmd.Execution(
-            type_id=self._store.execution_type(ROLLOUT),
-            name=name,
-            last_known_state=mlmd.Execution.COMPLETE,
-        )
-        set_values(execution.custom_properties, properties)
-        pairs = self._whole(
-            [(mlmd.Artifact(id=pushed_model), event("pushed_model", 0, mlmd.Event.INPUT))]
-            if pushed_model
-            else []
-        )
-        contexts = [self._context(PIPELINE, pipeline)] if pipeline else []
-        self._put("cannot record the rollout", execution, pairs, contexts)
 
     def _context(self, type_name: str, name: str) -> Any:
         return mlmd.Context(type_id=self._store.context_type(type_name), name=name)
@@ -395,17 +340,6 @@ class LineageWriter:
         set_values(made.custom_properties, {"name": name, **artifact.custom_properties})
         return made
 
-    def _whole(self, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """The pairs with artifacts as stored: putting a bare id would blank what is there."""
-        if not pairs:
-            return []
-        found = self._store.read(
-            "cannot read artifacts",
-            lambda store: store.get_artifacts_by_id([a.id for a, _ in pairs]),
-        )
-        by_id = {artifact.id: artifact for artifact in found}
-        return [(by_id[artifact.id], event) for artifact, event in pairs]
-
     def _put(
         self, what: str, execution: Any, pairs: list[Any], contexts: list[Any]
     ) -> tuple[int, list[int]]:
@@ -417,7 +351,19 @@ class LineageWriter:
         return self._store.write(what, change)
 
     def _input_pairs(self, inputs: Mapping[str, Sequence[Artifact]]) -> list[tuple[Any, Any]]:
-        return self._whole(pairs_of(inputs, mlmd.Event.INPUT))
+        return stored_pairs(self._store, pairs_of(inputs, mlmd.Event.INPUT))
+
+
+def stored_pairs(store: Store, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Pairs of artifact and event with the artifacts as stored: a bare id would blank them."""
+    if not pairs:
+        return []
+    found = store.read(
+        "cannot read artifacts",
+        lambda raw: raw.get_artifacts_by_id([artifact.id for artifact, _ in pairs]),
+    )
+    by_id = {artifact.id: artifact for artifact in found}
+    return [(by_id[artifact.id], event) for artifact, event in pairs]
 
 
 def _ended(execution: Any, state: State, properties: Mapping[str, PropertyValue]) -> mlmd.Execution:

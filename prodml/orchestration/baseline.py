@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prodml.errors import NotFoundError
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
-from prodml.metadata.writing import LineageWriter
 
 
 def set_baseline(store: Store, pipeline: str, model_id: int, who: str, why: str) -> None:
@@ -20,9 +20,9 @@ def set_baseline(store: Store, pipeline: str, model_id: int, who: str, why: str)
             f"pipeline {pipeline!r} has no live model {model_id}; "
             f"`prodml artifacts --type Model` lists them"
         )
-    LineageWriter(store).record_baseline(pipeline, "set", model_id, who, why)
+    ReleaseWriter(store).record_baseline(pipeline, "set", model_id, who, why)
 
 
 def reset_baseline(store: Store, pipeline: str, who: str, why: str) -> None:
     """Records that the latest blessed model is the baseline again."""
-    LineageWriter(store).record_baseline(pipeline, "reset", 0, who, why)
+    ReleaseWriter(store).record_baseline(pipeline, "reset", 0, who, why)

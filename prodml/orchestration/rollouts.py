@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
-from prodml.metadata.writing import LineageWriter
 from prodml.serving.rollout_journal import JournalEntry
 
 _VERDICTS = ("model_blessing", "infra_blessing")
@@ -60,7 +60,7 @@ def record_rollouts(
         MetadataError: the store does not answer.
     """
     recorded = LineageReader(store).rollouts(entry.id for entry in entries)
-    writer = LineageWriter(store)
+    writer = ReleaseWriter(store)
     missing = [entry for entry in entries if entry.id not in recorded]
     for entry in missing:
         version = pushed.get(entry.version)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 from flight_rows import flight_rows
+from silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
@@ -68,16 +69,6 @@ feature {
 }
 feature { name: "distance" type: INT presence { min_fraction: 1 } shape { dim { size: 1 } } }
 """
-
-
-class Silent:
-    def node_started(self, node_id: str, reason: str) -> None: ...
-
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
-
-    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
-
-    def node_finished(self, result: NodeResult) -> None: ...
 
 
 class Workplace:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
@@ -25,7 +26,7 @@ from prodml.orchestration.collection import Collected, collect, preview
 from prodml.orchestration.dead_runs import settle_dead_runs
 from prodml.orchestration.garbage import KeepRules
 from prodml.orchestration.manifest import seal
-from prodml.orchestration.results import NodeResult, NodeState, RunResult
+from prodml.orchestration.results import NodeState, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 
 PIPELINE = """
@@ -103,16 +104,6 @@ else:
 sys.argv = ["prodml", *sys.argv[2:]]
 main()
 """
-
-
-class Silent:
-    def node_started(self, node_id: str, reason: str) -> None: ...
-
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
-
-    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
-
-    def node_finished(self, result: NodeResult) -> None: ...
 
 
 class Workplace:

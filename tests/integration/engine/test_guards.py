@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import PipelineSpec
@@ -90,16 +91,6 @@ def two_pushers():
     Push(model=model).with_id("first")
     Push(model=model).with_id("second")
 """
-
-
-class Silent:
-    def node_started(self, node_id: str, reason: str) -> None: ...
-
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
-
-    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
-
-    def node_finished(self, result: NodeResult) -> None: ...
 
 
 class Workplace:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import PipelineSpec
@@ -87,14 +88,6 @@ def importing(uri: str):
     imported = Importer(source_uri=uri, artifact_type=Text)
     Copy(source=imported.outputs["result"])
 """
-
-
-class Silent:
-    def node_started(self, node_id: str, reason: str) -> None: ...
-
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
-
-    def node_finished(self, result: NodeResult) -> None: ...
 
 
 class Workplace:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flights_with_gaps import flights, write_flights
 from running import execute
+from silent import Silent
 from statistics_on_disk import write_schema
 
 from prodml.artifacts import Examples, Schema
@@ -21,7 +22,6 @@ from prodml.data.payload import PayloadFormat
 from prodml.dsl.channel import Channel
 from prodml.dsl.user_code import load_module
 from prodml.metadata.store import Store
-from prodml.orchestration.results import NodeResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 
 ROOT = Path(__file__).parents[3]
@@ -98,14 +98,6 @@ def test_transform_takes_a_pass_a_phase_and_one_to_transform(
     execute(node, {"examples": examples, "schema": written}, tmp_path)
     assert reads == {"Split-train": TRANSFORM_READS, "Split-eval": 1}
     assert len(steps) == 1 and steps[0] <= TRANSFORM_STEPS
-
-
-class Silent:
-    def node_started(self, node_id: str, reason: str) -> None: ...
-
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
-
-    def node_finished(self, result: NodeResult) -> None: ...
 
 
 class CountingStore:

@@ -15,6 +15,7 @@ from latency_proxy import LatencyProxy, latency_proxy
 from many_writers import write_with_many_processes
 from ml_metadata import errors, metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
+from silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
@@ -22,21 +23,10 @@ from prodml.errors import MetadataUnavailableError
 from prodml.metadata.connection import Connection, GrpcConnection
 from prodml.metadata.service import serving
 from prodml.metadata.store import Store
-from prodml.orchestration.results import NodeResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 
 NOOP = Path(__file__).parents[2] / "benchmarks" / "noop_pipeline.py"
 ROUND_TRIP_SECONDS = 0.02
-
-
-class Silent:
-    def node_started(self, node_id: str, reason: str) -> None: ...
-
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
-
-    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
-
-    def node_finished(self, result: NodeResult) -> None: ...
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import PipelineSpec
@@ -41,16 +42,6 @@ def push(weights):
 def models(weights: str = "good"):
     push(weights)
 """
-
-
-class Silent:
-    def node_started(self, node_id: str, reason: str) -> None: ...
-
-    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
-
-    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
-
-    def node_finished(self, result: NodeResult) -> None: ...
 
 
 class Workplace:

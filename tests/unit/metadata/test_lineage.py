@@ -7,6 +7,7 @@ from prodml.artifacts import Examples, Model
 from prodml.errors import FencedError, NotFoundError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState, State
+from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 
@@ -163,11 +164,11 @@ def test_the_baseline_is_what_was_set_last_until_it_is_reset(store: Store) -> No
     writer, reader = LineageWriter(store), LineageReader(store)
     one, two = made(writer, "p", "/1"), made(writer, "p", "/2")
     assert reader.pinned_model("p") is None
-    writer.record_baseline("p", "set", one, "ada", "it is calmer")
-    writer.record_baseline("p", "set", two, "ada", "better still")
+    ReleaseWriter(store).record_baseline("p", "set", one, "ada", "it is calmer")
+    ReleaseWriter(store).record_baseline("p", "set", two, "ada", "better still")
     assert reader.pinned_model("p") == two
     assert reader.pinned_model("other") is None
-    writer.record_baseline("p", "reset", 0, "ada", "enough")
+    ReleaseWriter(store).record_baseline("p", "reset", 0, "ada", "enough")
     assert reader.pinned_model("p") is None
 
 

@@ -20,6 +20,7 @@ from prodml.components.resolver.strategies import (
 from prodml.dsl.resolution import ResolverStrategy
 from prodml.errors import ResolutionError
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.inputs import find_in_store
@@ -126,23 +127,23 @@ def test_a_blessed_model_that_was_deleted_is_passed_over(shelf: Shelf) -> None:
 def test_a_baseline_set_by_hand_wins_until_it_is_reset(shelf: Shelf) -> None:
     old = shelf.add_model(is_blessed=True)
     new = shelf.add_model(is_blessed=True)
-    shelf.writer.record_baseline("ours", "set", old, "ada", "it is calmer")
+    ReleaseWriter(shelf.store).record_baseline("ours", "set", old, "ada", "it is calmer")
     assert shelf.found(LatestBlessedModelStrategy) == [old]
-    shelf.writer.record_baseline("ours", "reset", 0, "ada", "enough")
+    ReleaseWriter(shelf.store).record_baseline("ours", "reset", 0, "ada", "enough")
     assert shelf.found(LatestBlessedModelStrategy) == [new]
 
 
 def test_a_baseline_set_by_hand_need_not_have_been_judged(shelf: Shelf) -> None:
     shelf.add_model(is_blessed=True)
     chosen = shelf.add(Model())
-    shelf.writer.record_baseline("ours", "set", chosen, "ada", "the features changed")
+    ReleaseWriter(shelf.store).record_baseline("ours", "set", chosen, "ada", "the features changed")
     assert shelf.found(LatestBlessedModelStrategy) == [chosen]
 
 
 def test_a_baseline_set_by_hand_that_no_longer_exists_is_an_error(shelf: Shelf) -> None:
     shelf.add_model(is_blessed=True)
     chosen = shelf.add_model(is_blessed=True)
-    shelf.writer.record_baseline("ours", "set", chosen, "ada", "it is calmer")
+    ReleaseWriter(shelf.store).record_baseline("ours", "set", chosen, "ada", "it is calmer")
     (record,) = LineageReader(shelf.store).artifacts([chosen])
     Path(record.uri).rmdir()
     with pytest.raises(ResolutionError, match=f"model {chosen}, which .* no longer exists.*reset"):

@@ -1,0 +1,88 @@
+"""Writes of what people decide about models: the baseline, and the moves of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from prodml.artifacts import PropertyValue
+from prodml.metadata.messages import BASELINE, PIPELINE, ROLLOUT, event, set_values
+from prodml.metadata.repeatable import begun_execution
+from prodml.metadata.store import Store
+from prodml.metadata.writing import stored_pairs
+
+
+class ReleaseWriter:
+    """Records decisions about models, each as an execution of its own type.
+
+    Args:
+        store: an open store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def record_baseline(
+        self, pipeline: str, action: str, model_id: int, who: str, why: str
+    ) -> None:
+        """Records that somebody set or reset the baseline.
+
+        Args:
+            action: "set" or "reset".
+            model_id: 0 for a reset.
+        """
+        values: dict[str, PropertyValue] = {
+            "pipeline": pipeline,
+            "action": action,
+            "model_id": model_id,
+            "who": who,
+            "why": why,
+        }
+        execution = self._execution(BASELINE, "", values)
+        self._put("cannot record the baseline", execution, "model", model_id, pipeline)
+
+    def record_rollout(
+        self,
+        name: str,
+        properties: Mapping[str, PropertyValue],
+        pushed_model: int | None,
+        pipeline: str | None,
+    ) -> None:
+        """Records that a version was moved to, or from, a label; once a name.
+
+        Args:
+            name: of this move alone.
+            properties: what was moved, by whom, when and why.
+            pushed_model: id of the PushedModel artifact, if it is known.
+            pipeline: that pushed it, if it is known.
+        """
+        execution = self._execution(ROLLOUT, name, properties)
+        self._put(
+            "cannot record the rollout", execution, "pushed_model", pushed_model or 0, pipeline
+        )
+
+    def _execution(
+        self, type_name: str, name: str, properties: Mapping[str, PropertyValue]
+    ) -> mlmd.Execution:
+        execution = mlmd.Execution(
+            type_id=self._store.execution_type(type_name),
+            last_known_state=mlmd.Execution.COMPLETE,
+        )
+        if name:
+            execution.name = name
+        set_values(execution.custom_properties, properties)
+        return execution
+
+    def _put(
+        self, what: str, execution: Any, key: str, artifact_id: int, pipeline: str | None
+    ) -> None:
+        pairs, contexts = [], []
+        if artifact_id:
+            used = mlmd.Artifact(id=artifact_id), event(key, 0, mlmd.Event.INPUT)
+            pairs = stored_pairs(self._store, [used])
+        if pipeline:
+            type_id = self._store.context_type(PIPELINE)
+            contexts = [mlmd.Context(type_id=type_id, name=pipeline)]
+        self._store.write(what, lambda store: begun_execution(store, execution, pairs, contexts))

@@ -1,0 +1,13 @@
+"""An observer of runs that says nothing."""
+
+from prodml.orchestration.results import NodeResult
+
+
+class Silent:
+    def node_started(self, node_id: str, reason: str) -> None: ...
+
+    def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None: ...
+
+    def node_retried(self, failed: NodeResult, wait_seconds: float) -> None: ...
+
+    def node_finished(self, result: NodeResult) -> None: ...
