@@ -15,7 +15,6 @@ from prodml.dsl import building
 from prodml.dsl.component import Component, suggest
 from prodml.dsl.locations import SourceLocation, author_location
 from prodml.dsl.parameters import JsonValue, declares_secret, decode, encode
-from prodml.dsl.user_code import user_code
 from prodml.errors import DefinitionError, ParameterError
 from prodml.names import RULE, is_name
 from prodml.secrets import REFUSED
@@ -68,6 +67,9 @@ class PipelineDefinition:
             DefinitionError: a component inside is declared wrongly.
             UserCodeError: the function raised; names the author's line.
         """
+        # Not before: `prodml --help` and an author's imports need none of what it brings.
+        from prodml.dsl.user_code import user_code
+
         values = values or {}
         for name in values:
             if name not in self.parameters:
