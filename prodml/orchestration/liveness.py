@@ -15,6 +15,7 @@ import fcntl
 import os
 import secrets
 import socket
+import stat
 import tempfile
 import time
 
@@ -26,6 +27,7 @@ SILENCE_SECONDS = 60.0
 that share a store must agree to well within this time."""
 
 _FORGOTTEN_SECONDS = 7 * 24 * 3600.0
+_LOCK = ".lock"
 
 _own: dict[int, ProcessRecord] = {}
 """This process, by its number: a forked child is another process, and holds no lock."""
@@ -63,6 +65,8 @@ def _is_alive(holder: ProcessRecord) -> bool | None:
         return True
     if not is_on_this_machine(holder):
         return None
+    if not _is_private(_lock_directory()):
+        return None
     try:
         descriptor = os.open(_lock_path(holder.token), os.O_RDONLY)
     except OSError:
@@ -81,8 +85,9 @@ def _lock_own_file(token: str) -> None:
     """Locks a new file until this process ends; without one, others go by heartbeats alone."""
     with contextlib.suppress(OSError):
         directory = _lock_directory()
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        if os.stat(directory).st_uid != os.geteuid():
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, mode=0o700)
+        if not _is_private(directory):
             return
         _remove_forgotten(directory)
         descriptor = os.open(_lock_path(token), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -90,19 +95,35 @@ def _lock_own_file(token: str) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _is_private(directory: str) -> bool:
+    """Whether only this user can have made what is in a directory.
+
+    Everybody may write to the temporary directory: a link there can lead to any other place.
+    """
+    try:
+        status = os.lstat(directory)
+    except OSError:
+        return False
+    is_closed = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and is_closed
+
+
 def _remove_forgotten(directory: str) -> None:
-    """Removes the files of processes that ended long ago."""
-    own = {f"{process.token}.lock" for process in _own.values()}
+    """Removes the lock files of processes that ended long ago."""
+    own = {f"{process.token}{_LOCK}" for process in _own.values()}
     for entry in os.scandir(directory):
-        if entry.name in own or time.time() - entry.stat().st_mtime < _FORGOTTEN_SECONDS:
+        if not entry.name.endswith(_LOCK) or entry.name in own:
             continue
-        with contextlib.suppress(OSError), open(entry.path, "rb") as file:
-            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            os.unlink(entry.path)
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime < _FORGOTTEN_SECONDS:
+                continue
+            with open(entry.path, "rb") as file:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                os.unlink(entry.path)
 
 
 def _lock_path(token: str) -> str:
-    return os.path.join(_lock_directory(), f"{token}.lock")
+    return os.path.join(_lock_directory(), f"{token}{_LOCK}")
 
 
 def _lock_directory() -> str:

@@ -107,3 +107,55 @@ def test_without_a_temporary_directory_heartbeats_count(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     assert is_held(lease(holder.record))
     assert not is_held(lease(holder.record, LONG_AGO))
+
+
+OLD_SECONDS = 30 * 24 * 3600
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary directory of this test's own, for this process and its children."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def old_file(path: Path) -> Path:
+    path.write_text("precious")
+    long_ago = time.time() - OLD_SECONDS
+    os.utime(path, (long_ago, long_ago))
+    return path
+
+
+def test_a_link_in_place_of_the_lock_directory_is_not_followed(temporary: Path) -> None:
+    home = temporary / "home"
+    home.mkdir()
+    thesis = old_file(home / "thesis.lock")
+    (temporary / f"prodml-{os.geteuid()}").symlink_to(home)
+    holder = Holder()
+    try:
+        assert [thesis] == list(home.iterdir())
+        assert is_held(lease(holder.record)) and not is_held(lease(holder.record, LONG_AGO))
+    finally:
+        holder.kill()
+    assert is_held(lease(holder.record)), "only its heartbeat can say that it ended"
+
+
+def test_what_is_no_lock_file_stays_in_the_lock_directory(temporary: Path) -> None:
+    directory = temporary / f"prodml-{os.geteuid()}"
+    directory.mkdir(mode=0o700)
+    notes, forgotten = old_file(directory / "notes.txt"), old_file(directory / "gone.lock")
+    (directory / "folder.lock").mkdir()
+    Holder().kill()
+    assert notes.exists() and not forgotten.exists()
+
+
+def test_files_that_others_can_make_in_the_lock_directory_prove_no_death(temporary: Path) -> None:
+    directory = temporary / f"prodml-{os.geteuid()}"
+    directory.mkdir()
+    directory.chmod(0o777)
+    us = this_process()
+    (directory / "token.lock").touch()
+    holder = ProcessRecord(us.host, us.machine, 999_999, "token")
+    assert is_held(lease(holder))
+    assert not is_held(lease(holder, LONG_AGO))
