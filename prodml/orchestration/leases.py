@@ -41,32 +41,49 @@ def hold(
         BusyError: another process holds it.
         FencedError: another process took it over while the block ran.
     """
-    table = LeaseTable(open_store())
-    lease = _take(table, pipeline, run_id, wait)
-    heartbeat = _Heartbeat(open_store, lease)
-    heartbeat.start()
-    try:
-        yield lease
-    except MetadataUnavailableError:
-        # Another retry would block just as long; the lease lapses when this process exits.
-        heartbeat.stop()
-        raise
-    except BaseException as error:
-        heartbeat.stop()
-        is_lost = heartbeat.is_lost
-        with contextlib.suppress(ProdmlError):
-            # Whatever went wrong, it went wrong because of that.
-            is_lost = is_lost or not table.is_newest(lease)
-            table.give_back(lease)
-        if is_lost:
-            raise FencedError(
-                f"run {run_id} was taken over: this process was silent for so long, as after a "
-                f"sleep, that another process holds pipeline {pipeline} now; see `prodml runs`"
-            ) from error
-        raise
-    else:
+    with _lapsing_unless_released() as released:
+        table = LeaseTable(open_store())
+        try:
+            lease = _take(table, pipeline, run_id, wait)
+        except BusyError:
+            released.set()
+            raise
+        heartbeat = _Heartbeat(open_store, lease)
+        try:
+            heartbeat.start()
+            yield lease
+        except MetadataUnavailableError:
+            # Another retry would block just as long.
+            heartbeat.stop()
+            raise
+        except BaseException as error:
+            heartbeat.stop()
+            is_lost = heartbeat.is_lost
+            with contextlib.suppress(ProdmlError):
+                # Whatever went wrong, it went wrong because of that.
+                is_lost = is_lost or not table.is_newest(lease)
+                table.give_back(lease)
+                released.set()
+            if is_lost:
+                raise FencedError(
+                    f"run {run_id} was taken over: this process was silent for so long, as after a "
+                    f"sleep, that another process holds pipeline {pipeline} now; see `prodml runs`"
+                ) from error
+            raise
         heartbeat.stop()
         table.give_back(lease)
+        released.set()
+
+
+@contextlib.contextmanager
+def _lapsing_unless_released() -> Iterator[threading.Event]:
+    """Lets a lease of the block lapse if it was not released: this process may live for long."""
+    released = threading.Event()
+    try:
+        yield released
+    finally:
+        if not released.is_set():
+            liveness.forget_this_process()
 
 
 class _Heartbeat:
@@ -86,7 +103,8 @@ class _Heartbeat:
     def stop(self) -> None:
         """Returns when no heartbeat can follow, which would make a released lease held again."""
         self._is_done.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         table = None
@@ -132,11 +150,14 @@ def _busy(lease: LeaseRecord) -> str:
 def _look_again_later(lease: LeaseRecord) -> None:
     """Returns when the holder's process has ended, at the latest after a second."""
     if is_on_this_machine(lease.holder) and hasattr(os, "pidfd_open"):
-        with contextlib.suppress(ProcessLookupError):
+        # Containers can forbid it.
+        with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(lease.holder.pid)
             try:
-                select.select([descriptor], [], [], _LOOK_SECONDS)
+                # One that has ended, but is not waited for by its parent, would be found at once.
+                if not select.select([descriptor], [], [], 0)[0]:
+                    select.select([descriptor], [], [], _LOOK_SECONDS)
+                    return
             finally:
                 os.close(descriptor)
-            return
     threading.Event().wait(_LOOK_SECONDS)

@@ -43,6 +43,14 @@ def this_process() -> ProcessRecord:
     return _own[pid]
 
 
+def forget_this_process() -> None:
+    """Makes another process of this one: for the leases that it took, heartbeats alone count."""
+    process = _own.pop(os.getpid(), None)
+    if process is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(_lock_path(process.token))
+
+
 def is_held(lease: LeaseRecord) -> bool:
     """Whether a lease was not released and its holder lives, as far as can be known."""
     if lease.ended:
