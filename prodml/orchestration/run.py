@@ -140,28 +140,28 @@ def _run_held(
     claim(settings.pipeline_root, owner(store), reader.is_artifact_at)
     root, scratch = _roots(spec, settings)
     remove_staging(reader, scratch if is_url(root) else root)
-    run = RunContext(
-        spec,
-        run_id,
-        root,
-        scratch,
-        os.path.join(settings.log_root, run_id),
-        settings.runner,
-        settings.retry,
-        settings.limits,
-        _begin(reader, writer, spec, settings, lease, resumed),
-        keras_choices(spec, settings.keras),
-    )
-    keras_choice.choose(run.keras.process)
     announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
-    launcher = Launcher(
-        run,
-        Preparer(spec, reader, settings.use_cache, settings.keras),
-        reader,
-        writer,
-        announcements,
-    )
     with contextlib.closing(announcements):
+        run = RunContext(
+            spec,
+            run_id,
+            root,
+            scratch,
+            os.path.join(settings.log_root, run_id),
+            settings.runner,
+            settings.retry,
+            settings.limits,
+            _begin(reader, writer, spec, settings, lease, resumed),
+            keras_choices(spec, settings.keras),
+        )
+        keras_choice.choose(run.keras.process)
+        launcher = Launcher(
+            run,
+            Preparer(spec, reader, settings.use_cache, settings.keras),
+            reader,
+            writer,
+            announcements,
+        )
         announcements.run_started(is_resumed=resumed is not None)
         return _to_the_end(run, launcher, reader, writer, announcements, lease)
 
@@ -178,8 +178,18 @@ def _to_the_end(
     run_id = run.run_id
 
     def end(state: RunState, message: str = "") -> None:
-        writer.end_run(run_id, state, message, lease.id)
+        is_recorded = writer.end_run(run_id, state, message, lease.id)
+        if not is_recorded:
+            state, message = (
+                RunState.FAILED,
+                (
+                    f"run {run_id} was recorded as ended by another process, which took this one for "
+                    f"dead, as after a sleep; see `prodml runs`"
+                ),
+            )
         announcements.run_ended(state, message, time.monotonic() - started)
+        if not is_recorded:
+            raise FencedError(message)
 
     try:
         ended = _run_nodes(run, launcher)
