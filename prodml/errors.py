@@ -23,7 +23,7 @@ ProdmlError
 │   └── StorageError          the filesystem refused: full, read-only, gone
 ├── MetadataError             ML Metadata refused a call                    (exit code 1)
 │   ├── FencedError           another process has taken this run over
-│   └── MetadataUnavailableError   it did not answer within the retry budget
+│   └── MetadataUnavailableError   it did not answer, and what it recorded is open
 ├── ServingError              a model server refused or could not answer    (exit code 1)
 ├── NotPushedError            --require-push, and nothing was pushed        (exit code 3)
 └── CancelledError            the user or the system stopped the run        (exit code 130)
@@ -156,7 +156,8 @@ class FencedError(MetadataError):
 
 
 class MetadataUnavailableError(MetadataError):
-    """ML Metadata did not answer within the retry budget; whether it did what was asked is open."""
+    """ML Metadata did not answer within the retry budget, or refused after an answer was lost;
+    whether it did what was asked is open."""
 
 
 class ServingError(ProdmlError):

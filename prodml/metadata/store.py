@@ -20,7 +20,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact
-from prodml.errors import MetadataUnavailableError, refused_by_filesystem
+from prodml.errors import MetadataError, MetadataUnavailableError, refused_by_filesystem
 from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.metadata.connection_messages import connection_message
 from prodml.metadata.failures import (
@@ -75,8 +75,7 @@ class Store:
                 raise refused_by_filesystem(error, path) from error
             self._lock = FileLock(f"{path}.lock")
         self._mlmd: Any = None
-        with self._lock:
-            self._retried(f"cannot open the metadata store {self.connection}", lambda store: None)
+        self._open()
 
     def read(self, what: str, ask: Callable[[Any], T]) -> T:
         """What `ask` gives for the raw store; asked again where another process was in the way.
@@ -95,7 +94,12 @@ class Store:
         Args:
             change: may be called again after its first call was carried out and its answer lost.
         """
-        with self._lock:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._lock)
+            except OSError as error:
+                refused = refused_by_filesystem(error)
+                raise MetadataError(f"{what} in {self.connection}: {refused}") from error
             return self._retried(what, change)
 
     def context_type(self, name: str) -> int:
@@ -111,6 +115,17 @@ class Store:
         properties = {key: _PROPERTY_TYPES[t] for key, t in artifact.property_types.items()}
         declared = mlmd.ArtifactType(name=artifact.type_name, properties=properties)
         return self._type("artifact", artifact.type_name, declared)
+
+    def _open(self) -> None:
+        what = f"cannot open the metadata store {self.connection}"
+        try:
+            with self._lock:
+                self._retried(what, lambda store: None)
+        except OSError as error:
+            if not os.path.isfile(str(self.connection)):
+                raise refused_by_filesystem(error, str(self.connection)) from error
+            # Another user's, or on a read-only disk. It can be read without the lock of writers.
+            self._retried(what, lambda store: None)
 
     def _type(self, kind: str, name: str, declared: Any) -> int:
         known = self._type_ids.get((kind, name))
@@ -134,6 +149,7 @@ class Store:
         except (mlmd_errors.StatusError, NotConnectedError) as error:
             if not is_transient(error):
                 raise translated(what, self.connection, error) from error
+            is_open = is_lost_connection(error)
         started, has_told = time.monotonic(), False
 
         def tell(state: tenacity.RetryCallState) -> None:
@@ -151,29 +167,56 @@ class Store:
             before_sleep=tell,
             reraise=True,
         )
+
+        def attempt() -> T:
+            nonlocal is_open
+            try:
+                self._connect()
+            except MetadataError as error:
+                if is_open:
+                    raise _open_question(what, error) from error
+                raise
+            try:
+                return self._called(call)
+            except mlmd_errors.StatusError as error:
+                is_open = is_open or is_lost_connection(error)
+                raise
+
         try:
-            answer: T = retrying(self._called, call)
+            answer: T = retrying(attempt)
             return answer
         except (mlmd_errors.StatusError, NotConnectedError) as error:
             if not is_transient(error):
-                raise translated(what, self.connection, error) from error
+                refused = translated(what, self.connection, error)
+                raise (_open_question(what, refused) if is_open else refused) from error
             raise MetadataUnavailableError(
                 f"{what}: {self.connection} did not answer within {self._retry_seconds:.0f} s: "
                 f"{error}"
             ) from error
 
+    def _connect(self) -> None:
+        """Connects if there is no connection, or the last one was lost."""
+        if self._mlmd is not None:
+            return
+        try:
+            self._mlmd = metadata_store.MetadataStore(connection_message(self.connection))
+        except RuntimeError as error:
+            raise why_not_connected(self.connection, error) from error
+        # ML Metadata's own retries sleep for seconds; ours begin with milliseconds.
+        self._mlmd._max_num_retries = 1
+
     def _called(self, call: Callable[[Any], T]) -> T:
-        """Calls once, on a new connection where there is none or the last one was lost."""
-        if self._mlmd is None:
-            try:
-                self._mlmd = metadata_store.MetadataStore(connection_message(self.connection))
-            except RuntimeError as error:
-                raise why_not_connected(self.connection, error) from error
-            # ML Metadata's own retries sleep for seconds; ours begin with milliseconds.
-            self._mlmd._max_num_retries = 1
+        self._connect()
         try:
             return call(self._mlmd)
         except mlmd_errors.StatusError as error:
             if is_lost_connection(error):
                 self._mlmd = None
             raise
+
+
+def _open_question(what: str, refused: MetadataError) -> MetadataUnavailableError:
+    """For a call that was refused when it was repeated, after its first answer was lost."""
+    return MetadataUnavailableError(
+        f"{what}: the connection was lost, so that it may be recorded or not; then: {refused}"
+    )

@@ -180,13 +180,7 @@ def _to_the_end(
     def end(state: RunState, message: str = "") -> None:
         is_recorded = writer.end_run(run_id, state, message, lease.id)
         if not is_recorded:
-            state, message = (
-                RunState.FAILED,
-                (
-                    f"run {run_id} was recorded as ended by another process, which took this one for "
-                    f"dead, as after a sleep; see `prodml runs`"
-                ),
-            )
+            state, message = RunState.FAILED, _closed(run_id)
         announcements.run_ended(state, message, time.monotonic() - started)
         if not is_recorded:
             raise FencedError(message)
@@ -220,6 +214,13 @@ def _to_the_end(
     failure.result = result
     end(RunState.FAILED, str(failure))
     raise failure
+
+
+def _closed(run_id: str) -> str:
+    return (
+        f"run {run_id} was recorded as ended by another process, which took this one for dead, as "
+        f"after a sleep; see `prodml runs`"
+    )
 
 
 def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter) -> None:
