@@ -23,16 +23,17 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
     from prodml.cli import printing
     from prodml.config import load_config
     from prodml.metadata.identity import known_store_id
-    from prodml.orchestration.root_ownership import owner_of
+    from prodml.orchestration.root_ownership import owner_of, place_of
+    from prodml.storage.locations import normal
 
     loaded = load_config(config)
     store = loaded.existing_store()
     own_id = None if store is None else known_store_id(store)
     owner = owner_of(loaded.artifacts_path)
     shown = {
-        "pipeline_root": loaded.artifacts_path,
+        "pipeline_root": normal(loaded.artifacts_path),
         "belongs_to": owner.connection if owner else None,
-        "metadata": str(loaded.metadata_connection),
+        "metadata": place_of(loaded.metadata_connection),
         "is_own": owner is not None and owner.store_id == own_id,
     }
     if json:
@@ -49,21 +50,26 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
 def adopt(
     config: ConfigFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for pipelines that are in use.")
+    ] = False,
 ) -> None:
     """Take the configured pipeline root over from a metadata store that is gone.
 
-    Its artifacts are moved, as they are, to a dotted directory in the root. The other store, if it
-    still exists, does not find them there.
+    Artifacts that the configured store does not know are moved, as they are, to a dotted directory
+    in the root. The other store, if it still exists, does not find them there.
     """
+    from prodml.cli import options
     from prodml.config import load_config
     from prodml.orchestration.root_ownership import adopt as adopt_root
-    from prodml.orchestration.root_ownership import owner
+    from prodml.orchestration.root_ownership import place_of
+    from prodml.storage.locations import normal
 
     loaded = load_config(config)
-    root, claimant = loaded.artifacts_path, owner(loaded.open_store())
+    root, store = normal(loaded.artifacts_path), place_of(loaded.metadata_connection)
     if not yes:
-        typer.confirm(f"take {root} over for the metadata store {claimant.connection}?", abort=True)
-    aside = adopt_root(root, claimant)
-    say(f"{root} belongs to {claimant.connection}")
+        typer.confirm(f"take {root} over for the metadata store {store}?", abort=True)
+    aside = adopt_root(root, loaded.open_store, options.say_for_whom if wait else None)
+    say(f"{root} belongs to {store}")
     if aside is not None:
-        say(f"what was there is in {aside}")
+        say(f"artifacts of the other store are in {aside}")

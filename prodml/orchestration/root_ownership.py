@@ -7,22 +7,29 @@ start at 1 in every store: two stores on one root would meet in the same directo
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from prodml.errors import RootError, refused_by_filesystem
+from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.metadata.identity import store_id
+from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
+from prodml.orchestration import leases
 from prodml.orchestration.manifest import MANIFEST
+from prodml.orchestration.publication import STAGING
 from prodml.storage import objects
 from prodml.storage.locations import is_url, join, normal
 from prodml.storage.syncing import make_directories, sync
 
 MARKER = ".prodml-root.json"
+
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,14 @@ class RootOwner:
 
 def owner(store: Store) -> RootOwner:
     """A store, as the roots that belong to it name it."""
-    return RootOwner(store_id(store), str(store.connection))
+    return RootOwner(store_id(store), place_of(store.connection))
+
+
+def place_of(connection: Connection) -> str:
+    """Where a store is, so that it says the same in every directory; without a password."""
+    if isinstance(connection, SqliteConnection):
+        return os.path.abspath(connection.path)
+    return str(connection)
 
 
 def owner_of(root: str) -> RootOwner | None:
@@ -93,26 +107,43 @@ def claim(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) ->
         )
 
 
-def adopt(root: str, claimant: RootOwner) -> str | None:
+def adopt(
+    root: str, open_store: Callable[[], Store], wait: leases.Wait | None = None
+) -> str | None:
     """Gives a root to a store, whoever it belonged to.
 
-    Artifacts that are there would meet those of the store, so they are moved out of its way.
+    Artifacts that the store does not know would meet its own, so they are moved out of the way,
+    while no run of the store publishes in the root.
+
+    Args:
+        wait: if given, pipelines that are in use are waited for.
 
     Returns:
-        The directory that the pipelines' directories were moved to, or None if there were none.
+        The directory that artifacts were moved to, or None if none were.
 
     Raises:
-        RootError: it is in an object store and holds artifacts: nothing can be moved there.
+        BusyError: a run of a pipeline in the root goes on.
+        RootError: it is in an object store and holds such artifacts: nothing can be moved there.
         StorageError: the filesystem or the object store refuses.
     """
-    root = normal(root)
+    root, store = normal(root), open_store()
+    reader, claimant = LineageReader(store), owner(store)
+    with contextlib.ExitStack() as held:
+        for name in reader.pipelines():
+            if os.path.isdir(join(root, name)):
+                id = f"adopt-{secrets.token_hex(4)}"
+                held.enter_context(leases.hold(open_store, name, id, wait))
+        return _adopt_held(root, claimant, reader.is_artifact_at)
+
+
+def _adopt_held(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) -> str | None:
     with contextlib.suppress(RootError):
         found = owner_of(root)
         if found is not None and found.store_id == claimant.store_id:
             return None
-    holds_artifacts = next(_artifacts_in(root), None) is not None
+    foreign = [each for each in _artifacts_in(root) if not is_recorded(each)]
     if is_url(root):
-        if holds_artifacts:
+        if foreign:
             raise RootError(
                 f"{root} holds artifacts of another metadata store, and an object store cannot "
                 f"move them out of the way; set pipeline_root to another place"
@@ -120,13 +151,10 @@ def adopt(root: str, claimant: RootOwner) -> str | None:
         objects.write(join(root, MARKER), _text(claimant))
         return None
     try:
-        aside = _move_pipelines_aside(root) if holds_artifacts else None
-        make_directories(root)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(root, MARKER))
+        aside = _move_aside(root, [*foreign, *_staging_in(root)])
+        _replace(os.path.join(root, MARKER), _text(claimant))
     except OSError as error:
         raise refused_by_filesystem(error, root) from error
-    _mark(root, claimant)
     return aside
 
 
@@ -149,6 +177,10 @@ def _artifacts_in(root: str) -> Iterator[str]:
     yield from map(os.path.dirname, glob.iglob(pattern))
 
 
+def _staging_in(root: str) -> list[str]:
+    return glob.glob(os.path.join(glob.escape(root), "*", "*", f"{STAGING}*"))
+
+
 def _mark(root: str, claimant: RootOwner) -> RootOwner:
     """Writes the marker unless another process was first; gives what the root says then."""
     place = join(root, MARKER)
@@ -164,29 +196,56 @@ def _mark(root: str, claimant: RootOwner) -> RootOwner:
 
 def _create_whole(path: str, content: bytes) -> None:
     """Makes a file that is there whole or not at all; one that exists stays as it is."""
-    directory = os.path.dirname(path)
-    make_directories(directory)
+    with _written_beside(path, content) as partial, contextlib.suppress(FileExistsError):
+        try:
+            os.link(partial, path)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            # As on FAT, SMB and some filesystems in user space. Only a crash leaves half of it.
+            with open(path, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+    sync(os.path.dirname(path))
+
+
+def _replace(path: str, content: bytes) -> None:
+    with _written_beside(path, content) as partial:
+        os.replace(partial, path)
+    sync(os.path.dirname(path))
+
+
+@contextlib.contextmanager
+def _written_beside(path: str, content: bytes) -> Iterator[str]:
+    """A file with the content that is gone after the block, unless it was renamed."""
+    make_directories(os.path.dirname(path))
     partial = f"{path}.{secrets.token_hex(4)}"
     try:
         with open(partial, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(partial, path)
+        yield partial
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
-    sync(directory)
 
 
-def _move_pipelines_aside(root: str) -> str:
+def _move_aside(root: str, places: Sequence[str]) -> str | None:
+    if not places:
+        return None
     aside = os.path.join(root, f".set-aside-{secrets.token_hex(4)}")
-    os.mkdir(aside)
-    for place in {os.path.relpath(each, root).split(os.sep)[0] for each in _artifacts_in(root)}:
-        os.rename(os.path.join(root, place), os.path.join(aside, place))
-    sync(aside)
-    sync(root)
+    for place in places:
+        target = os.path.join(aside, os.path.relpath(place, root))
+        make_directories(os.path.dirname(target))
+        os.rename(place, target)
+        sync(os.path.dirname(target))
+        sync(os.path.dirname(place))
+    for place in places:
+        with contextlib.suppress(OSError):
+            # Those that are empty now, so that what was moved can be moved back as a whole.
+            os.removedirs(os.path.dirname(place))
     return aside
 
 

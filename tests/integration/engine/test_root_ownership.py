@@ -1,12 +1,17 @@
 """Two metadata stores and one pipeline root, by the command line."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from prodml.metadata.store import Store
+from prodml.orchestration.leases import hold
+from prodml.orchestration.root_ownership import adopt, claim, owner, owner_of
 
 PIPELINE = """
 import os
@@ -59,7 +64,7 @@ def work(tmp_path: Path) -> Workplace:
 def test_a_second_store_is_refused_and_changes_nothing(work: Workplace) -> None:
     before = work.files()
     said = work.prodml("run", "pipeline.py", config="theirs", code=2)
-    assert "belongs to another metadata store, ours/metadata.db" in said
+    assert f"belongs to another metadata store, {work.root}/ours/metadata.db" in said
     assert "prodml root adopt" in said
     assert work.files() == before
     assert "RUNNING" not in work.prodml("runs", config="theirs")
@@ -83,12 +88,12 @@ def test_a_root_is_adopted_on_purpose_and_keeps_what_was_there(work: Workplace) 
     assert work.files() == before
     said = work.prodml("root", "adopt", "--yes", config="theirs")
     (aside,) = (work.root / "root").glob(".set-aside-*")
-    assert f"what was there is in {aside}" in said
+    assert f"artifacts of the other store are in {aside}" in said
     kept = {str(p.relative_to(aside)): p.read_bytes() for p in aside.rglob("*") if p.is_file()}
     assert kept == {k: v for k, v in before.items() if "root.json" not in k}
     assert "2 complete" in work.prodml("run", "pipeline.py", config="theirs")
     shown = json.loads(work.prodml("root", "status", "--json", config="theirs"))
-    assert shown["is_own"] and shown["belongs_to"] == "theirs/metadata.db"
+    assert shown["is_own"] and shown["belongs_to"] == f"{work.root}/theirs/metadata.db"
     assert "belongs to another" in work.prodml("run", "pipeline.py", code=2)
 
 
@@ -101,14 +106,92 @@ def test_adopting_ones_own_root_moves_nothing(work: Workplace) -> None:
 def test_a_store_that_lost_its_marker_takes_its_root_again(work: Workplace) -> None:
     (work.root / "root" / ".prodml-root.json").unlink()
     assert "2 cached" in work.prodml("run", "pipeline.py")
-    assert "belongs to     ours/metadata.db" in work.prodml("root", "status")
+    assert f"belongs to     {work.root}/ours/metadata.db" in work.prodml("root", "status")
 
 
-def test_a_damaged_marker_is_refused(work: Workplace) -> None:
+def test_a_damaged_marker_is_refused_and_rewritten_on_purpose(work: Workplace) -> None:
+    before = work.files()
     (work.root / "root" / ".prodml-root.json").write_text("{")
     assert "is damaged" in work.prodml("run", "pipeline.py", code=2)
     work.prodml("root", "adopt", "--yes")
-    assert "2 complete" in work.prodml("run", "pipeline.py", "--no-cache")
+    assert work.files() == before
+    assert "2 cached" in work.prodml("run", "pipeline.py")
+
+
+def test_adopting_moves_only_what_the_store_does_not_know(work: Workplace) -> None:
+    own = work.files()
+    (work.root / "root" / ".prodml-root.json").unlink()
+    foreign = work.root / "root/steps/First/made/77"
+    shutil.copytree(work.root / "root/steps/First/made/1", foreign)
+    staging = work.root / "root/steps/First/.staging-78"
+    staging.mkdir()
+    assert "does not know, such as" in work.prodml("run", "pipeline.py", code=2)
+    work.prodml("root", "adopt", "--yes")
+    (aside,) = (work.root / "root").glob(".set-aside-*")
+    assert (aside / "steps/First/made/77/text").exists()
+    assert (aside / "steps/First/.staging-78").exists()
+    assert not foreign.exists() and not staging.exists()
+    assert {name: work.files()[name] for name in own} == own
+    assert "2 cached" in work.prodml("run", "pipeline.py")
+
+
+def test_a_root_in_which_a_run_publishes_is_not_adopted(work: Workplace) -> None:
+    (work.root / "root" / ".prodml-root.json").write_text("{")
+    before = work.files()
+    with hold(lambda: Store(str(work.root / "ours/metadata.db")), "steps", "run-1"):
+        said = work.prodml("root", "adopt", "--yes", code=2)
+    assert "pipeline steps is in use: run-1" in said
+    assert work.files() == before
+
+
+def test_adopting_is_finished_when_it_is_repeated_after_a_kill(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = work.files()
+    moved: list[str] = []
+
+    def killed(old: str, new: str) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(old)
+        real(old, new)
+
+    real = os.rename
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        adopt(str(work.root / "root"), lambda: Store(str(work.root / "theirs/metadata.db")))
+    monkeypatch.undo()
+    assert "belongs to another" in work.prodml("run", "pipeline.py", config="theirs", code=2)
+    work.prodml("root", "adopt", "--yes", config="theirs")
+    kept = {p.relative_to(a): p for a in (work.root / "root").glob(".set-*") for p in a.rglob("*")}
+    assert {str(p) for p in kept} >= {name for name in before if "root.json" not in name}
+    assert "2 complete" in work.prodml("run", "pipeline.py", config="theirs")
+
+
+@pytest.mark.parametrize("root", ["root/", "./x/../root", "file://{here}/root", "link"])
+def test_a_root_is_the_same_however_it_is_written(work: Workplace, root: str) -> None:
+    (work.root / "x").mkdir()
+    (work.root / "link").symlink_to("root")
+    (work.root / "ours.yaml").write_text(
+        f"home: ours\npipeline_root: {root}\n".format(here=work.root)
+    )
+    shown = json.loads(work.prodml("root", "status", "--json"))
+    assert shown["is_own"] and shown["pipeline_root"].startswith(str(work.root))
+    assert "2 cached" in work.prodml("run", "pipeline.py")
+
+
+def test_a_filesystem_without_hard_links_can_hold_a_root(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(old: str, new: str) -> None:
+        raise PermissionError(1, "Operation not permitted", old, None, new)
+
+    monkeypatch.setattr(os, "link", refuse)
+    store = Store(str(work.root / "ours/metadata.db"))
+    claim(str(work.root / "fat"), owner(store), lambda place: False)
+    claim(str(work.root / "fat"), owner(store), lambda place: False)
+    assert owner_of(str(work.root / "fat")) == owner(store)
+    assert [p.name for p in (work.root / "fat").iterdir()] == [".prodml-root.json"]
 
 
 def test_a_copied_store_meets_directories_of_the_first_and_leaves_them(work: Workplace) -> None:
