@@ -24,5 +24,12 @@ def set_baseline(store: Store, pipeline: str, model_id: int, who: str, why: str)
 
 
 def reset_baseline(store: Store, pipeline: str, who: str, why: str) -> None:
-    """Records that the latest blessed model is the baseline again."""
+    """Records that the latest blessed model is the baseline again.
+
+    Raises:
+        NotFoundError: there is no such pipeline.
+    """
+    known = LineageReader(store).pipelines()
+    if pipeline not in known:
+        raise NotFoundError(f"there is no pipeline {pipeline!r}; there is: {', '.join(known)}")
     ReleaseWriter(store).record_baseline(pipeline, "reset", 0, who, why)

@@ -83,7 +83,7 @@ class Preparer:
             return self._judged(
                 Prepared(node, resolved, driver, wanted, answer, "nothing changed"), answer
             )
-        if found and _are_own(resolved, found):
+        if found and _are_own(resolved, found) and not self._were_set_by_hand(resolved, found):
             hit = cache.look_up_own(self._reader, node, wanted)
             if hit is not None:
                 reason = "nothing changed; what was found in the store is its own input"
@@ -99,6 +99,14 @@ class Preparer:
             reason = f"{cached.reason}, but {verdict.superseded}"
             return replace(cached, reason=reason, superseded=verdict.superseded)
         return cached
+
+    def _were_set_by_hand(
+        self, resolved: Mapping[str, Sequence[Artifact]], found: frozenset[str]
+    ) -> bool:
+        """Whether somebody made what was found the baseline: then the node's last verdict, which
+        may be a comparison with another baseline, does not stand."""
+        ids = {artifact.id for key in found for artifact in resolved.get(key, ())}
+        return self._reader.pinned_model(self._spec.name) in ids
 
     def _found_keys(self, node: NodeSpec) -> frozenset[str]:
         resolvers = {n.id for n in self._spec.nodes if n.kind is NodeKind.RESOLVER}

@@ -14,8 +14,9 @@ from prodml.compiler.spec import PipelineSpec
 from prodml.dsl.user_code import load_module
 from prodml.errors import RunFailedError
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import RunState
+from prodml.metadata.records import ArtifactRecord, RunState
 from prodml.metadata.store import Store
+from prodml.orchestration.baseline import set_baseline
 from prodml.orchestration.plan import Action, make_plan
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
@@ -24,10 +25,10 @@ PIPELINE = """
 import os
 from helper_of_pipeline import text
 from prodml import Channel, Cond, Input, Output, Parameter, component, pipeline
-from prodml.artifacts import Artifact
+from prodml.artifacts import Artifact, Model, ModelBlessing
 from prodml.components.importer.component import Importer
 from prodml.components.resolver.component import Resolver
-from prodml.components.resolver.strategies import LatestArtifactStrategy
+from prodml.components.resolver.strategies import LatestArtifactStrategy, LatestBlessedModelStrategy
 
 class Text(Artifact):
     type_name = "Text"
@@ -83,6 +84,27 @@ def searching():
     found = Resolver(strategy_class=LatestArtifactStrategy, text=Channel(type=Text))
     Copy(source=found.outputs["text"])
 
+@component
+def Train(model: Output[Model], quality: Parameter[int] = 1):
+    write(model, str(quality))
+
+@component
+def Compare(model: Input[Model], blessing: Output[ModelBlessing], baseline: Input[Model] | None):
+    is_good = not baseline or int(read(model)) >= int(read(baseline))
+    blessing.custom_properties["blessed"] = int(is_good)
+    blessing.custom_properties["current_model_id"] = model.id
+    write(blessing, str(is_good))
+
+@pipeline(name="judging")
+def judging(quality: int = 1):
+    found = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=Model),
+        blessing=Channel(type=ModelBlessing),
+    )
+    model = Train(quality=quality).outputs["model"]
+    Compare(model=model, baseline=found.outputs["model"])
+
 @pipeline(name="importing")
 def importing(uri: str):
     imported = Importer(source_uri=uri, artifact_type=Text)
@@ -117,8 +139,11 @@ class Workplace:
         return LineageReader(Store(self.settings.metadata))
 
     def uri(self, result: NodeResult, key: str) -> Path:
+        return Path(self.record(result, key).uri)
+
+    def record(self, result: NodeResult, key: str) -> ArtifactRecord:
         (record,) = self.reader.artifacts(result.outputs[key])
-        return Path(record.uri)
+        return record
 
 
 @pytest.fixture
@@ -285,3 +310,22 @@ def test_nodes_whose_condition_does_not_hold_are_skipped_and_the_run_succeeds(
 def test_a_condition_on_a_property_that_is_not_there_fails_its_node(work: Workplace) -> None:
     with pytest.raises(RunFailedError, match="the artifact has no property 'goodness'"):
         work.run("misjudged")
+
+
+def test_a_verdict_is_not_taken_from_the_cache_if_its_model_was_made_the_baseline(
+    work: Workplace,
+) -> None:
+    work.run("judging", quality=2)
+    worse = work.run("judging")
+    assert work.record(node(worse, "Compare"), "blessing").custom_properties["blessed"] == 0
+    (model_id,) = node(worse, "Train").outputs["model"]
+    set_baseline(Store(str(work.settings.metadata)), "judging", model_id, "me", "new data")
+    again = work.run("judging")
+    assert states(again)["Compare"] == "complete"
+    assert work.record(node(again, "Compare"), "blessing").custom_properties["blessed"] == 1
+    assert states(work.run("judging"))["Compare"] == "cached"
+
+
+def test_the_verdict_on_a_model_that_became_the_baseline_by_it_stands(work: Workplace) -> None:
+    assert states(work.run("judging"))["Compare"] == "complete"
+    assert states(work.run("judging"))["Compare"] == "cached"
