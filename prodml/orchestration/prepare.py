@@ -83,7 +83,10 @@ class Preparer:
             return self._judged(
                 Prepared(node, resolved, driver, wanted, answer, "nothing changed"), answer
             )
-        if found and _are_own(resolved, found) and not self._were_set_by_hand(resolved, found):
+        if found and _are_own(resolved, found):
+            if self._were_set_by_hand(resolved, found):
+                reason = "its own input was made the baseline by hand"
+                return Prepared(node, resolved, driver, wanted, None, reason)
             hit = cache.look_up_own(self._reader, node, wanted)
             if hit is not None:
                 reason = "nothing changed; what was found in the store is its own input"

@@ -322,6 +322,7 @@ def test_a_verdict_is_not_taken_from_the_cache_if_its_model_was_made_the_baselin
     set_baseline(Store(str(work.settings.metadata)), "judging", model_id, "me", "new data")
     again = work.run("judging")
     assert states(again)["Compare"] == "complete"
+    assert node(again, "Compare").message == "its own input was made the baseline by hand"
     assert work.record(node(again, "Compare"), "blessing").custom_properties["blessed"] == 1
     assert states(work.run("judging"))["Compare"] == "cached"
 
