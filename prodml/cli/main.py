@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import os
 import sys
@@ -31,7 +32,7 @@ from prodml.cli import (
     serve,
     show,
 )
-from prodml.cli.terminal import say
+from prodml.cli.terminal import open_missing_streams, say
 from prodml.errors import ProdmlError
 from prodml.secrets import redact
 
@@ -74,6 +75,7 @@ def options(
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the request was wrong,
     3 done but not pushed (`--require-push`), 130 cancelled."""
+    open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that is not UTF-8 must not turn an answer into an error.
@@ -119,8 +121,9 @@ def _print_traceback() -> None:
 def _leave(code: int) -> NoReturn:
     """Ends the process without taking it apart object by object, which takes TensorFlow a second
     and ends in complaints of its destructors. What asked to be called at exit is called."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     atexit._run_exitfuncs()
     os._exit(code)

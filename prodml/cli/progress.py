@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -33,8 +34,10 @@ def follow(node_ids: Sequence[str]) -> Iterator[Observer]:
 
     Writes to a duplicate of it: while a node runs, the original goes to the node's log.
     """
-    sys.stdout.flush()
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as terminal:
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    terminal: Any = _Terminal(os.dup(sys.stdout.fileno()))
+    try:
         if not terminal.isatty():
             yield PlainLines(terminal)
             return
@@ -42,12 +45,41 @@ def follow(node_ids: Sequence[str]) -> Iterator[Observer]:
         with Live(lines, console=Console(file=terminal), refresh_per_second=8, transient=True):
             yield lines
         Console(file=terminal).print(lines)
+    finally:
+        os.close(terminal.fileno())
+
+
+class _Terminal(io.TextIOBase):
+    """Writes to a descriptor; what cannot be written is dropped.
+
+    A run goes on when its terminal is closed, the reader of a pipe ends, or a disk is full.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        left = text.encode(errors="backslashreplace")
+        with contextlib.suppress(OSError):
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        return len(text)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
 
 
 class PlainLines:
     """One line when a node starts and one when it ends, time first."""
 
-    def __init__(self, terminal: TextIO) -> None:
+    def __init__(self, terminal: io.TextIOBase) -> None:
         self._terminal = terminal
         self._started = time.monotonic()
 
@@ -71,7 +103,6 @@ class PlainLines:
     def _say(self, text: str) -> None:
         elapsed = time.monotonic() - self._started
         self._terminal.write(f"{elapsed:7.1f} s  {plain(text)}\n")
-        self._terminal.flush()
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -12,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from prodml.cli.options import ConfigFile, NoCache, Params
-from prodml.cli.terminal import plain
+from prodml.cli.terminal import lost_output_dropped, plain
 
 if TYPE_CHECKING:
     from prodml.compiler.spec import PipelineSpec
@@ -68,7 +69,7 @@ def run(
     from prodml import keras_choice
     from prodml.cli import options
     from prodml.cli.progress import follow
-    from prodml.cli.summary import print_summary
+    from prodml.cli.summary import print_summary, was_pushed
     from prodml.config import load_config
     from prodml.errors import NotPushedError, RunFailedError
     from prodml.orchestration.cancellation import cancellable
@@ -116,10 +117,13 @@ def run(
             result = run_pipeline(spec, settings, observer, resumed)
     except RunFailedError as failure:
         if isinstance(failure.result, RunResult):
-            print_summary(failure.result, options.require_reader(loaded))
+            with lost_output_dropped():
+                print_summary(failure.result, options.require_reader(loaded))
         raise
-    was_pushed = print_summary(result, options.require_reader(loaded))
-    if require_push and not was_pushed:
+    reader = options.require_reader(loaded)
+    with lost_output_dropped():
+        print_summary(result, reader)
+    if require_push and not was_pushed(result, reader):
         raise NotPushedError(
             "the run is complete, but no model was pushed, or another version is newer"
         )
@@ -177,7 +181,8 @@ def _run_to_resume(config: RunConfig, resume: str) -> RunRecord:
 
 
 def _write(descriptor: int, text: str) -> None:
-    os.write(descriptor, plain(text).encode())
+    with contextlib.suppress(OSError):
+        os.write(descriptor, plain(text).encode())
 
 
 def _with_value(args: list[str]) -> list[str]:

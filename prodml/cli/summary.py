@@ -5,18 +5,13 @@ from __future__ import annotations
 from prodml.cli.printing import print_table, seconds_text
 from prodml.cli.terminal import say
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import ArtifactRecord
 from prodml.orchestration.results import NodeState, RunResult
 
 
-def print_summary(result: RunResult, reader: LineageReader) -> bool:
-    """Prints the summary of a run.
-
-    Returns:
-        Whether a model was pushed, in this run or in the one that it was cached from, and is
-        still the newest at its destination.
-    """
-    ids = [i for node in result.nodes for found in node.outputs.values() for i in found]
-    records = {record.id: record for record in reader.artifacts(ids)}
+def print_summary(result: RunResult, reader: LineageReader) -> None:
+    """Prints the summary of a run."""
+    records = _outputs(result, reader)
     produced = [
         (str(i), records[i].type_name, f"{node.node_id}.{key}", records[i].uri)
         for node in result.nodes
@@ -42,6 +37,12 @@ def print_summary(result: RunResult, reader: LineageReader) -> bool:
         if any(node.state is state for node in result.nodes)
     ]
     say(f"\nrun {result.run_id}: {', '.join(counts)} in {seconds_text(result.seconds)}")
+
+
+def was_pushed(result: RunResult, reader: LineageReader) -> bool:
+    """Whether a model was pushed, in this run or in the one that it was cached from, and is still
+    the newest at its destination."""
+    records = _outputs(result, reader)
     return any(
         records[i].type_name == "PushedModel" and records[i].custom_properties.get("pushed") == 1
         for node in result.nodes
@@ -49,3 +50,8 @@ def print_summary(result: RunResult, reader: LineageReader) -> bool:
         for found in node.outputs.values()
         for i in found
     )
+
+
+def _outputs(result: RunResult, reader: LineageReader) -> dict[int, ArtifactRecord]:
+    ids = [i for node in result.nodes for found in node.outputs.values() for i in found]
+    return {record.id: record for record in reader.artifacts(ids)}

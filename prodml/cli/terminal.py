@@ -7,8 +7,11 @@ text into the shell. What users' code and libraries print comes from data now an
 from __future__ import annotations
 
 import codecs
+import contextlib
+import os
 import re
 import sys
+from collections.abc import Iterator
 
 import typer
 
@@ -58,6 +61,30 @@ def say(
     if colour is not None and stream.isatty():
         safe = typer.style(safe, fg=colour)
     print(safe, end=end, file=stream, flush=flush)
+
+
+@contextlib.contextmanager
+def lost_output_dropped() -> Iterator[None]:
+    """Drops what the block cannot print: nobody reads it any more, or its disk is full."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        # What is left in the buffer would be an error again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_missing_streams() -> None:
+    """Opens standard input, output and error that were closed, so that no other file takes their
+    numbers: what a node prints is sent to its log by these numbers."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
 class PlainOutput:

@@ -198,12 +198,13 @@ def _to_the_end(
         ) from error
     except BaseException as error:
         if launcher.is_cancelled or isinstance(error, KeyboardInterrupt):
-            _clean_up(run, reader, writer)
+            _clean_up(run, reader, writer, State.CANCELED)
             end(RunState.CANCELED, "stopped by the user or the system")
             raise CancelledError(
                 f"run {run_id} was cancelled; what had ended is kept, to go on: "
                 f"prodml run --resume {run_id}"
             ) from error
+        _clean_up(run, reader, writer, State.FAILED)
         end(RunState.FAILED, f"{type(error).__name__}: {error}")
         raise
     result = RunResult(run_id, run.spec.name, ended, time.monotonic() - started)
@@ -223,13 +224,13 @@ def _closed(run_id: str) -> str:
     )
 
 
-def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter) -> None:
-    """Ends and removes what an interrupt left half done: it comes between any two steps.
+def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter, state: State) -> None:
+    """Ends and removes what an interrupt, or an error of the engine, left half done.
 
     Only executions of this process: another one may have taken the run over, and go on with it.
     """
     own = [e.id for e in reader.executions_of_run(run.run_id) if writer.is_own(e)]
-    ended = close_executions(reader, writer, own, State.CANCELED)
+    ended = close_executions(reader, writer, own, state)
     remove_half_done(run.pipeline_root, run.scratch_root, ended)
 
 
