@@ -11,7 +11,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ExecutionRecord, RunRecord, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.liveness import is_held, this_process
+from prodml.orchestration.liveness import is_held, is_own
 from prodml.orchestration.publication import STAGING, remove_unrecorded
 from prodml.storage import objects
 from prodml.storage.locations import is_url, join
@@ -44,7 +44,7 @@ def cancel_run_of_this_process(store: Store) -> None:
     running = reader.runs_in_state(RunState.RUNNING)
     leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
     for run in running:
-        if run.lease_id in leases and leases[run.lease_id].holder == this_process():
+        if run.lease_id in leases and is_own(leases[run.lease_id].holder):
             _settle(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 
 from prodml.errors import BusyError, FencedError, MetadataUnavailableError, ProdmlError
 from prodml.metadata.leases import LeaseTable
-from prodml.metadata.records import LeaseRecord
+from prodml.metadata.records import LeaseRecord, ProcessRecord
 from prodml.metadata.store import Store
 from prodml.orchestration import liveness
-from prodml.orchestration.liveness import is_held, is_on_this_machine, this_process
+from prodml.orchestration.liveness import is_held, is_on_this_machine, let_go, new_holder
 
 _LOOK_SECONDS = 1.0
 
@@ -41,12 +41,14 @@ def hold(
         BusyError: another process holds it.
         FencedError: another process took it over while the block ran.
     """
-    with _lapsing_unless_released() as released:
+    holder, is_released = new_holder(), False
+    try:
         table = LeaseTable(open_store())
         try:
-            lease = _take(table, pipeline, run_id, wait)
+            lease = _take(table, pipeline, run_id, holder, wait)
         except BusyError:
-            released.set()
+            # There is no lease that anybody could look at.
+            is_released = True
             raise
         heartbeat = _Heartbeat(open_store, lease)
         try:
@@ -63,7 +65,7 @@ def hold(
                 # Whatever went wrong, it went wrong because of that.
                 is_lost = is_lost or not table.is_newest(lease)
                 table.give_back(lease)
-                released.set()
+                is_released = True
             if is_lost:
                 raise FencedError(
                     f"run {run_id} was taken over: this process was silent for so long, as after a "
@@ -72,18 +74,10 @@ def hold(
             raise
         heartbeat.stop()
         table.give_back(lease)
-        released.set()
-
-
-@contextlib.contextmanager
-def _lapsing_unless_released() -> Iterator[threading.Event]:
-    """Lets a lease of the block lapse if it was not released: this process may live for long."""
-    released = threading.Event()
-    try:
-        yield released
+        is_released = True
     finally:
-        if not released.is_set():
-            liveness.forget_this_process()
+        # This process may live for long: a lease that it could not release is free all the same.
+        let_go(holder, is_released)
 
 
 class _Heartbeat:
@@ -119,7 +113,9 @@ class _Heartbeat:
                 table.beat(self._lease)
 
 
-def _take(table: LeaseTable, pipeline: str, run_id: str, wait: Wait | None) -> LeaseRecord:
+def _take(
+    table: LeaseTable, pipeline: str, run_id: str, holder: ProcessRecord, wait: Wait | None
+) -> LeaseRecord:
     waited_for = None
     while True:
         newest = table.newest(pipeline)
@@ -132,7 +128,7 @@ def _take(table: LeaseTable, pipeline: str, run_id: str, wait: Wait | None) -> L
             _look_again_later(newest)
             continue
         number = newest.number + 1 if newest else 1
-        if lease := table.take(pipeline, number, run_id, this_process()):
+        if lease := table.take(pipeline, number, run_id, holder):
             return lease
 
 

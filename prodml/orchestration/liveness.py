@@ -1,9 +1,9 @@
-"""Whether the process that holds a lease still lives.
+"""Whether the holder of a lease still lives.
 
-A process that takes leases holds a lock on a file of its own, in the temporary directory of this
-machine, until it ends. The kernel releases the lock, however the process ends. Whoever finds the
-file unlocked knows that the process is dead. Whoever does not find the file cannot see the process:
-it runs, or ran, on another machine, in another container, as another user, or in another copy of a
+Whoever holds a lease holds a lock on a file of its own, in the temporary directory of this machine.
+The kernel releases the lock, however the process ends. Whoever finds the file unlocked knows that
+the holder is gone. Whoever does not find the file cannot see the holder: it runs, or ran, on
+another machine, in another container, as another user, or in another copy of a
 virtual machine, where host names, boot ids and process numbers may be equal. Then heartbeats alone
 count.
 """
@@ -29,26 +29,34 @@ that share a store must agree to well within this time."""
 _FORGOTTEN_SECONDS = 7 * 24 * 3600.0
 _LOCK = ".lock"
 
-_own: dict[int, ProcessRecord] = {}
-"""This process, by its number: a forked child is another process, and holds no lock."""
+_own: dict[str, int | None] = {}
+"""Tokens of this process's holders, with the descriptors of their locks."""
 
 
-def this_process() -> ProcessRecord:
-    """This process, as a lease names it."""
-    pid = os.getpid()
-    if pid not in _own:
-        token = secrets.token_hex(8)
-        _lock_own_file(token)
-        _own[pid] = ProcessRecord(socket.gethostname(), _machine(), pid, token)
-    return _own[pid]
+def new_holder() -> ProcessRecord:
+    """This process as the holder of one lease, alive until `let_go`, or the end of the process."""
+    token = secrets.token_hex(8)
+    _own[token] = _lock_file(token)
+    return ProcessRecord(socket.gethostname(), _machine(), os.getpid(), token)
 
 
-def forget_this_process() -> None:
-    """Makes another process of this one: for the leases that it took, heartbeats alone count."""
-    process = _own.pop(os.getpid(), None)
-    if process is not None:
-        with contextlib.suppress(OSError):
-            os.unlink(_lock_path(process.token))
+def let_go(holder: ProcessRecord, is_released: bool) -> None:
+    """Ends a holder of this process: whoever looks at its lease finds it gone, at once.
+
+    Args:
+        is_released: whether that is recorded in the lease, so that nobody needs to look.
+    """
+    descriptor = _own.pop(holder.token, None)
+    with contextlib.suppress(OSError):
+        if is_released:
+            os.unlink(_lock_path(holder.token))
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def is_own(holder: ProcessRecord) -> bool:
+    """Whether this process is a lease's holder; a forked child is another process."""
+    return holder.token in _own and holder.pid == os.getpid()
 
 
 def is_held(lease: LeaseRecord) -> bool:
@@ -68,8 +76,8 @@ def is_on_this_machine(holder: ProcessRecord) -> bool:
 
 def _is_alive(holder: ProcessRecord) -> bool | None:
     """Whether a process runs; None if it cannot be seen from here."""
-    # Looked at first: closing a file releases the locks that this very process has on it.
-    if holder == _own.get(os.getpid()):
+    # Asked first: closing a file releases the locks that this very process has on it.
+    if is_own(holder):
         return True
     if not is_on_this_machine(holder):
         return None
@@ -89,18 +97,20 @@ def _is_alive(holder: ProcessRecord) -> bool | None:
     return False
 
 
-def _lock_own_file(token: str) -> None:
-    """Locks a new file until this process ends; without one, others go by heartbeats alone."""
+def _lock_file(token: str) -> int | None:
+    """Makes and locks a file; None if that cannot be: then others go by heartbeats alone."""
     with contextlib.suppress(OSError):
         directory = _lock_directory()
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, mode=0o700)
         if not _is_private(directory):
-            return
+            return None
         _remove_forgotten(directory)
         descriptor = os.open(_lock_path(token), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         # Not inherited by forks, unlike flock: an orphaned child must not keep a pipeline locked.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    return None
 
 
 def _is_private(directory: str) -> bool:
@@ -118,7 +128,7 @@ def _is_private(directory: str) -> bool:
 
 def _remove_forgotten(directory: str) -> None:
     """Removes the lock files of processes that ended long ago."""
-    own = {f"{process.token}{_LOCK}" for process in _own.values()}
+    own = {f"{token}{_LOCK}" for token in _own}
     for entry in os.scandir(directory):
         if not entry.name.endswith(_LOCK) or entry.name in own:
             continue

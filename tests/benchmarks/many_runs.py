@@ -19,7 +19,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.liveness import this_process
+from prodml.orchestration.liveness import new_holder
 
 FEW = 20
 
@@ -40,10 +40,10 @@ def main(
 
 def _filled(path: str, runs: int) -> Store:
     store = Store(path)
-    writer, leases = LineageWriter(store), LeaseTable(store)
+    writer, leases, holder = LineageWriter(store), LeaseTable(store), new_holder()
     for number in range(runs):
         run = f"run-{number}"
-        lease = leases.take("flights", number + 1, run, this_process())
+        lease = leases.take("flights", number + 1, run, holder)
         assert lease is not None
         writer.begin_run("flights", run, "{}", lease.id)
         execution = writer.begin_execution(

@@ -21,7 +21,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.liveness import this_process
+from prodml.orchestration.liveness import new_holder
 
 PIPELINE = """
 import os, time
@@ -167,7 +167,7 @@ def test_one_of_many_takes_a_lease(server: DatabaseServer) -> None:
 
     def take(number: int) -> None:
         start.wait()
-        taken.append(tables[number].take("p", 1, f"run-{number}", this_process()))
+        taken.append(tables[number].take("p", 1, f"run-{number}", new_holder()))
 
     threads = [threading.Thread(target=take, args=(n,)) for n in range(len(tables))]
     for thread in threads:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from prodml.metadata.records import LeaseRecord, ProcessRecord
-from prodml.orchestration.liveness import SILENCE_SECONDS, is_held, this_process
+from prodml.orchestration.liveness import SILENCE_SECONDS, is_held, new_holder
 
 HOLDER = """
 import json, sys, dataclasses, os
-from prodml.orchestration.liveness import this_process
-print(json.dumps(dataclasses.asdict(this_process())), flush=True)
+from prodml.orchestration.liveness import new_holder
+print(json.dumps(dataclasses.asdict(new_holder())), flush=True)
 if "fork" in sys.argv and os.fork() == 0:
     os.close(1)
     sys.stdin.read()
@@ -52,7 +52,7 @@ LONG_AGO = SILENCE_SECONDS + 1
 
 
 def test_a_fresh_heartbeat_keeps_a_lease_on_a_clone_with_the_same_host_name() -> None:
-    us = this_process()
+    us = new_holder()
     boot, _, namespace = us.machine.partition("/")
     for machine in (f"other-boot/{namespace}", f"{boot}/1", ""):
         clone = ProcessRecord(us.host, machine, us.pid, "token")
@@ -61,7 +61,7 @@ def test_a_fresh_heartbeat_keeps_a_lease_on_a_clone_with_the_same_host_name() ->
 
 
 def test_a_copy_of_this_machine_whose_process_was_never_here_is_not_taken_for_dead() -> None:
-    us = this_process()
+    us = new_holder()
     # All that a copied virtual machine says of itself is the same; the lock file is not there.
     elsewhere = ProcessRecord(us.host, us.machine, 999_999, "never-here")
     assert is_held(lease(elsewhere))
@@ -89,14 +89,14 @@ def test_an_orphaned_child_does_not_keep_a_lease() -> None:
 
 
 def test_this_process_holds_its_leases_also_after_looking_at_them() -> None:
-    ours = lease(this_process(), LONG_AGO)
+    ours = lease(new_holder(), LONG_AGO)
     assert is_held(ours) and is_held(ours)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         assert pool.map(is_held, [ours, ours]) == [True, True]
 
 
 def test_a_released_lease_is_held_by_nobody() -> None:
-    assert not is_held(lease(this_process(), ended=1))
+    assert not is_held(lease(new_holder(), ended=1))
 
 
 def test_without_a_temporary_directory_heartbeats_count(
@@ -154,7 +154,7 @@ def test_files_that_others_can_make_in_the_lock_directory_prove_no_death(tempora
     directory = temporary / f"prodml-{os.geteuid()}"
     directory.mkdir()
     directory.chmod(0o777)
-    us = this_process()
+    us = new_holder()
     (directory / "token.lock").touch()
     holder = ProcessRecord(us.host, us.machine, 999_999, "token")
     assert is_held(lease(holder))
