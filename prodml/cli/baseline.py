@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prodml.cli.options import ConfigFile
+from prodml.cli.options import LARGEST_NUMBER, ConfigFile
 from prodml.cli.terminal import say
 
 app = typer.Typer(
@@ -22,7 +22,10 @@ _Who = Annotated[
 
 @app.command("set")
 def set_baseline(
-    model: Annotated[int, typer.Argument(metavar="MODEL", help="Id of a Model artifact.")],
+    model: Annotated[
+        int,
+        typer.Argument(min=1, max=LARGEST_NUMBER, metavar="MODEL", help="Id of a Model artifact."),
+    ],
     pipeline: _Pipeline,
     why: _Why,
     who: _Who = None,

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
-from prodml.cli.options import ConfigFile, Json
+from prodml.cli.options import LARGEST_NUMBER, ConfigFile, Json
 from prodml.cli.terminal import say
 
 
 def lineage(
-    artifact: Annotated[int, typer.Argument(metavar="ARTIFACT", help="Id of an artifact.")],
+    artifact: Annotated[
+        int,
+        typer.Argument(min=1, max=LARGEST_NUMBER, metavar="ARTIFACT", help="Id of an artifact."),
+    ],
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from prodml.metadata.reading import LineageReader
     from prodml.metadata.records import LeaseRecord
 
+LARGEST_NUMBER = 2**63 - 1
+"""ML Metadata's ids have 64 bits."""
+
 PipelineFile: TypeAlias = Annotated[
     str, typer.Argument(metavar="PIPELINE.py", help="Python file with one @pipeline.")
 ]
@@ -29,7 +32,9 @@ NoCache: TypeAlias = Annotated[
     bool, typer.Option("--no-cache", help="Run every node, whatever the cache holds.")
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Limit: TypeAlias = Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")]
+Limit: TypeAlias = Annotated[
+    int, typer.Option("--limit", min=1, max=LARGEST_NUMBER, help="How many, newest first.")
+]
 
 
 def load_spec(

@@ -1,0 +1,23 @@
+"""Numbers that no record can have are refused like any other wrong argument."""
+
+import pytest
+from typer.testing import CliRunner
+
+from prodml.cli.main import app
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "99999999999999999999", "seven"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lineage", "--"],
+        ["baseline", "set", "--pipeline", "p", "--why", "better", "--"],
+        ["runs", "--limit"],
+        ["artifacts", "--limit"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_number_out_of_range_is_a_wrong_request(command: list[str], number: str) -> None:
+    answer = CliRunner().invoke(app, [*command, number])
+    assert answer.exit_code == 2
+    assert "Invalid value for" in answer.output
