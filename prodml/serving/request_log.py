@@ -75,6 +75,14 @@ class RequestLog:
         self._warned_at = float("-inf")
         self._failed_since_warning = 0
 
+    def check(self, configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> None:
+        """Checks what `configure` would set.
+
+        Raises:
+            ServingError: a type of log or an empty prefix that nothing can be written to.
+        """
+        _targets(configs)
+
     def configure(self, configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> None:
         """Sets what is logged from now on.
 
@@ -82,14 +90,9 @@ class RequestLog:
             configs: by model; a model without one is not logged.
 
         Raises:
-            ServingError: a type of log or an empty prefix that nothing can be written to; all
-                stays as it was.
+            ServingError: as `check`; all stays as it was.
         """
-        targets = {
-            model: LogTarget.of(model, config)
-            for model, config in configs.items()
-            if config.sampling_config.sampling_rate > 0
-        }
+        targets = _targets(configs)
         self._targets = targets
         with self._changed:
             self._is_reconfigured = True
@@ -251,6 +254,14 @@ class RequestLog:
             self._failed_since_warning,
         )
         self._failed_since_warning = 0
+
+
+def _targets(configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> dict[str, LogTarget]:
+    return {
+        model: LogTarget.of(model, config)
+        for model, config in configs.items()
+        if config.sampling_config.sampling_rate > 0
+    }
 
 
 @dataclass(frozen=True)

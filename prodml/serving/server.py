@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
+from tensorflow_serving.config import logging_config_pb2
 
 from prodml.errors import ConfigError, ServingError
 from prodml.serving.batching import BatchingRunner
@@ -41,12 +42,12 @@ from prodml.serving.grpc_services import (
 from prodml.serving.inference import Inference, InferenceOptions
 from prodml.serving.loading import ModelOptions, load_version
 from prodml.serving.metrics import ServerMetrics
-from prodml.serving.models import LoadingOptions, Models
+from prodml.serving.models import Models
 from prodml.serving.monitoring_config import read_metrics_path
 from prodml.serving.options import ServerOptions, channel_arguments
 from prodml.serving.request_log import RequestLog
 from prodml.serving.saved_model import SessionOptions
-from prodml.serving.server_config import checked_configs
+from prodml.serving.served_model import LoadingOptions
 from prodml.serving.text_protos import ModelServerConfig, SslConfig, read_text_proto
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class ModelServer:
         self._grpc: grpc.aio.Server | None = None
         self._rest: web.AppRunner | None = None
         self._watching: list[asyncio.Task[None]] = []
+        self._reloads: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Loads the models, then listens.
@@ -147,7 +149,8 @@ class ModelServer:
         gc.collect()
         gc.freeze()
         try:
-            await self._configure(config)
+            self._request_log.configure(_logging_configs(config))
+            await self._models.start(config)
         except ServingError as error:
             where = options.model_config_file or "--model_base_path"
             raise ConfigError(f"{where}: {error}") from error
@@ -163,7 +166,7 @@ class ModelServer:
 
     async def stop(self) -> None:
         """Refuses new requests, finishes those that have begun, and unloads the models."""
-        for task in self._watching:
+        for task in (*self._watching, *self._reloads):
             task.cancel()
         await self._health.enter_graceful_shutdown()
         stopping: list[Awaitable[None]] = []
@@ -177,15 +180,21 @@ class ModelServer:
         await asyncio.to_thread(self._request_log.close)
 
     async def _configure(self, config: ModelServerConfig) -> None:
-        checked_configs(config)
-        self._request_log.configure(
-            {
-                model.name: model.logging_config
-                for model in config.model_config_list.config
-                if model.HasField("logging_config")
-            }
-        )
+        """Serves another config. A client that leaves meanwhile does not stop it.
+
+        Raises:
+            ServingError: the config is refused; nothing has changed.
+        """
+        task = asyncio.create_task(self._reload(config))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        await asyncio.shield(task)
+
+    async def _reload(self, config: ModelServerConfig) -> None:
+        logging_configs = _logging_configs(config)
+        self._request_log.check(logging_configs)
         await self._models.configure(config)
+        self._request_log.configure(logging_configs)
 
     def _grpc_server(self) -> grpc.aio.Server:
         options = self._options
@@ -267,13 +276,19 @@ class ModelServer:
     async def _watch_health(self) -> None:
         """Tells the health service that all models answer, or that one does not."""
         serving = health_pb2.HealthCheckResponse.ServingStatus
+
+        def current() -> int:
+            is_serving = all(self._models.available(name) for name in self._models.names())
+            return int(serving.SERVING if is_serving else serving.NOT_SERVING)
+
+        def has_changed() -> bool:
+            return current() != reported
+
         while True:
-            names = self._models.names()
-            is_serving = all(self._models.available(name) for name in names)
-            status = serving.SERVING if is_serving else serving.NOT_SERVING
+            reported = current()
             for service in ("", *_SERVICES):
-                await self._health.set(service, status)
-            await self._models.wait_for_change()
+                await self._health.set(service, reported)
+            await self._models.until(has_changed)
 
     async def _watch_config(self, applied: ModelServerConfig) -> None:
         """Follows --model_config_file: a wrong one is reported, and changes nothing."""
@@ -320,7 +335,8 @@ def _model_options(options: ServerOptions) -> ModelOptions:
 
 def _loading_options(options: ServerOptions) -> LoadingOptions:
     return LoadingOptions(
-        threads=max(options.num_load_threads, options.num_unload_threads),
+        load_threads=max(1, options.num_load_threads),
+        unload_threads=max(1, options.num_unload_threads),
         max_retries=options.max_num_load_retries,
         retry_seconds=options.load_retry_interval_micros / 1e6,
         poll_seconds=options.file_system_poll_wait_seconds,
@@ -343,6 +359,14 @@ def _model_config(options: ServerOptions) -> ModelServerConfig:
         logging_config.log_collector_config.filename_prefix = options.request_log_prefix
         logging_config.sampling_config.sampling_rate = options.request_log_sampling_rate
     return config
+
+
+def _logging_configs(config: ModelServerConfig) -> dict[str, logging_config_pb2.LoggingConfig]:
+    return {
+        model.name: model.logging_config
+        for model in config.model_config_list.config
+        if model.HasField("logging_config")
+    }
 
 
 def _credentials(path: str) -> grpc.ServerCredentials:

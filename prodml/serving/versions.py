@@ -12,13 +12,26 @@ from prodml.serving.signatures import Signature
 
 
 class VersionState(enum.Enum):
-    """Where a version stands; the names and numbers are those of GetModelStatus."""
+    """The state of a version, by the names and numbers of GetModelStatus."""
 
-    START = 10
     LOADING = 20
     AVAILABLE = 30
     UNLOADING = 40
     END = 50
+
+
+class Stage(enum.Enum):
+    """The state of a version inside the server; `Reconciler` has the transitions.
+
+    Each value is what GetModelStatus reports and a text, because values must differ.
+    """
+
+    LOADING = (VersionState.LOADING, "a thread loads it, or will")
+    RETRYING = (VersionState.LOADING, "its load failed and will be retried")
+    AVAILABLE = (VersionState.AVAILABLE, "it answers requests")
+    UNLOADING = (VersionState.UNLOADING, "it is not found any more; calls or threads still use it")
+    FAILED = (VersionState.END, "its last retry failed")
+    END = (VersionState.END, "it is unloaded")
 
 
 @dataclass(eq=False)
@@ -60,18 +73,27 @@ class LoadedVersion:
 
 @dataclass(eq=False)
 class Version:
-    """A version that the server knows, from when it was first aspired.
+    """A version that the server knows, from when it was first asked for.
 
     Attributes:
         number: the version.
         path: its directory.
-        state: where it stands.
-        error: why it ended, where it failed.
+        stage: its state inside the server.
+        error: why its last load failed; None once a load has succeeded.
         loaded: what answers requests, while it is available.
+        failures: loads that failed since it was asked for.
+        retry_at: when the next load begins, while it is RETRYING.
     """
 
     number: int
     path: str
-    state: VersionState = VersionState.START
+    stage: Stage = Stage.LOADING
     error: ServingError | None = None
     loaded: LoadedVersion | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+
+    @property
+    def state(self) -> VersionState:
+        """Its state as GetModelStatus reports it."""
+        return self.stage.value[0]
