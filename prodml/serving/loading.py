@@ -60,20 +60,20 @@ def load_version(
     """
     with _counted(lambda status, seconds: metrics.loaded(path, status, seconds)):
         servable = _servable(path, options)
-    signatures = {
-        key: Signature.of(key, signature, max_elements=InferenceOptions.max_elements)
-        for key, signature in servable.signatures.items()
-    }
-    version = LoadedVersion(model, number, servable, signatures)
-    try:
+    with contextlib.ExitStack() as undo:
+        # A load is retried: each session that stayed open would hold the model's memory.
+        undo.callback(servable.close)
+        signatures = {
+            key: Signature.of(key, signature, max_elements=InferenceOptions.max_elements)
+            for key, signature in servable.signatures.items()
+        }
+        version = LoadedVersion(model, number, servable, signatures)
         if options.warm_up_rounds and (records := read_warm_up_requests(path)):
             with _counted(lambda status, seconds: metrics.warmed_up(path, status, seconds)):
                 for record in records * options.warm_up_rounds:
                     warm(version, record)
             log.info("Warmed version %d of %s with %d requests", number, model, len(records))
-    except ServingError:
-        servable.close()
-        raise
+        undo.pop_all()
     if options.drop_file_cache:
         _drop_file_cache(path)
     return version

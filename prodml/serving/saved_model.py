@@ -66,17 +66,11 @@ class SavedModel:
     ) -> None:
         _check_presence(version_dir)
         self._inter_op_threads = options.inter_op_threads
-        graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph, config=_session_config(options))
-        try:
-            with graph.as_default():
-                meta_graph = tf.compat.v1.saved_model.load(self._session, list(tags), version_dir)
-        except tf.errors.OpError as error:
-            self._session.close()
-            raise _serving_error(error) from error
-        except (RuntimeError, ValueError, OSError) as error:
-            self._session.close()
-            raise ServingError("NOT_FOUND", f"{error}".strip()) from error
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config(options))
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._session.close)
+            meta_graph = _load(self._session, tags, version_dir)
+            undo.pop_all()
         self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
             key: signature
             for key, signature in meta_graph.signature_def.items()
@@ -130,6 +124,16 @@ class SavedModel:
             options.run_options.inter_op_thread_pool = _CALLING_THREAD
         made: Callable[..., list[Array]] = self._session._make_callable_from_options(options)
         return made
+
+
+def _load(session: Any, tags: Sequence[str], version_dir: str) -> meta_graph_pb2.MetaGraphDef:
+    try:
+        with session.graph.as_default():
+            return tf.compat.v1.saved_model.load(session, list(tags), version_dir)
+    except tf.errors.OpError as error:
+        raise _serving_error(error) from error
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ServingError("NOT_FOUND", f"{error}".strip()) from error
 
 
 def _variable_handles(operations: Iterable[Any]) -> list[Any]:

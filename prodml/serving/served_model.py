@@ -144,10 +144,11 @@ class ServedModel:
                 log.info("Loaded version %d of %s", version.number, self._name)
                 self._perform(self._reconciler.load_succeeded(version, loading.result()))
                 return
+            reason = _serving_error(error)
             if version.stage is Stage.LOADING:
-                log.error("Loading version %d of %s failed: %s", version.number, self._name, error)
+                log.error("Loading version %d of %s failed: %s", version.number, self._name, reason)
             now = asyncio.get_running_loop().time()
-            self._perform(self._reconciler.load_failed(version, _serving_error(error), now))
+            self._perform(self._reconciler.load_failed(version, reason, now))
 
         self._threads.load(self._name, version).add_done_callback(finish)
 
@@ -173,6 +174,7 @@ class ServedModel:
 
 
 def _serving_error(error: BaseException) -> ServingError:
+    """The error without its traceback, whose frames would keep the half-loaded model in memory."""
     if isinstance(error, ServingError):
-        return error
+        return ServingError(error.code, str(error))
     return ServingError("INTERNAL", f"{type(error).__name__}: {error}")

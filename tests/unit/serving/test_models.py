@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -368,6 +370,26 @@ def test_a_load_that_fails_unexpectedly_is_reported_as_any_other(tmp_path):
         await models.start(config(tmp_path))
         (version,) = models.versions("m")
         assert (version.state, str(version.error)) == (VersionState.END, "MemoryError: no more")
+        await models.close()
+
+    asyncio.run(run())
+
+
+def test_a_failed_load_keeps_nothing_in_memory_but_its_reason(tmp_path):
+    add(tmp_path, 1)
+    half_loaded = []
+
+    def failing(model: str, number: int, path: str) -> LoadedVersion:
+        servable = Closable()
+        half_loaded.append(weakref.ref(servable))
+        raise ServingError("DATA_LOSS", "half of it is missing")
+
+    async def run() -> None:
+        models = Models(failing, NO_WAITING)
+        await models.start(config(tmp_path))
+        assert str(models.versions("m")[0].error) == "half of it is missing"
+        gc.collect()
+        assert half_loaded[0]() is None
         await models.close()
 
     asyncio.run(run())
