@@ -29,13 +29,23 @@ class ServerOptions:
     drain_seconds: float = _option(
         10.0, "On SIGTERM, how long requests may take that have begun, before the server ends."
     )
-    request_log_prefix: str = _option(
+    request_log_dir: str = _option(
         "",
-        "Write samples of requests and answers to files that begin so. Ignored with "
-        "--model_config_file, where each model has its logging_config.",
+        "Directory for samples of requests and answers. With --model_config_file, models with a "
+        "logging_config are logged, whose filename_prefix must lie in it; otherwise the model is.",
     )
     request_log_sampling_rate: float = _option(
-        0.01, "Share of requests that --request_log_prefix writes, from 0 to 1."
+        0.01, "Share of requests that are logged, from 0 to 1. Ignored with --model_config_file."
+    )
+    request_log_keep_days: float = _option(30.0, "Delete request logs that are older.")
+    request_log_keep_bytes: int = _option(
+        10 << 30, "Delete the oldest request logs until all together are no larger."
+    )
+    model_roots: str = _option(
+        "",
+        "Directories, with commas between, below which ReloadConfig may name base paths; / allows "
+        "any. By default any if --host is a loopback address, otherwise the base paths at the "
+        "start.",
     )
 
     port: int = _option(8500, "TCP port for gRPC.")
@@ -137,6 +147,9 @@ class ServerOptions:
         for name in ("max_request_bytes", "max_waiting_requests", "grpc_max_threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} must be at least 1")
+        for name in ("request_log_keep_days", "request_log_keep_bytes"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{name} must not be negative")
         if not 0 <= self.request_log_sampling_rate <= 1:
             raise ConfigError("--request_log_sampling_rate must be from 0 to 1")
 

@@ -16,20 +16,21 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import logging_config_pb2
 
 from prodml.serving.metrics import ServerMetrics
+from prodml.serving.request_log_options import RequestLogOptions
 from prodml.serving.request_log_records import LogTarget, completed_record
+from prodml.serving.request_log_retention import delete_old_logs
 from prodml.serving.request_log_writer import RequestLogWriter
 from prodml.serving.tfrecords import framed
 
 logger = logging.getLogger(__name__)
 
-MAX_QUEUED_RECORDS = 4_096
-MAX_QUEUED_BYTES = 64 << 20
 _WARN_EVERY_SECONDS = 60.0
 # The writer takes the interpreter's lock from the requests each time it wakes: rather seldom.
 _GATHER_SECONDS = 0.05
 _CHUNK_BYTES = 256 << 10
 # A failing disk is not asked again for every record.
 _RETRY_AFTER_SECONDS = 1.0
+_DELETE_EVERY_SECONDS = 60.0
 
 
 class RequestLog:
@@ -42,26 +43,12 @@ class RequestLog:
 
     Args:
         metrics: where every sampled request is counted, by what became of it.
-        max_file_bytes: a file that has reached this size is closed, and another begun.
-        max_file_seconds: so is one of this age.
-        max_queued_records: records that may wait for the disk.
-        max_queued_bytes: size of those that wait or are being written.
+        options: where it is written.
     """
 
-    def __init__(
-        self,
-        metrics: ServerMetrics,
-        *,
-        max_file_bytes: int = 64 << 20,
-        max_file_seconds: float = 60.0,
-        max_queued_records: int = MAX_QUEUED_RECORDS,
-        max_queued_bytes: int = MAX_QUEUED_BYTES,
-    ) -> None:
+    def __init__(self, metrics: ServerMetrics, options: RequestLogOptions) -> None:
         self._metrics = metrics
-        self._max_queued_records = max_queued_records
-        self._max_queued_bytes = max_queued_bytes
-        self._max_file_bytes = max_file_bytes
-        self._max_file_seconds = max_file_seconds
+        self._options = options
         self._targets: Mapping[str, LogTarget] = {}
         self._changed = threading.Condition(threading.Lock())
         self._queue: deque[_Record] = deque()
@@ -72,6 +59,7 @@ class RequestLog:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._writers: dict[str, _Writing] = {}
+        self._deletes_at = float("-inf")
         self._warned_at = float("-inf")
         self._failed_since_warning = 0
 
@@ -79,9 +67,10 @@ class RequestLog:
         """Checks what `configure` would set.
 
         Raises:
-            ServingError: a type of log or an empty prefix that nothing can be written to.
+            ServingError: a type of log or a prefix that nothing can be written to, or that is
+                outside of the directory for request logs.
         """
-        _targets(configs)
+        self._targets_of(configs)
 
     def configure(self, configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> None:
         """Sets what is logged from now on.
@@ -92,7 +81,7 @@ class RequestLog:
         Raises:
             ServingError: as `check`; all stays as it was.
         """
-        targets = _targets(configs)
+        targets = self._targets_of(configs)
         self._targets = targets
         with self._changed:
             self._is_reconfigured = True
@@ -112,7 +101,7 @@ class RequestLog:
         target = self._targets.get(model)
         if target is None or not (target.rate >= 1 or random.random() < target.rate):
             return
-        if len(self._queue) >= self._max_queued_records:
+        if len(self._queue) >= self._options.max_queued_records:
             self._failed(model, "DROPPED", "the queue is full")
             return
         try:
@@ -124,8 +113,8 @@ class RequestLog:
         with self._changed:
             taken = (
                 not self._is_closed
-                and len(self._queue) < self._max_queued_records
-                and self._queued_bytes + len(record) <= self._max_queued_bytes
+                and len(self._queue) < self._options.max_queued_records
+                and self._queued_bytes + len(record) <= self._options.max_queued_bytes
             )
             if taken:
                 self._queue.append(_Record(model, target.prefix, record))
@@ -153,11 +142,20 @@ class RequestLog:
                 self._metrics.request_logged(record.model, "DROPPED")
             logger.warning("Request log: gave up on the disk, with %d records to write", len(left))
 
+    def _targets_of(
+        self, configs: Mapping[str, logging_config_pb2.LoggingConfig]
+    ) -> dict[str, LogTarget]:
+        return {
+            model: LogTarget.of(model, config, self._options.directory)
+            for model, config in configs.items()
+            if config.sampling_config.sampling_rate > 0
+        }
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 if not (self._queue or self._is_reconfigured or self._is_closed):
-                    self._changed.wait(self._seconds_to_rotation())
+                    self._changed.wait(self._seconds_to_work())
             self._closing.wait(_GATHER_SECONDS)
             with self._changed:
                 records = list(self._queue)
@@ -172,24 +170,45 @@ class RequestLog:
                 self._write(chunk)
             for writing in self._writers.values():
                 self._guarded(writing, writing.writer.close if is_last else writing.writer.rotate)
+            if time.monotonic() >= self._deletes_at:
+                self._delete_old()
             if is_last:
                 return
 
-    def _seconds_to_rotation(self) -> float | None:
-        ages = [writing.writer.seconds_to_rotation() for writing in self._writers.values()]
-        return min((age for age in ages if age is not None), default=None)
+    def _seconds_to_work(self) -> float:
+        pauses = [writing.writer.seconds_to_rotation() for writing in self._writers.values()]
+        to_deletion = max(0.0, self._deletes_at - time.monotonic())
+        return min([to_deletion, *(pause for pause in pauses if pause is not None)])
+
+    def _delete_old(self) -> None:
+        options = self._options
+        self._deletes_at = time.monotonic() + _DELETE_EVERY_SECONDS
+        try:
+            deleted = delete_old_logs(
+                options.directory,
+                keep_seconds=options.keep_seconds,
+                keep_bytes=options.keep_bytes,
+                now=time.time(),
+            )
+        except OSError as error:
+            self._warn(f"old files cannot be deleted: {error}")
+        else:
+            if deleted:
+                logger.info("Request log: deleted %d old files, up to %s", len(deleted), deleted[0])
 
     def _writing(self, prefix: str) -> _Writing:
         writing = self._writers.get(prefix)
         if writing is None:
-            writer = RequestLogWriter(prefix, self._max_file_bytes, self._max_file_seconds)
+            writer = RequestLogWriter(
+                prefix, self._options.max_file_bytes, self._options.max_file_seconds
+            )
             writing = self._writers[prefix] = _Writing(writer)
             self._guarded(writing, writer.recover)
         return writing
 
     def _chunks(self, records: list[_Record]) -> Iterator[list[_Record]]:
         """Neighbours of one prefix, as many as one call of the system should write."""
-        most = min(_CHUNK_BYTES, self._max_file_bytes)
+        most = min(_CHUNK_BYTES, self._options.max_file_bytes)
         chunk: list[_Record] = []
         size = 0
         for record in records:
@@ -254,14 +273,6 @@ class RequestLog:
             self._failed_since_warning,
         )
         self._failed_since_warning = 0
-
-
-def _targets(configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> dict[str, LogTarget]:
-    return {
-        model: LogTarget.of(model, config)
-        for model, config in configs.items()
-        if config.sampling_config.sampling_rate > 0
-    }
 
 
 @dataclass(frozen=True)

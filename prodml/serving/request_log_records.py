@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from tensorflow_serving.apis import logging_pb2, prediction_log_pb2
 from tensorflow_serving.config import logging_config_pb2
 
 from prodml.errors import ServingError
+from prodml.paths import inside
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,17 @@ class LogTarget:
     sampling: logging_config_pb2.SamplingConfig
 
     @classmethod
-    def of(cls, model: str, config: logging_config_pb2.LoggingConfig) -> LogTarget:
+    def of(cls, model: str, config: logging_config_pb2.LoggingConfig, directory: str) -> LogTarget:
         """What a model's configuration asks for.
 
+        Args:
+            model: its name.
+            config: its configuration; a relative prefix starts at the directory.
+            directory: where request logs must lie; empty if none may be written.
+
         Raises:
-            ServingError: a type of log that is unknown, or no prefix.
+            ServingError: a type of log that is unknown, or a prefix that is missing or leads out
+                of the directory.
         """
         collector = config.log_collector_config
         if collector.type not in ("", "tfrecord"):
@@ -42,8 +50,21 @@ class LogTarget:
                 "INVALID_ARGUMENT",
                 f"The logging_config of model {model} names no filename_prefix to write to",
             )
+        if not directory:
+            raise ServingError(
+                "FAILED_PRECONDITION",
+                f"model {model} has a logging_config, but the server writes no request logs; start "
+                f"it with --request_log_dir",
+            )
+        prefix = os.path.join(os.path.abspath(directory), collector.filename_prefix)
+        if not inside(directory, os.path.dirname(prefix)):
+            raise ServingError(
+                "PERMISSION_DENIED",
+                f"The filename_prefix of model {model}, {collector.filename_prefix}, is outside of "
+                f"{directory}, the --request_log_dir; name one inside",
+            )
         sampling = config.sampling_config
-        return cls(collector.filename_prefix, sampling.sampling_rate, sampling)
+        return cls(prefix, sampling.sampling_rate, sampling)
 
 
 def completed_record(

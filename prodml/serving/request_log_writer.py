@@ -21,8 +21,8 @@ class RequestLogWriter:
     """Writes framed records to `<prefix>-<UTC time>-<number>.tfrecord`.
 
     A file is written as `.<name>.partial` beside its place, under a lock, and renamed when it is
-    full, old or closed; sorted by name, files are in the order of their records. For one
-    thread.
+    full, old or closed; sorted by name, files are in the order of their records. Files and new
+    directories are for this user alone: requests may hold personal data. For one thread.
 
     Args:
         prefix: directory and beginning of the names.
@@ -48,7 +48,7 @@ class RequestLogWriter:
         Raises:
             OSError: the directory cannot be made, or a file not recovered; the others are.
         """
-        os.makedirs(self._directory, exist_ok=True)
+        _make_private(self._directory)
         pattern = f".{glob.escape(self._name)}-*{SUFFIX}{_PARTIAL}"
         failed = None
         for path in glob.glob(os.path.join(glob.escape(self._directory), pattern)):
@@ -127,7 +127,7 @@ class RequestLogWriter:
             partial = os.path.join(self._directory, f".{name}{_PARTIAL}")
             try:
                 descriptor = os.open(
-                    partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644
+                    partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600
                 )
             except FileExistsError:
                 continue
@@ -176,6 +176,14 @@ class _OpenFile:
             return os.path.samestat(os.stat(self.partial), os.fstat(self.descriptor))
         except FileNotFoundError:
             return False
+
+
+def _make_private(directory: str) -> None:
+    # Not os.makedirs, whose mode is the last directory's only.
+    if not os.path.isdir(directory):
+        _make_private(os.path.dirname(directory))
+        with contextlib.suppress(FileExistsError):  # another server has made it
+            os.mkdir(directory, 0o700)
 
 
 def _recover_file(path: str) -> None:

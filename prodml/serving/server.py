@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -42,10 +42,12 @@ from prodml.serving.grpc_services import (
 from prodml.serving.inference import Inference, InferenceOptions
 from prodml.serving.loading import ModelOptions, load_version
 from prodml.serving.metrics import ServerMetrics
+from prodml.serving.model_roots import check_base_paths, model_roots
 from prodml.serving.models import Models
 from prodml.serving.monitoring_config import read_metrics_path
 from prodml.serving.options import ServerOptions, channel_arguments
 from prodml.serving.request_log import RequestLog
+from prodml.serving.request_log_options import RequestLogOptions
 from prodml.serving.saved_model import SessionOptions
 from prodml.serving.served_model import LoadingOptions
 from prodml.serving.text_protos import ModelServerConfig, SslConfig, read_text_proto
@@ -114,7 +116,14 @@ class ModelServer:
                 options.max_waiting_requests,
             )
         )
-        self._request_log = RequestLog(self._metrics)
+        self._request_log = RequestLog(
+            self._metrics,
+            RequestLogOptions(
+                directory=options.request_log_dir,
+                keep_seconds=options.request_log_keep_days * 86_400,
+                keep_bytes=options.request_log_keep_bytes,
+            ),
+        )
         load = functools.partial(
             load_version, options=_model_options(options), metrics=self._metrics
         )
@@ -135,6 +144,7 @@ class ModelServer:
         self._rest: web.AppRunner | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._reloads: set[asyncio.Task[None]] = set()
+        self._model_roots: Sequence[str] = ()
 
     async def start(self) -> None:
         """Loads the models, then listens.
@@ -144,6 +154,7 @@ class ModelServer:
         """
         options = self._options
         config = _model_config(options)
+        self._model_roots = model_roots(options.model_roots, options.host, config)
         # What was imported stays: the collector, which runs after a model is unloaded, need not
         # look at it again and again. Models come later, and can go.
         gc.collect()
@@ -179,18 +190,19 @@ class ModelServer:
         await asyncio.to_thread(self._runner.close)
         await asyncio.to_thread(self._request_log.close)
 
-    async def _configure(self, config: ModelServerConfig) -> None:
-        """Serves another config. A client that leaves meanwhile does not stop it.
+    async def _configure_for_client(self, config: ModelServerConfig) -> None:
+        """Serves the config of a client, which does not stop it by leaving.
 
         Raises:
             ServingError: the config is refused; nothing has changed.
         """
-        task = asyncio.create_task(self._reload(config))
+        check_base_paths(config, self._model_roots)
+        task = asyncio.create_task(self._configure(config))
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
         await asyncio.shield(task)
 
-    async def _reload(self, config: ModelServerConfig) -> None:
+    async def _configure(self, config: ModelServerConfig) -> None:
         logging_configs = _logging_configs(config)
         self._request_log.check(logging_configs)
         await self._models.configure(config)
@@ -211,7 +223,7 @@ class ModelServer:
             PredictionService(self._inference, self._metrics), server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self._inference, self._configure), server
+            ModelService(self._inference, self._configure_for_client), server
         )
         names = [*_SERVICES, reflection.SERVICE_NAME]
         if options.enable_grpc_healthcheck_service:
@@ -354,9 +366,9 @@ def _model_config(options: ServerOptions) -> ModelServerConfig:
         base_path=os.path.abspath(options.model_base_path),
         model_platform="tensorflow",
     )
-    if options.request_log_prefix:
+    if options.request_log_dir:
         logging_config = model.logging_config
-        logging_config.log_collector_config.filename_prefix = options.request_log_prefix
+        logging_config.log_collector_config.filename_prefix = options.model_name
         logging_config.sampling_config.sampling_rate = options.request_log_sampling_rate
     return config
 

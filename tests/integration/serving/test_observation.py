@@ -159,6 +159,7 @@ def directory(tmp_path_factory, saved_model) -> Path:
 def test_a_server_counts_warms_and_logs_and_its_successor_keeps_the_log(directory):
     options = [
         f"--model_config_file={directory / 'models.config'}",
+        f"--request_log_dir={directory / 'logs'}",
         "--max_num_load_retries=0",
     ]
     with _served(directory, *options) as server:

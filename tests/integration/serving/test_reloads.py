@@ -47,7 +47,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(root: Path) -> Iterator[RunningServer]:
     file = root / "models.config"
     file.write_text(text_format.MessageToString(_config(root, "mixed", versions=(1, 2))))
-    with running_server(root, f"--model_config_file={file}") as server:
+    with running_server(
+        root,
+        f"--model_config_file={file}",
+        f"--model_roots={root}",
+        f"--request_log_dir={root / 'logs'}",
+    ) as server:
         yield server
 
 
@@ -142,10 +147,10 @@ def test_no_models_and_then_the_old_ones_answer_after_the_ok(
 
 
 def test_a_refused_config_unloads_nothing_and_moves_no_request_log(
-    server: RunningServer, root: Path, tmp_path: Path
+    server: RunningServer, root: Path
 ) -> None:
-    logged = _config(root, "mixed", versions=(1, 2), more=_LOG.format(tmp_path / "old" / "log"))
-    moved = _config(root, "other", "broken", more=_LOG.format(tmp_path / "new" / "log"))
+    logged = _config(root, "mixed", versions=(1, 2), more=_LOG.format("old/log"))
+    moved = _config(root, "other", "broken", more=_LOG.format("new/log"))
     assert _reload(server, logged) == ("OK", "")
     with _load(server) as failures:
         code, text = _reload(server, moved)
@@ -155,7 +160,22 @@ def test_a_refused_config_unloads_nothing_and_moves_no_request_log(
     assert failures == []
     assert _states(server) == {1: _STATE.AVAILABLE, 2: _STATE.AVAILABLE}
     wait_until(lambda: _states(server, "other")[2] == _STATE.END)
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert [path.name for path in (root / "logs").iterdir()] == ["old"]
+
+
+def test_a_client_names_no_base_path_and_no_request_log_outside_of_what_the_start_allows(
+    server: RunningServer, root: Path, tmp_path: Path
+) -> None:
+    code, text = _reload(server, _config(tmp_path, "elsewhere"))
+    assert code == "PERMISSION_DENIED"
+    assert text.endswith(
+        "is outside of the server's model roots; start it with --model_roots to allow others"
+    )
+    for prefix in ("/tmp/log", "../log"):
+        code, text = _reload(server, _config(root, "mixed", more=_LOG.format(prefix)))
+        assert code == "PERMISSION_DENIED"
+        assert f"filename_prefix of model mixed, {prefix}, is outside of" in text
+    assert _states(server) == {1: _STATE.AVAILABLE, 2: _STATE.AVAILABLE}
 
 
 def test_a_client_that_gives_up_does_not_stop_its_reload(server: RunningServer, root: Path) -> None:

@@ -5,10 +5,12 @@ import re
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -21,6 +23,7 @@ from prodml.errors import ServingError
 from prodml.serving.metrics import ServerMetrics
 from prodml.serving.request_log import RequestLog
 from prodml.serving.request_log_files import RequestLogFiles
+from prodml.serving.request_log_options import RequestLogOptions
 
 
 def _config(prefix, rate: float = 1.0, kind: str = "") -> LoggingConfig:
@@ -29,6 +32,10 @@ def _config(prefix, rate: float = 1.0, kind: str = "") -> LoggingConfig:
     config.log_collector_config.filename_prefix = str(prefix)
     config.sampling_config.sampling_rate = rate
     return config
+
+
+def _request_log(metrics: ServerMetrics, directory: Path, **options: float) -> RequestLog:
+    return RequestLog(metrics, RequestLogOptions(str(directory), **options))
 
 
 def _log(number: int, padding: int = 0) -> PredictionLog:
@@ -73,7 +80,7 @@ def _wait_for(condition) -> None:
 
 def test_every_request_is_in_a_file_that_tensorflow_reads(tmp_path):
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
     _offer(log, *range(100))
     log.close()
@@ -86,7 +93,7 @@ def test_every_request_is_in_a_file_that_tensorflow_reads(tmp_path):
 
 
 def test_a_record_says_which_version_answered_when_and_how_it_was_sampled(tmp_path):
-    log = RequestLog(ServerMetrics())
+    log = _request_log(ServerMetrics(), tmp_path)
     config = _config(tmp_path / "log", kind="tfrecord")
     log.configure({"flights": config})
     before = int(time.time())
@@ -101,7 +108,7 @@ def test_a_record_says_which_version_answered_when_and_how_it_was_sampled(tmp_pa
 
 def test_only_sampled_requests_are_made_into_records(tmp_path):
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure(
         {
             "flights": _config(tmp_path / "some", rate=0.25),
@@ -120,7 +127,7 @@ def test_only_sampled_requests_are_made_into_records(tmp_path):
 
 
 def test_a_new_configuration_takes_over(tmp_path):
-    log = RequestLog(ServerMetrics())
+    log = _request_log(ServerMetrics(), tmp_path)
     log.configure({"flights": _config(tmp_path / "a" / "log")})
     _offer(log, 1, 2)
     log.configure({"flights": _config(tmp_path / "b" / "log")})
@@ -137,10 +144,14 @@ def test_a_new_configuration_takes_over(tmp_path):
     [
         (_config("x", kind="kafka"), "NOT_FOUND", "Cannot find LogCollector::Factory for type: ka"),
         (_config(""), "INVALID_ARGUMENT", "model flights names no filename_prefix"),
+        (_config("/var/log/flights"), "PERMISSION_DENIED", "/var/log/flights, is outside of"),
+        (_config("../flights"), "PERMISSION_DENIED", "../flights, is outside of"),
+        (_config("link/flights"), "PERMISSION_DENIED", "link/flights, is outside of"),
     ],
 )
 def test_a_configuration_that_cannot_be_followed_changes_nothing(tmp_path, config, code, message):
-    log = RequestLog(ServerMetrics())
+    (tmp_path / "link").symlink_to("/var")
+    log = _request_log(ServerMetrics(), tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
     with pytest.raises(ServingError, match=message) as caught:
         log.configure({"flights": config})
@@ -150,8 +161,36 @@ def test_a_configuration_that_cannot_be_followed_changes_nothing(tmp_path, confi
     assert _numbers(tmp_path / "log") == [1]
 
 
+def test_without_a_directory_nothing_is_logged():
+    log = RequestLog(ServerMetrics(), RequestLogOptions())
+    with pytest.raises(ServingError, match="start it with --request_log_dir"):
+        log.configure({"flights": _config("log")})
+    log.close()
+
+
+def test_a_relative_prefix_starts_at_the_directory_and_files_are_for_their_owner(tmp_path):
+    log = _request_log(ServerMetrics(), tmp_path / "logs")
+    log.configure({"flights": _config("flights/log")})
+    _offer(log, 1)
+    log.close()
+    (file,) = (tmp_path / "logs" / "flights").iterdir()
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent, file.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+def test_files_beyond_the_size_to_keep_are_deleted_while_others_are_written(tmp_path):
+    log = _request_log(ServerMetrics(), tmp_path, max_file_bytes=1_000, keep_bytes=2_500)
+    log.configure({"flights": _config("log")})
+    _offer(log, *range(9), padding=1_000)
+    log.close()
+    log = _request_log(ServerMetrics(), tmp_path, keep_bytes=2_500)
+    log.configure({"flights": _config("log")})
+    log.close()
+    assert _numbers(tmp_path / "log") == [7, 8]
+
+
 def test_a_full_file_is_followed_by_another(tmp_path):
-    log = RequestLog(ServerMetrics(), max_file_bytes=2_000)
+    log = _request_log(ServerMetrics(), tmp_path, max_file_bytes=2_000)
     log.configure({"flights": _config(tmp_path / "log")})
     _offer(log, *range(20), padding=500)
     log.close()
@@ -160,7 +199,7 @@ def test_a_full_file_is_followed_by_another(tmp_path):
 
 
 def test_an_old_file_appears_though_no_request_follows(tmp_path):
-    log = RequestLog(ServerMetrics(), max_file_seconds=0.1)
+    log = _request_log(ServerMetrics(), tmp_path, max_file_seconds=0.1)
     log.configure({"flights": _config(tmp_path / "log")})
     _offer(log, 1)
     _wait_for(lambda: _numbers(tmp_path / "log") == [1])
@@ -171,7 +210,7 @@ def test_an_old_file_appears_though_no_request_follows(tmp_path):
 
 def test_a_file_being_written_has_no_final_name(tmp_path):
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
     _offer(log, 1)
     _wait_for(lambda: _counts(metrics) == {"OK": 1})
@@ -185,7 +224,7 @@ def test_a_file_being_written_has_no_final_name(tmp_path):
 
 def test_a_record_that_cannot_be_made_is_counted_and_nothing_else(tmp_path):
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
     log.offer("flights", lambda: 1 / 0)
     _offer(log, 1)
@@ -202,7 +241,7 @@ def test_what_a_full_queue_does_not_take_is_dropped_and_warned_of_once(
     tmp_path, caplog, limits, kept
 ):
     metrics = ServerMetrics()
-    log = RequestLog(metrics, **limits)
+    log = _request_log(metrics, tmp_path, **limits)
     log.configure({"flights": _config(tmp_path / "log")})
     _offer(log, 0)
     _wait_for(lambda: _counts(metrics) == {"OK": 1})
@@ -217,7 +256,7 @@ def test_what_a_full_queue_does_not_take_is_dropped_and_warned_of_once(
 
 def test_what_is_offered_after_closing_is_dropped(tmp_path):
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
     log.close()
     _offer(log, 1)
@@ -227,7 +266,7 @@ def test_what_is_offered_after_closing_is_dropped(tmp_path):
 def test_a_directory_that_goes_is_counted_warned_of_once_and_used_again(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     directory, metrics = tmp_path / "logs", ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(directory / "log")})
     _offer(log, 1, 2)
     _wait_for(lambda: _counts(metrics)["OK"] == 2)
@@ -246,7 +285,7 @@ def test_a_directory_that_goes_is_counted_warned_of_once_and_used_again(tmp_path
 def test_a_directory_that_cannot_be_made_fails_no_request(tmp_path):
     (tmp_path / "file").write_text("")
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "file" / "log")})
     _offer(log, 1, 2)
     log.close()
@@ -255,7 +294,7 @@ def test_a_directory_that_cannot_be_made_fails_no_request(tmp_path):
 
 def test_a_disk_that_takes_no_more_leaves_whole_records(tmp_path):
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
@@ -295,7 +334,7 @@ os.kill(os.getpid(), 9)
         )
         assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, "written\n")
     (tmp_path / ".log-20260101T000000.000000Z-000001.tfrecord.partial").write_bytes(b"cut off")
-    log = RequestLog(ServerMetrics())
+    log = _request_log(ServerMetrics(), tmp_path)
     log.configure({"flights": _config(prefix)})
     _offer(log, 5)
     log.close()
@@ -305,7 +344,7 @@ os.kill(os.getpid(), 9)
 
 def test_a_living_server_keeps_its_file(tmp_path):
     metrics = ServerMetrics()
-    one, other = RequestLog(metrics), RequestLog(ServerMetrics())
+    one, other = _request_log(metrics, tmp_path), _request_log(ServerMetrics(), tmp_path)
     one.configure({"flights": _config(tmp_path / "log")})
     _offer(one, 1)
     _wait_for(lambda: _counts(metrics) == {"OK": 1})
@@ -320,7 +359,7 @@ def test_a_living_server_keeps_its_file(tmp_path):
 
 def test_an_offer_costs_little(tmp_path):
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log", rate=0.01)})
     made = _log(1, padding=1_000)
     started = time.perf_counter()
@@ -334,7 +373,7 @@ def test_an_offer_costs_little(tmp_path):
 def test_close_does_not_wait_for_a_disk_that_hangs(tmp_path):
     # Reading a named pipe hangs, as a dead network disk does.
     metrics = ServerMetrics()
-    log = RequestLog(metrics)
+    log = _request_log(metrics, tmp_path)
     pipe = tmp_path / ".log-20260101T000000.000000Z-000001.tfrecord.partial"
     os.mkfifo(pipe)
     writer = os.open(pipe, os.O_RDWR)
@@ -364,8 +403,9 @@ def test_what_was_offered_and_not_counted_as_lost_is_in_the_files_in_order(
     tmp_path_factory, sizes, max_file_bytes, max_queued_records, max_queued_bytes, removals
 ):
     directory, metrics = tmp_path_factory.mktemp("log"), ServerMetrics()
-    log = RequestLog(
+    log = _request_log(
         metrics,
+        directory,
         max_file_bytes=max_file_bytes,
         max_queued_records=max_queued_records,
         max_queued_bytes=max_queued_bytes,
