@@ -1,24 +1,23 @@
 """Dynamic batching: requests that arrive together run together.
 
-The rules are those of TF Serving's shared batch scheduler (`batching/batching_session.cc` and
-TensorFlow's `core/kernels/batching_util/shared_batch_scheduler.h`), but that a full queue answers
-RESOURCE_EXHAUSTED, and that a request which makes its batch fail fails alone.
+The rules are those of TF Serving (`batching/batching_session.cc`), but that a full queue answers
+RESOURCE_EXHAUSTED, and that a request which makes its batch fail fails alone. `batch_scheduler.py`
+decides which batch is next.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from prodml.errors import ServingError
+from prodml.serving.batch_scheduler import Batch, BatchScheduler, Task, queue_full
 from prodml.serving.batching_parameters import BatchingOptions
 from prodml.serving.execution import run_in, settle
 from prodml.serving.metrics import ServerMetrics
@@ -29,27 +28,12 @@ _Answers: TypeAlias = list["list[Array] | BaseException"]
 
 
 @dataclass(eq=False)
-class _Task:
+class _Task(Task):
+    version: LoadedVersion
     feeds: Mapping[str, Array]
-    rows: int
+    fetches: Sequence[str]
     answer: asyncio.Future[list[Array]]
     queued_at: float
-
-
-@dataclass(eq=False)
-class _Batch:
-    opened_at: float
-    tasks: list[_Task] = field(default_factory=list)
-    rows: int = 0
-
-
-@dataclass(eq=False)
-class _Queue:
-    """The batches of one version whose calls can run as one; the last one takes more rows."""
-
-    version: LoadedVersion
-    fetches: Sequence[str]
-    batches: deque[_Batch] = field(default_factory=deque)
 
 
 class BatchingRunner:
@@ -65,8 +49,7 @@ class BatchingRunner:
         self._metrics = metrics
         self._idle_threads = options.num_batch_threads
         self._pool = ThreadPoolExecutor(options.num_batch_threads, thread_name_prefix="batch")
-        # In the order in which they get a thread: who was served goes to the end.
-        self._queues: dict[object, _Queue] = {}
+        self._scheduler: BatchScheduler[_Task] = BatchScheduler(options)
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(
@@ -81,7 +64,7 @@ class BatchingRunner:
                 "INVALID_ARGUMENT",
                 f"Task size {rows} is larger than maximum input batch size {limit}",
             )
-        return await self._enqueue(version, feeds, fetches, rows)
+        return await self._run_part(version, feeds, fetches, rows)
 
     def close(self) -> None:
         if self._timer is not None:
@@ -98,20 +81,27 @@ class BatchingRunner:
         size = self._options.run_size
         capacity = self._options.max_enqueued_batches * size
         if rows > capacity:
-            raise _full(f"; task size is {rows} but scheduling capacity is only {capacity}")
+            raise queue_full(f"; task size is {rows} but scheduling capacity is only {capacity}")
         parts = [
-            self._enqueue(
-                version,
-                {name: value[start : start + size] for name, value in feeds.items()},
-                fetches,
-                min(size, rows - start),
+            asyncio.ensure_future(
+                self._run_part(
+                    version,
+                    {name: value[start : start + size] for name, value in feeds.items()},
+                    fetches,
+                    min(size, rows - start),
+                )
             )
             for start in range(0, rows, size)
         ]
-        answers = await asyncio.gather(*parts)
+        try:
+            answers = await asyncio.gather(*parts)
+        except ServingError:
+            for part in parts:
+                part.cancel()
+            raise
         return [np.concatenate(outputs) for outputs in zip(*answers, strict=True)]
 
-    async def _enqueue(
+    async def _run_part(
         self,
         version: LoadedVersion,
         feeds: Mapping[str, Array],
@@ -119,82 +109,58 @@ class BatchingRunner:
         rows: int,
     ) -> list[Array]:
         key = (version, *fetches, *(self._kind(name, value) for name, value in feeds.items()))
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = _Queue(version, fetches)
         now = time.monotonic()
-        batches = queue.batches
-        if not batches or batches[-1].rows + rows > self._options.run_size:
-            if len(batches) >= self._options.max_enqueued_batches:
-                raise _full()
-            batches.append(_Batch(now))
-        task = _Task(feeds, rows, asyncio.get_running_loop().create_future(), now)
-        batches[-1].tasks.append(task)
-        batches[-1].rows += rows
+        answer: asyncio.Future[list[Array]] = asyncio.get_running_loop().create_future()
+        task = _Task(rows, version, feeds, fetches, answer, now)
+        for pushed_out in self._scheduler.enqueue(key, version.model, task, now):
+            pushed_out.version.release()
+            settle(pushed_out.answer, None, queue_full())
         version.acquire()
         self._dispatch()
-        return await task.answer
+        try:
+            return await answer
+        finally:
+            # The client has gone: its rows need not run.
+            if answer.cancelled() and self._scheduler.withdraw(task):
+                version.release()
 
     def _kind(self, name: str, value: Array) -> tuple[object, ...]:
-        """What two inputs must share to stand in one tensor."""
+        """What two inputs must share to be rows of one tensor."""
         if self._options.pad_variable_length_inputs:
             return name, value.dtype, value.ndim
         return name, value.dtype, value.shape[1:]
 
     def _dispatch(self) -> None:
-        """Gives threads to the batches that may run; sets a timer for the next that will."""
+        """Starts the batches that may run; sets a timer for the next that will."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         now = time.monotonic()
-        next_due = math.inf
-        for key, queue in list(self._queues.items()):
-            while self._idle_threads and queue.batches:
-                if (due := self._due(queue)) > now:
-                    next_due = min(next_due, due)
-                    break
-                self._start(queue, queue.batches.popleft(), now)
-            del self._queues[key]
-            if queue.batches:
-                self._queues[key] = queue
-        if next_due < math.inf:
-            self._timer = asyncio.get_running_loop().call_later(next_due - now, self._dispatch)
+        while self._idle_threads and (batch := self._scheduler.take(now)) is not None:
+            self._start(batch, now)
+        if self._idle_threads and (due := self._scheduler.next_due()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(due - now, self._dispatch)
 
-    def _due(self, queue: _Queue) -> float:
-        """When the first batch may run; one that is full or behind which another waits, now."""
-        first = queue.batches[0]
-        if len(queue.batches) > 1 or first.rows >= self._options.run_size:
-            return 0.0
-        return first.opened_at + self._options.batch_timeout_micros / 1e6
-
-    def _start(self, queue: _Queue, batch: _Batch, now: float) -> None:
-        wanted = [task for task in batch.tasks if not task.answer.done()]
-        for _ in range(len(batch.tasks) - len(wanted)):
-            queue.version.release()
-        if not wanted:
-            return
-        rows = sum(task.rows for task in wanted)
-        padded = self._options.padded(rows) if rows else 0
-        waited = [now - task.queued_at for task in wanted]
-        self._metrics.batch(queue.version.model, rows, padded, waited)
+    def _start(self, batch: Batch[_Task], now: float) -> None:
+        tasks = list(batch.tasks)
+        version, fetches = tasks[0].version, tasks[0].fetches
+        padded = self._options.padded(batch.rows) if batch.rows else 0
+        waited = [now - task.queued_at for task in tasks]
+        self._metrics.batch(version.model, batch.rows, padded, waited)
         self._idle_threads -= 1
 
         def finish(answers: _Answers | None, error: BaseException | None) -> None:
             self._idle_threads += 1
-            for index, task in enumerate(wanted):
+            for index, task in enumerate(tasks):
                 answer = answers[index] if answers is not None else error
-                queue.version.release()
+                version.release()
                 if isinstance(answer, BaseException):
                     settle(task.answer, None, answer)
                 else:
                     settle(task.answer, answer, None)
             self._dispatch()
 
-        run_in(
-            self._pool,
-            lambda: _run_together(queue.version, queue.fetches, wanted, padded),
-            finish,
-        )
+        run_in(self._pool, lambda: _run_together(version, fetches, tasks, padded), finish)
 
 
 def _run_together(
@@ -267,10 +233,3 @@ def _check_rows(outputs: Sequence[Array], rows: int) -> None:
                 "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension "
                 "sizes of the input tensors",
             )
-
-
-def _full(detail: str = "") -> ServingError:
-    return ServingError(
-        "RESOURCE_EXHAUSTED",
-        f"The batch scheduling queue to which this task was submitted is full{detail}",
-    )

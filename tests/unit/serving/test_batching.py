@@ -140,6 +140,94 @@ def test_a_full_queue_answers_resource_exhausted():
     assert "queue to which this task was submitted is full" in str(refused[0])
 
 
+@pytest.mark.parametrize("newcomer", [("m", 1, 3), ("m", 2, 2), ("n", 1, 2)])
+def test_an_endless_backlog_does_not_starve_another_shape_version_or_model(newcomer):
+    options = BatchingOptions(max_batch_size=1, num_batch_threads=1, max_enqueued_batches=8)
+    served = 0
+
+    async def send() -> int:
+        runner = BatchingRunner(options, ServerMetrics())
+        busy = LoadedVersion("m", 1, Doubler(), {})
+        model, number, width = newcomer
+        other = busy if (model, number) == ("m", 1) else LoadedVersion(model, number, Doubler(), {})
+        is_over = False
+
+        async def client() -> None:
+            nonlocal served
+            while not is_over and served < 500:
+                await runner.run(busy, {"x": np.ones((1, 2))}, ["y"])
+                served += 1
+
+        backlog = [asyncio.create_task(client()) for _ in range(6)]
+        await asyncio.sleep(0)
+        await runner.run(other, {"x": np.ones((1, width))}, ["y"])
+        before = served
+        is_over = True
+        await asyncio.gather(*backlog)
+        runner.close()
+        return before
+
+    assert asyncio.run(send()) < 10
+
+
+def test_a_call_whose_client_has_gone_never_runs_and_frees_its_place():
+    gate = threading.Event()
+    options = BatchingOptions(max_batch_size=1, num_batch_threads=1, max_enqueued_batches=2)
+    servable = Doubler(gate)
+
+    async def send() -> None:
+        runner = BatchingRunner(options, ServerMetrics())
+        version = LoadedVersion("m", 1, servable, {})
+        running, *gone = [
+            asyncio.ensure_future(runner.run(version, {"x": np.ones(1)}, ["y"])) for _ in range(3)
+        ]
+        await asyncio.sleep(0)
+        for call in gone:
+            call.cancel()
+        await asyncio.wait(gone)
+        stays = [
+            asyncio.ensure_future(runner.run(version, {"x": np.zeros(1)}, ["y"])) for _ in range(2)
+        ]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(running, *stays)
+        idle: list[bool] = []
+        version.when_idle(lambda: idle.append(True))
+        assert idle
+        runner.close()
+
+    asyncio.run(send())
+    assert servable.sizes == [1, 1, 1]
+
+
+def test_a_split_request_that_does_not_fit_leaves_none_of_its_parts_behind():
+    gate = threading.Event()
+    options = BatchingOptions(
+        max_batch_size=8,
+        max_execution_batch_size=1,
+        enable_large_batch_splitting=True,
+        num_batch_threads=1,
+        max_enqueued_batches=4,
+    )
+    servable = Doubler(gate)
+
+    async def send() -> None:
+        runner = BatchingRunner(options, ServerMetrics())
+        version = LoadedVersion("m", 1, servable, {})
+        first = [
+            asyncio.ensure_future(runner.run(version, {"x": np.ones(1)}, ["y"])) for _ in range(3)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(ServingError, match="is full"):
+            await runner.run(version, {"x": np.ones(4)}, ["y"])
+        gate.set()
+        await asyncio.gather(*first)
+        runner.close()
+
+    asyncio.run(send())
+    assert servable.sizes == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("feeds", "message"),
     [
