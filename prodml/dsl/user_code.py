@@ -123,12 +123,19 @@ def user_code(root: str, what: str) -> Iterator[None]:
         yield
     except ProdmlError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, OSError) and (refused := storage_error(error)) is not None:
             raise refused from error
         line = user_line(error, root)
         where = f" at {line}" if line else ""
-        raise UserCodeError(f"{what}{where}: {type(error).__name__}: {error}") from error
+        raise UserCodeError(f"{what}{where}: {described(error)}") from error
+
+
+def described(error: BaseException) -> str:
+    """An error's class and message. Code that ends the process would take the run with it."""
+    if isinstance(error, SystemExit):
+        return f"sys.exit({error.code!r}) was called; raise an error, or return, instead"
+    return f"{type(error).__name__}: {error}"
 
 
 def user_line(error: BaseException, root: str) -> str | None:

@@ -39,7 +39,7 @@ Watch = Callable[[str], AbstractContextManager[None]]
 class AttemptFailedError(Exception):
     """An attempt failed; `cause` says why, `result` is the node's if there is no other attempt."""
 
-    def __init__(self, cause: Exception, result: NodeResult) -> None:
+    def __init__(self, cause: BaseException, result: NodeResult) -> None:
         super().__init__(result.message)
         self.cause = cause
         self.result = result
@@ -109,7 +109,7 @@ class Attempts:
                 self.is_cancelled = True
                 self._end(execution_id, State.CANCELED, "cancelled", started, context)
                 raise KeyboardInterrupt from error
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception | SystemExit):
                 raise
             message = failure_message(error, log)
             self._end(execution_id, State.FAILED, message, started, context)

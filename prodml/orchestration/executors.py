@@ -12,7 +12,7 @@ from prodml.dsl import references
 from prodml.dsl.executor import CachedResult, CacheVerdict, DriverResult, ExecutorContext
 from prodml.dsl.parameters import decode
 from prodml.dsl.user_code import user_code
-from prodml.errors import DefinitionError
+from prodml.errors import DefinitionError, UserCodeError
 
 Execute = Callable[[ExecutorContext], None]
 
@@ -45,7 +45,12 @@ def drive(node: NodeSpec) -> DriverResult | None:
         NodeError: the driver failed; its exception stays chained.
     """
     resolve = _driver_function(node, "resolve")
-    return None if resolve is None else resolve(parameters_of(node))
+    if resolve is None:
+        return None
+    result = resolve(parameters_of(node))
+    if not isinstance(result, DriverResult) or not isinstance(result.fingerprint, str):
+        raise _wrong_result(node, "resolve must return a DriverResult with a text as fingerprint")
+    return result
 
 
 def judge_cached(
@@ -59,8 +64,15 @@ def judge_cached(
     judge = _driver_function(node, "judge_cached")
     if judge is None:
         return CacheVerdict()
-    verdict: CacheVerdict = judge(CachedResult(pipeline, node.id, parameters_of(node), outputs))
+    verdict = judge(CachedResult(pipeline, node.id, parameters_of(node), outputs))
+    if not isinstance(verdict, CacheVerdict):
+        raise _wrong_result(node, "judge_cached must return a CacheVerdict")
     return verdict
+
+
+def _wrong_result(node: NodeSpec, rule: str) -> UserCodeError:
+    driver = os.path.join(os.path.dirname(references.source_file(node.component)), "driver.py")
+    return UserCodeError(f"the driver of {node.id} is wrong: {driver}: {rule}")
 
 
 def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:

@@ -9,7 +9,7 @@ from prodml.artifacts import Artifact, artifact_type
 from prodml.compiler.spec import ChannelSpec, NodeSpec
 from prodml.dsl import references
 from prodml.dsl.user_code import user_code
-from prodml.errors import ResolutionError, refused_by_filesystem
+from prodml.errors import ResolutionError, UserCodeError, refused_by_filesystem
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord
 from prodml.orchestration.manifest import MANIFEST, describe
@@ -64,10 +64,27 @@ def find_in_store(
     root = os.path.dirname(references.source_file(name).path)
     with user_code(root, f"the strategy {strategy_class.__name__} of {node.id} failed"):
         strategy = strategy_class(**node.parameter("config"))
-        found: Mapping[str, list[Artifact]] = strategy.resolve(
-            [i.name for i in node.inputs], candidates
-        )
-    return found
+        found = strategy.resolve([i.name for i in node.inputs], candidates)
+    wrong = _wrong_answer(node, found)
+    if wrong is not None:
+        raise UserCodeError(f"the strategy {strategy_class.__name__} of {node.id} {wrong}")
+    answer: Mapping[str, list[Artifact]] = found
+    return answer
+
+
+def _wrong_answer(node: NodeSpec, found: object) -> str | None:
+    if not isinstance(found, Mapping):
+        return f"must return lists of artifacts by key, got {type(found).__name__}"
+    keys = {declared.name for declared in node.inputs}
+    for key in sorted(keys | set(found), key=str):
+        if key not in found:
+            return f"gave nothing for {key!r}; give an empty list if there is none"
+        if key not in keys:
+            return f"gave {key!r}, which is no channel of {node.id}"
+        given = found[key]
+        if not isinstance(given, list | tuple) or not all(isinstance(a, Artifact) for a in given):
+            return f"must give a list of artifacts for {key!r}, got {type(given).__name__}"
+    return None
 
 
 class StoreCandidates:

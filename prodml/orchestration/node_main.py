@@ -40,7 +40,7 @@ def main(order_path: str, progress: int) -> None:
             context = _context(node, order, progress)
             executors.load_executor(node)(context)
         answer = {"outputs": _filled(context)}
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         print(redact(traceback.format_exc()), file=sys.stderr)
         answer = {
             "failure": {

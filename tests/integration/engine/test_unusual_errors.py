@@ -36,6 +36,8 @@ def fail(where):
             outer = ValueError("outer")
             inner.__cause__ = outer
             raise outer from inner
+    if kind == "exit":
+        raise SystemExit(0)
     if kind == "store":
         os.remove(".prodml/metadata.db")
         return
@@ -172,3 +174,86 @@ def test_a_resumed_run_keeps_no_cache(work: Workplace) -> None:
     work.prodml("run", "pipeline.py", "--no-cache", code=1)
     said = work.prodml("run", "--resume")
     assert "2 complete" in said and "cached" not in said
+
+
+@pytest.mark.parametrize("where", ["executor", "strategy"])
+def test_code_that_ends_the_process_fails_its_node(work: Workplace, where: str) -> None:
+    (work.root / where).write_text("exit 1")
+    said = work.prodml("run", "pipeline.py", code=1)
+    assert "sys.exit(0) was called; raise an error, or return, instead" in said
+    assert "pipeline.py:" in said and "1 complete, 1 failed" in said
+    assert "2 complete" in work.prodml("run", "--resume")
+
+
+def test_an_executor_with_limits_that_ends_its_process_is_not_retried(work: Workplace) -> None:
+    with (work.root / "config.yaml").open("a") as file:
+        file.write("nodes: {Make: {timeout_seconds: 60}}\n")
+    (work.root / "executor").write_text("exit 1")
+    said = work.prodml("run", "pipeline.py", code=1)
+    assert "sys.exit(0) was called" in said and "attempt 2" not in said
+
+
+@pytest.mark.parametrize("file", ["driver.py", "executor.py"])
+def test_a_file_of_a_component_that_ends_the_process_fails_its_node(
+    work: Workplace, file: str
+) -> None:
+    content = EXECUTOR if file == "executor.py" else DRIVER.format(error="LookupError()")
+    (work.root / file).write_text(f"{content}\nraise SystemExit(0)\n")
+    said = work.prodml("run", "driven.py", code=1)
+    assert "sys.exit(0) was called" in said and file in said
+    if file == "driver.py":
+        assert "sys.exit(0) was called" in work.prodml("plan", "driven.py")
+
+
+def test_a_class_whose_executor_ends_the_process_fails_its_node(work: Workplace) -> None:
+    (work.root / "executor.py").write_text(f"import sys\n{EXECUTOR}    sys.exit(0)\n")
+    said = work.prodml("run", "driven.py", code=1)
+    assert "sys.exit(0) was called" in said and "1 failed" in said
+
+
+def test_a_pipeline_file_that_ends_the_process_is_a_wrong_request(work: Workplace) -> None:
+    (work.root / "pipeline.py").write_text("raise SystemExit(0)")
+    for command in ("run", "plan", "compile"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "prodml", command, "pipeline.py"],
+            cwd=work.root, capture_output=True, text=True,
+        )  # fmt: skip
+        assert ran.returncode == 2
+        assert "pipeline.py does not import" in ran.stderr and "sys.exit(0)" in ran.stderr
+
+
+@pytest.mark.parametrize("result", ["None", "{}", "DriverResult(b'same', 'a listing', {})"])
+def test_a_driver_that_returns_something_else_fails_its_node(work: Workplace, result: str) -> None:
+    import_line = "from prodml.dsl.executor import DriverResult"
+    (work.root / "driver.py").write_text(
+        f"{import_line}\ndef resolve(parameters):\n    return {result}\n"
+    )
+    said = work.prodml("run", "driven.py", code=1)
+    assert "driver.py: resolve must return a DriverResult" in said
+    assert "resolve must return a DriverResult" in work.prodml("plan", "driven.py")
+
+
+def test_a_driver_that_judges_with_something_else_fails_its_node(work: Workplace) -> None:
+    (work.root / "driver.py").write_text("def judge_cached(result):\n    pass\n")
+    work.prodml("run", "driven.py")
+    assert "judge_cached must return a CacheVerdict" in work.prodml("run", "driven.py", code=1)
+    assert "judge_cached must return a CacheVerdict" in work.prodml("plan", "driven.py")
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ("None", "must return lists of artifacts by key, got NoneType"),
+        ("{}", "gave nothing for 'found'; give an empty list if there is none"),
+        ("{'found': 7}", "must give a list of artifacts for 'found', got int"),
+        ("{'found': [], 'more': []}", "gave 'more', which is no channel of Resolver"),
+    ],
+)
+def test_a_strategy_that_returns_something_else_fails_its_node(
+    work: Workplace, found: str, message: str
+) -> None:
+    odd = PIPELINE.replace("return {key: [] for key in keys}", f"return {found}")
+    (work.root / "pipeline.py").write_text(odd)
+    said = work.prodml("run", "pipeline.py", code=1)
+    assert f"the strategy Flaky of Resolver {message}" in said
+    assert message in work.prodml("plan", "pipeline.py")
