@@ -30,8 +30,11 @@ def local_copy(artifact: Artifact, copies_root: str) -> Artifact:
     if not is_url(artifact.uri):
         return artifact
     directory = os.path.join(copies_root, str(artifact.custom_properties["digest"]))
+    # Asked first: what another process puts there meanwhile is whole, and not removed.
+    was_there = os.path.lexists(directory)
     if manifest.difference(directory) is not None:
-        shutil.rmtree(directory, ignore_errors=True)
+        if was_there:
+            shutil.rmtree(directory, ignore_errors=True)
         _fetch(artifact, directory)
     return dataclasses.replace(artifact, uri=directory, final_uri=artifact.uri)
 

@@ -45,7 +45,7 @@ from prodml.orchestration.limits import NodeLimits
 from prodml.orchestration.prepare import Preparer
 from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.orchestration.retries import RetryPolicy
-from prodml.orchestration.root_ownership import claim, owner
+from prodml.orchestration.root_ownership import RootOwner, claim, owner
 from prodml.orchestration.run_context import RunContext
 from prodml.storage.locations import is_url, join, normal
 
@@ -137,8 +137,9 @@ def _run_held(
 ) -> RunResult:
     run_id = lease.run_id
     reader, writer = LineageReader(store), LineageWriter(store, lease)
-    claim(settings.pipeline_root, owner(store), reader.is_artifact_at)
-    root, scratch = _roots(spec, settings)
+    ours = owner(store)
+    claim(settings.pipeline_root, ours, reader.is_artifact_at)
+    root, scratch = _roots(spec, settings, ours)
     remove_staging(reader, scratch if is_url(root) else root)
     announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
     with contextlib.closing(announcements):
@@ -151,7 +152,7 @@ def _run_held(
             settings.runner,
             settings.retry,
             settings.limits,
-            _begin(reader, writer, spec, settings, lease, resumed),
+            _begin(reader, writer, spec, settings, (root, scratch), lease, resumed),
             keras_choices(spec, settings.keras),
         )
         keras_choice.choose(run.keras.process)
@@ -234,10 +235,14 @@ def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter, sta
     remove_half_done(run.pipeline_root, run.scratch_root, ended)
 
 
-def _roots(spec: PipelineSpec, settings: RunSettings) -> tuple[str, str]:
-    """Where a pipeline's artifacts are published, and where they are staged if that is a URL."""
-    scratch = settings.scratch_root or f"{settings.log_root}.scratch"
-    return join(normal(settings.pipeline_root), spec.name), os.path.join(scratch, spec.name)
+def _roots(spec: PipelineSpec, settings: RunSettings, owner: RootOwner) -> tuple[str, str]:
+    """Where a pipeline's artifacts are published, and where they are staged if that is a URL.
+
+    Stores that share a home have pipelines and executions of equal names and ids.
+    """
+    root = join(normal(settings.pipeline_root), spec.name)
+    scratch = os.path.abspath(settings.scratch_root or f"{settings.log_root}.scratch")
+    return root, os.path.join(scratch, owner.store_id, spec.name)
 
 
 def new_run_id() -> str:
@@ -251,11 +256,12 @@ def _begin(
     writer: LineageWriter,
     spec: PipelineSpec,
     settings: RunSettings,
+    roots: tuple[str, str],
     lease: LeaseRecord,
     resumed: RunRecord | None,
 ) -> History:
     """Records that the run goes on; gives what it did before."""
-    root, scratch = _roots(spec, settings)
+    root, scratch = roots
     if resumed is None:
         parameters = json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
         writer.begin_run(

@@ -105,6 +105,27 @@ def test_what_was_published_is_fetched_once_and_whole(base: str, tmp_path: Path)
     assert local_copy(artifact, str(tmp_path / "copies")).uri == copy.uri
 
 
+def test_a_copy_that_another_process_finished_meanwhile_is_not_removed(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = published(base, tmp_path)
+    copies = str(tmp_path / "copies")
+    real, theirs = manifest.difference, list[int]()
+
+    def slow(place: str) -> str | None:
+        found = real(place)
+        if not theirs:
+            theirs.append(-1)
+            # Held open, so that no other directory takes its number.
+            theirs.append(os.open(local_copy(artifact, copies).uri, os.O_RDONLY))
+        return found
+
+    monkeypatch.setattr(manifest, "difference", slow)
+    copy = local_copy(artifact, copies)
+    assert os.path.samestat(os.stat(copy.uri), os.fstat(theirs[1])), "the other one reads it"
+    os.close(theirs[1])
+
+
 def test_without_its_manifest_there_is_no_artifact(base: str, tmp_path: Path) -> None:
     artifact = published(base, tmp_path)
     objects.remove(join(artifact.uri, manifest.MANIFEST))
@@ -225,6 +246,36 @@ class Workplace:
     def run(self, code: int = 0) -> str:
         given = [f"--param=data={self.base}/data", f"--param=serving={self.base}/serving"]
         return self.prodml("run", "pipeline.py", *given, code=code)
+
+
+STAGED = """
+from prodml import Output, component, pipeline
+from prodml.artifacts import Schema
+
+@component
+def Make(made: Output[Schema]):
+    with open("staged", "a") as file:
+        file.write(f"{made.uri}\\n")
+
+@pipeline(name="staged")
+def staged():
+    Make()
+"""
+
+
+def test_two_stores_that_share_a_home_stage_in_different_places(tmp_path: Path) -> None:
+    (tmp_path / "staged.py").write_text(STAGED)
+    for name in ("one", "two"):
+        config = f"pipeline_root: memory://{name}\nmetadata: {{sqlite: {name}.db}}\n"
+        (tmp_path / f"{name}.yaml").write_text(config)
+        ran = subprocess.run(
+            [sys.executable, "-m", "prodml", "run", "staged.py", "--config", f"{name}.yaml"],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    first, second = (tmp_path / "staged").read_text().split()
+    assert first != second
+    assert first.startswith(str(tmp_path / ".prodml" / "scratch"))
 
 
 @pytest.mark.parametrize("base", ["s3"], indirect=True)
