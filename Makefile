@@ -80,3 +80,11 @@ sbom: setup  ## List what is installed as a CycloneDX file, build/sbom.json, val
 	@mkdir -p build
 	$(RUN)/cyclonedx-py environment .venv --pyproject pyproject.toml --mc-type library \
 	  --output-reproducible --validate --of JSON -o build/sbom.json
+
+.PHONY: conformance
+conformance: setup  ## Compare a server with TF Serving's interface: SERVER=host:port REST=host:port, or our own.
+	CONFORMANCE_SERVER=$(SERVER) CONFORMANCE_REST=$(REST) $(RUN)/pytest tests/conformance
+
+.PHONY: conformance-models
+conformance-models: setup  ## Write the models of `make conformance` to DIR, and print how to serve them.
+	PYTHONPATH=tests $(RUN)/python tests/conformance/served.py $(or $(DIR),build/conformance)

@@ -11,15 +11,20 @@ from typer.core import TyperCommand
 
 from prodml.cli.options import quiet_tensorflow
 from prodml.serving.options import ServerOptions
+from prodml.serving.tf_serving_options import without_foreign_options
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class ServeCommand(TyperCommand):
-    """Takes truth values as TF Serving does: `--enable_batching`, `--enable_batching=false`."""
+    """Takes truth values as TF Serving does: `--enable_batching`, `--enable_batching=false`.
+
+    Options that only TF Serving has are accepted if they change no answer.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [_plain(argument) for argument in args])
+        own = without_foreign_options(args)
+        return super().parse_args(ctx, [_plain(argument) for argument in own])
 
 
 def serve(**values: Any) -> None:

@@ -175,10 +175,10 @@ class GrpcClient:
         return dict(signatures.signature_def)
 
     def status(
-        self, model: str, version: int | None = None, *, label: str | None = None
+        self, model: str, version: int | None = None
     ) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
         """The state of each version that the server knows, or of the one asked for."""
-        return self._status(model, version, label, self._timeout)
+        return self._status(model, version, self._timeout)
 
     def reload_config(self, config: model_server_config_pb2.ModelServerConfig) -> None:
         """Has the server serve what a config lists, and nothing else.
@@ -197,16 +197,14 @@ class GrpcClient:
         version: int | None = None,
         timeout_seconds: float = 60.0,
         *,
-        label: str | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> int:
         """Returns when a version answers requests.
 
         Args:
             model: its name.
-            version: the highest one that the server knows where neither this nor a label is given.
+            version: by default the highest one that the server knows.
             timeout_seconds: how long to wait, also for the server itself.
-            label: a version by its label.
             check: called between looks; what it raises ends the wait.
 
         Returns:
@@ -221,10 +219,9 @@ class GrpcClient:
         while (left := deadline - time.monotonic()) > 0:
             check()
             try:
-                found = self._status(model, version, label, min(left, _LOOK_SECONDS), wait=True)
+                found = self._status(model, version, min(left, _LOOK_SECONDS), wait=True)
             except ServingError as error:
-                # A label that no version has yet is an invalid argument.
-                if error.code not in (*_NOT_YET, *(["INVALID_ARGUMENT"] if label else [])):
+                if error.code not in _NOT_YET:
                     raise
                 if error.code != "DEADLINE_EXCEEDED":
                     last = str(error)
@@ -251,14 +248,11 @@ class GrpcClient:
         self,
         model: str,
         version: int | None,
-        label: str | None,
         timeout: float,
         *,
         wait: bool = False,
     ) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
-        request = get_model_status_pb2.GetModelStatusRequest(
-            model_spec=model_spec(model, version, label)
-        )
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec(model, version))
         response = self._call(self._models.GetModelStatus, request, timeout=timeout, wait=wait)
         return {each.version: each for each in response.model_version_status}
 

@@ -30,7 +30,6 @@ from prodml.serving.signatures import (
     REGRESS_METHOD,
     Call,
     Signature,
-    check_predict_method,
     classification_tensors,
     examples_call,
     predict_call,
@@ -49,12 +48,10 @@ class InferenceOptions:
 
     Attributes:
         max_elements: how many elements a tensor in a request may claim to have.
-        check_method_name: whether Predict refuses signatures of other methods than TF Serving's.
         answer_as_content: whether Predict answers with bytes in `tensor_content`.
     """
 
     max_elements: int = 1 << 27
-    check_method_name: bool = False
     answer_as_content: bool = False
 
 
@@ -95,8 +92,6 @@ class Inference:
                 "FAILED_PRECONDITION",
                 f'Serving signature key "{_signature_key(request.model_spec)}" not found.',
             )
-        if self._options.check_method_name:
-            check_predict_method(signature)
         call = predict_call(signature, request, max_elements=self._options.max_elements)
         outputs = await self._run(version, call, "Predict")
         response = predict_pb2.PredictResponse()
@@ -229,9 +224,10 @@ class Inference:
         if not request.HasField("model_spec"):
             raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
         name = request.model_spec.name
-        number = self._models.labelled(request.model_spec)
         versions = self._models.versions(name)
-        if number is not None:
+        # A label is ignored, as TF Serving ignores it.
+        if request.model_spec.HasField("version"):
+            number = request.model_spec.version.value
             versions = [version for version in versions if version.number == number]
             if not versions:
                 raise ServingError("NOT_FOUND", f"Could not find version {number} of model {name}")

@@ -33,6 +33,7 @@ class ModelOptions:
         tflite_interpreters: calls of a TFLite model that run at once.
         warm_up_rounds: how often the recorded requests are run; 0 for never.
         drop_file_cache: whether the system may forget the files once they are loaded.
+        checks_method_name: whether requests must be of their signature's method.
     """
 
     tags: Sequence[str] = ("serve",)
@@ -41,6 +42,7 @@ class ModelOptions:
     tflite_interpreters: int = 1
     warm_up_rounds: int = 1
     drop_file_cache: bool = True
+    checks_method_name: bool = False
 
 
 def load_version(
@@ -64,7 +66,12 @@ def load_version(
         # A load is retried: each session that stayed open would hold the model's memory.
         undo.callback(servable.close)
         signatures = {
-            key: Signature.of(key, signature, max_elements=InferenceOptions.max_elements)
+            key: Signature.of(
+                key,
+                signature,
+                max_elements=InferenceOptions.max_elements,
+                checks_method=options.checks_method_name,
+            )
             for key, signature in servable.signatures.items()
         }
         version = LoadedVersion(model, number, servable, signatures)

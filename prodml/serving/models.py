@@ -57,7 +57,10 @@ class Models:
         """
         if not spec.name:
             raise ServingError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
-        number = self.labelled(spec)
+        choice = spec.WhichOneof("version_choice")
+        number = spec.version.value if choice == "version" else None
+        if choice == "version_label":
+            number = self._labelled(spec.name, spec.version_label)
         available = self.available(spec.name)
         if number is None:
             if not available:
@@ -80,17 +83,6 @@ class Models:
     def names(self) -> list[str]:
         """The configured models."""
         return list(self._configs)
-
-    def labelled(self, spec: model_pb2.ModelSpec) -> int | None:
-        """The version that a request names by number or label; None if it names none.
-
-        Raises:
-            ServingError: the label is not known.
-        """
-        choice = spec.WhichOneof("version_choice")
-        if choice == "version_label":
-            return self._labelled(spec.name, spec.version_label)
-        return spec.version.value if choice else None
 
     async def start(self, config: model_server_config_pb2.ModelServerConfig) -> None:
         """Serves the models of the first config, and waits until each answers or has failed once.

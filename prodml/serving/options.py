@@ -48,7 +48,7 @@ class ServerOptions:
         "start.",
     )
 
-    port: int = _option(8500, "TCP port for gRPC.")
+    port: int = _option(8500, "TCP port for gRPC; 0 for none.")
     grpc_socket_path: str = _option("", "Listen for gRPC on this UNIX socket, too.")
     rest_api_port: int = _option(0, "TCP port for REST; 0 for none.")
     rest_api_timeout_in_ms: int = _option(30000, "How long a REST request may take.")
@@ -84,10 +84,12 @@ class ServerOptions:
     prefer_tflite_model: bool = _option(
         False, "Serve model.tflite where a version directory has one."
     )
-    num_tflite_interpreters_per_pool: int = _option(
-        _CPUS, "TFLite interpreters in a pool: calls of a TFLite model that run at once."
+    num_tflite_pools: int = _option(
+        _CPUS,
+        "Pools of TFLite interpreters that a model has. Times the next option, the calls of a "
+        "TFLite model that run at once.",
     )
-    num_tflite_pools: int = _option(1, "Pools of TFLite interpreters a model has.")
+    num_tflite_interpreters_per_pool: int = _option(1, "TFLite interpreters in a pool.")
     enable_model_warmup: bool = _option(
         True, "Run assets.extra/tf_serving_warmup_requests before a version answers."
     )
@@ -97,7 +99,7 @@ class ServerOptions:
     enable_batching: bool = _option(False, "Run requests together that arrive together.")
     batching_parameters_file: str = _option("", "Text file with BatchingParameters.")
     tensorflow_session_parallelism: int = _option(
-        0, "Threads for each of the two below; 0 chooses. Theirs come first."
+        0, "Threads for each of the two below; 0 chooses. Ignored if one of them is given."
     )
     tensorflow_intra_op_parallelism: int = _option(
         0, "Threads that share one operation's work; 0 chooses."
@@ -141,6 +143,14 @@ class ServerOptions:
             )
         if self.enable_batching is False and self.batching_parameters_file:
             raise ConfigError("--batching_parameters_file needs --enable_batching")
+        if not self.port and not self.grpc_socket_path:
+            raise ConfigError("--port is 0 and there is no --grpc_socket_path; set one of them")
+        parallelism = ("session", "intra_op", "inter_op")
+        if all(getattr(self, f"tensorflow_{each}_parallelism") > 0 for each in parallelism):
+            raise ConfigError(
+                "set either --tensorflow_session_parallelism, or --tensorflow_intra_op_parallelism "
+                "and --tensorflow_inter_op_parallelism, not all three"
+            )
         for name in ("port", "rest_api_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise ConfigError(f"--{name} must be from 0 to 65535")

@@ -129,11 +129,9 @@ class RestClient:
             ) from error
         return dict(signatures.signature_def)
 
-    def status(
-        self, model: str, version: int | None = None, *, label: str | None = None
-    ) -> dict[int, str]:
+    def status(self, model: str, version: int | None = None) -> dict[int, str]:
         """The state of each version that the server knows, such as AVAILABLE, or of one."""
-        answer = self._ask("GET", _path(model, version, label))
+        answer = self._ask("GET", _path(model, version, None))
         return {int(s["version"]): str(s["state"]) for s in answer["model_version_status"]}
 
     def _declared(

@@ -1,7 +1,7 @@
 """The embedded model server: front ends, models and their lives, in one process.
 
-gRPC and REST share one event loop; what computes or loads runs in threads. A client cannot tell
-it from `tensorflow_model_server`, but for what docs/serving.md lists.
+gRPC and REST share one event loop; what computes or loads runs in threads. The interface is that of
+`tensorflow_model_server`; docs/serving.md lists flag by flag what was compared and what differs.
 """
 
 from __future__ import annotations
@@ -135,7 +135,6 @@ class ModelServer:
             self._request_log,
             InferenceOptions(
                 max_elements=options.max_request_bytes // _BYTES_PER_ELEMENT,
-                check_method_name=options.enable_signature_method_name_check,
                 answer_as_content=options.enable_serialization_as_tensor_content,
             ),
         )
@@ -233,9 +232,9 @@ class ModelServer:
         reflection.enable_server_reflection(names, server)
         address = f"{options.host}:{options.port}"
         try:
-            if options.ssl_config_file:
+            if options.port and options.ssl_config_file:
                 server.add_secure_port(address, _credentials(options.ssl_config_file))
-            else:
+            elif options.port:
                 server.add_insecure_port(address)
             if options.grpc_socket_path:
                 server.add_insecure_port(f"unix:{os.path.abspath(options.grpc_socket_path)}")
@@ -278,7 +277,7 @@ class ModelServer:
 
     def _addresses(self) -> str:
         options = self._options
-        parts = [f"gRPC on {options.host}:{options.port}"]
+        parts = [f"gRPC on {options.host}:{options.port}"] if options.port else []
         if options.grpc_socket_path:
             parts.append(f"gRPC on unix:{options.grpc_socket_path}")
         if options.rest_api_port:
@@ -328,12 +327,14 @@ def _batching(options: ServerOptions) -> BatchingOptions | None:
 
 
 def _model_options(options: ServerOptions) -> ModelOptions:
-    both = options.tensorflow_session_parallelism
+    threads = (options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism)
+    if not any(threads):
+        threads = (options.tensorflow_session_parallelism,) * 2
     return ModelOptions(
         tags=options.saved_model_tags.split(","),
         session=SessionOptions(
-            intra_op_threads=options.tensorflow_intra_op_parallelism or both,
-            inter_op_threads=options.tensorflow_inter_op_parallelism or both,
+            intra_op_threads=threads[0],
+            inter_op_threads=threads[1],
             gpu_memory_fraction=options.per_process_gpu_memory_fraction,
         ),
         prefer_tflite=options.prefer_tflite_model,
@@ -342,6 +343,7 @@ def _model_options(options: ServerOptions) -> ModelOptions:
         if options.enable_model_warmup
         else 0,
         drop_file_cache=options.flush_filesystem_caches,
+        checks_method_name=options.enable_signature_method_name_check,
     )
 
 

@@ -39,8 +39,21 @@ def checked_configs(
 
 
 def _check_platform(model: model_server_config_pb2.ModelConfig) -> None:
-    by_type = model.model_type == model_server_config_pb2.TENSORFLOW
-    if not model.model_platform and not by_type:
+    if model.model_type and model.model_platform:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+            "ModelServerConfig::model_platform.",
+        )
+    if model.model_type not in (
+        model_server_config_pb2.MODEL_TYPE_UNSPECIFIED,
+        model_server_config_pb2.TENSORFLOW,
+    ):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"ModelServerConfig::model_type choice {model.model_type} not supported.",
+        )
+    if not model.model_platform and not model.model_type:
         raise ServingError(
             "INVALID_ARGUMENT",
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "

@@ -48,6 +48,8 @@ class Signature:
         input_types: data type by alias of the inputs, from TensorFlow's DataType.
         outputs: tensor name by alias, in alphabetical order.
         defaults: values of inputs that a request may leave out, by alias.
+        checks_method: whether a request must be of the signature's method. TF2 writes the method of
+            Predict into every signature.
     """
 
     key: str
@@ -56,10 +58,16 @@ class Signature:
     input_types: Mapping[str, int]
     outputs: Mapping[str, str]
     defaults: Mapping[str, Array]
+    checks_method: bool
 
     @classmethod
     def of(
-        cls, key: str, signature: meta_graph_pb2.SignatureDef, *, max_elements: int
+        cls,
+        key: str,
+        signature: meta_graph_pb2.SignatureDef,
+        *,
+        max_elements: int,
+        checks_method: bool = False,
     ) -> Signature:
         return cls(
             key,
@@ -71,21 +79,7 @@ class Signature:
                 alias: to_array(value, alias, max_elements=max_elements)
                 for alias, value in signature.defaults.items()
             },
-        )
-
-
-def check_predict_method(signature: Signature) -> None:
-    """What `--enable_signature_method_name_check` asks for.
-
-    Raises:
-        ServingError: the signature's method is not one that Predict may run.
-    """
-    allowed = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
-    if signature.method_name not in allowed:
-        raise ServingError(
-            "INTERNAL",
-            f"Expected prediction signature method_name to be one of {{{', '.join(allowed)}}}. "
-            f"Was: {signature.method_name}",
+            checks_method,
         )
 
 
@@ -95,8 +89,9 @@ def predict_call(
     """The call that a Predict request asks for.
 
     Raises:
-        ServingError: its inputs or its output filter do not fit the signature.
+        ServingError: its inputs, its output filter or its method do not fit the signature.
     """
+    _check_predict_method(signature)
     given, inputs = request.inputs, signature.inputs
     if given.keys() != inputs.keys():
         _check_inputs(given.keys(), signature)
@@ -157,6 +152,7 @@ def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
             "INVALID_ARGUMENT",
             f"Expected one or two output Tensors, found {len(signature.outputs)}",
         )
+    tensor = _examples_tensor(signature, "classification")
     outputs = {
         alias: signature.outputs[alias]
         for alias in (CLASSIFY_CLASSES, CLASSIFY_SCORES)
@@ -164,11 +160,11 @@ def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
     }
     if not outputs:
         raise ServingError(
-            "FAILED_PRECONDITION",
+            "INVALID_ARGUMENT",
             f"Expected classification signature outputs to contain at least one of "
             f'"{CLASSIFY_CLASSES}" or "{CLASSIFY_SCORES}". Signature was: {signature}',
         )
-    return _examples_tensor(signature, "classification"), outputs
+    return tensor, outputs
 
 
 def regression_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
@@ -184,13 +180,23 @@ def regression_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
     tensor = _examples_tensor(signature, "regression")
     if _REGRESS_OUTPUT not in signature.outputs:
         raise ServingError(
-            "FAILED_PRECONDITION", f"No regression outputs found in SignatureDef: {signature}"
+            "INVALID_ARGUMENT", f"No regression outputs found in SignatureDef: {signature}"
         )
     return tensor, {_REGRESS_OUTPUT: signature.outputs[_REGRESS_OUTPUT]}
 
 
+def _check_predict_method(signature: Signature) -> None:
+    allowed = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if signature.checks_method and signature.method_name not in allowed:
+        raise ServingError(
+            "INTERNAL",
+            f"Expected prediction signature method_name to be one of {{{', '.join(allowed)}}}. "
+            f"Was: {signature.method_name}",
+        )
+
+
 def _check_method(signature: Signature, kind: str, expected: str) -> None:
-    if signature.method_name != expected:
+    if signature.checks_method and signature.method_name != expected:
         raise ServingError(
             "INVALID_ARGUMENT",
             f"Expected {kind} signature method_name to be {expected}. Was: {signature.method_name}",
@@ -200,7 +206,7 @@ def _check_method(signature: Signature, kind: str, expected: str) -> None:
 def _examples_tensor(signature: Signature, kind: str) -> str:
     if _EXAMPLES_INPUT not in signature.inputs:
         raise ServingError(
-            "FAILED_PRECONDITION", f"No {kind} inputs found in SignatureDef: {signature}"
+            "INVALID_ARGUMENT", f"No {kind} inputs found in SignatureDef: {signature}"
         )
     return signature.inputs[_EXAMPLES_INPUT]
 

@@ -89,6 +89,8 @@ def read_text_proto(path: str, kind: Any) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except text_format.ParseError as error:
+        # TF Serving's words: what starts servers looks for them on stderr.
         raise ConfigError(
-            f"{path}:{error}: it is not a {kind.DESCRIPTOR.name} in protobuf's text format"
+            f"Invalid protobuf file: '{path}': Error parsing text-format "
+            f"tensorflow.serving.{kind.DESCRIPTOR.name}: {error}"
         ) from error

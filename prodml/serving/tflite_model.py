@@ -167,11 +167,23 @@ class _Tensor:
     def accepts(self, shape: tuple[int, ...]) -> bool:
         # TFLite's operations trust what they were built for: another number of channels, or an
         # empty dimension, can be a division by zero, which ends the process. TF Serving lets such
-        # a request through.
-        return len(shape) == len(self.sizes) and all(
-            given > 0 and (place == 0 or size < 0 or given == size)
-            for place, (given, size) in enumerate(zip(shape, self.sizes, strict=True))
+        # a request through. Dimensions of size 1 are another matter: models are converted for
+        # [1, 1] and asked with [1].
+        if any(given == 0 for given in shape) or bool(shape) != bool(self.sizes):
+            return False
+        return _match(shape[1:], self.sizes[1:]) or _match(
+            _without_ones(shape[1:]), _without_ones(self.sizes[1:])
         )
+
+
+def _match(shape: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
+    return len(shape) == len(sizes) and all(
+        size < 0 or given == size for given, size in zip(shape, sizes, strict=True)
+    )
+
+
+def _without_ones(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in sizes if size != 1)
 
 
 class _Interpreter:

@@ -121,7 +121,7 @@ def test_waiting_ends_at_once_where_a_version_cannot_be_loaded(
         assert raised.value.code != "DEADLINE_EXCEEDED"
         assert client.wait_until_available("late", 3, 10) == 3
         with pytest.raises(ServingError, match="not available after 0.5 s") as late:
-            client.wait_until_available("late", timeout_seconds=0.5, label="nobody")
+            client.wait_until_available("late", 4, timeout_seconds=0.5)
         assert late.value.code == "DEADLINE_EXCEEDED"
 
 

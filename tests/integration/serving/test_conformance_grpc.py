@@ -257,8 +257,7 @@ def test_classify_and_regress_refuse_as_tf_serving_does(server):
     wrong.model_spec.name = "estimator"
     assert refusal(regress, wrong) == (
         "INVALID_ARGUMENT",
-        "Expected regression signature method_name to be tensorflow/serving/regress. Was: "
-        "tensorflow/serving/classify",
+        "Expected one output Tensor.",
     )
 
 

@@ -169,7 +169,7 @@ def test_a_path_that_is_wrong_is_told_why(
 @pytest.mark.parametrize(
     ("verb", "body", "message"),
     [
-        ("classify", {"examples": [{"x": 1.0}]}, "Expected classification signature method_name"),
+        ("classify", {"examples": [{"x": 1.0}]}, "No classification inputs found in SignatureDef"),
         ("regress", {"examples": [{"x": 1.0}], "signature_name": "z"}, "No signature was found"),
         ("regress", {"examples": [{"x": 1.0}], "signature_name": "regress_wide"},
          "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got [1,2]"),

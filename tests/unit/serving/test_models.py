@@ -476,6 +476,12 @@ def test_a_model_that_is_no_longer_configured_is_unloaded(tmp_path):
         ('config { name: "m" base_path: "rel" model_platform: "tensorflow" }', "absolute path"),
         ('config { name: "m" base_path: "/x" }', "nor ModelServerConfig::model_platform"),
         ('config { name: "m" base_path: "/x" model_platform: "caffe" }', "unsupported platform"),
+        (
+            'config { name: "m" base_path: "/x" model_platform: "tensorflow" '
+            "model_type: TENSORFLOW }",
+            "both ModelServerConfig::model_type",
+        ),
+        ('config { name: "m" base_path: "/x" model_type: OTHER }', "model_type choice 2 not"),
         ('config { base_path: "/x" model_platform: "tensorflow" }', "no name"),
         (
             'config { name: "m" base_path: "/x" model_platform: "tensorflow" }'

@@ -38,6 +38,18 @@ class _Module(tf.Module):
     def convolved(self, image):
         return {"y": tf.nn.conv2d(image, self.kernel, 2, "SAME")}
 
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.float32, "image")])
+    def gray(self, image):
+        return {"y": tf.nn.conv2d(image, self.kernel[:, :, :1], 2, "SAME")}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, "x")])
+    def column(self, x):
+        return {"y": x / 2.0 + 2.0}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def vector(self, x):
+        return {"y": x / 2.0 + 2.0}
+
     @tf.function(input_signature=[tf.TensorSpec([2, 3], tf.float32, "x")])
     def fixed(self, x):
         return {"y": x @ self.weights}
@@ -323,6 +335,25 @@ def test_shapes_that_would_end_the_process_are_refused(shape):
     assert caught.value.code == "INVALID_ARGUMENT"
     good = {"serving_default_image:0": np.ones((3, 8, 8, 2), np.float32)}
     assert model.run(good, _outputs(model))[0].shape == (3, 4, 4, 4)
+
+
+@pytest.mark.parametrize(("shape", "rows"), [((4, 1), 4), ((4,), 4), ((1, 1), 1), ((1,), 1)])
+def test_dimensions_of_size_one_may_be_left_out_or_added(shape, rows):
+    for name in ("column", "vector"):
+        model = TfLiteModel(_converted(name), 1)
+        (answer,) = model.run(
+            {"serving_default_x:0": np.full(shape, 2.0, np.float32)}, _outputs(model)
+        )
+        assert answer.ravel().tolist() == [3.0] * rows
+        assert answer.shape == shape, "as TF Serving resizes it"
+
+
+def test_an_image_without_its_channel_ends_no_process():
+    model = TfLiteModel(_converted("gray"), 1)
+    with pytest.raises(ServingError, match="Failed to allocate tensors"):
+        model.run({"serving_default_image:0": np.ones((1, 8, 8), np.float32)}, _outputs(model))
+    good = {"serving_default_image:0": np.ones((1, 8, 8, 1), np.float32)}
+    assert model.run(good, _outputs(model))[0].shape == (1, 4, 4, 4)
 
 
 def test_a_model_of_fixed_batch_size_takes_others_too():
