@@ -30,6 +30,7 @@ from tensorflow_serving.config import logging_config_pb2
 from prodml.errors import ConfigError, ServingError
 from prodml.serving.batching import BatchingRunner
 from prodml.serving.batching_parameters import BatchingOptions, read_batching_options
+from prodml.serving.config_file import follow_config_file
 from prodml.serving.execution import DirectRunner, Runner
 from prodml.serving.grpc_services import (
     MODEL_SERVICE,
@@ -171,7 +172,14 @@ class ModelServer:
         self._models.start_polling()
         self._watching = [asyncio.create_task(self._watch_health())]
         if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
-            self._watching.append(asyncio.create_task(self._watch_config(config)))
+            following = follow_config_file(
+                options.model_config_file,
+                config,
+                self._configure,
+                poll_seconds=options.model_config_file_poll_wait_seconds,
+                retry_seconds=options.load_retry_interval_micros / 1e6,
+            )
+            self._watching.append(asyncio.create_task(following))
         log.info("Ready: %s", self._addresses())
 
     async def stop(self) -> None:
@@ -300,22 +308,6 @@ class ModelServer:
             for service in ("", *_SERVICES):
                 await self._health.set(service, reported)
             await self._models.until(has_changed)
-
-    async def _watch_config(self, applied: ModelServerConfig) -> None:
-        """Follows --model_config_file: a wrong one is reported, and changes nothing."""
-        path, reported = self._options.model_config_file, ""
-        while True:
-            await asyncio.sleep(self._options.model_config_file_poll_wait_seconds)
-            try:
-                config = await asyncio.to_thread(read_text_proto, path, ModelServerConfig)
-                if config != applied:
-                    await self._configure(config)
-                    applied, reported = config, ""
-                    log.info("Serving the models of %s as it is now", path)
-            except (ConfigError, ServingError) as error:
-                if str(error) != reported:
-                    log.error("%s is not followed: %s", path, error)
-                reported = str(error)
 
 
 def _batching(options: ServerOptions) -> BatchingOptions | None:

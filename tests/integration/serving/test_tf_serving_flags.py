@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,21 @@ def test_a_config_file_is_followed_if_it_is_polled(models: Path, tmp_path: Path)
         (tmp_path / "config").write_text("")
         wait_until(lambda: "Cannot transition to requested config" in server.said())
         assert refusal(predict, tf2)[0] == "OK"
+
+
+def test_a_config_file_with_a_broken_model_is_retried_at_the_pace_of_loads(
+    models: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    config = _config(tmp_path / "config", models / "tf1")
+    with running_server(tmp_path, config, "--model_config_file_poll_wait_seconds=1") as server:
+        _config(tmp_path / "config", models / "tf1", tmp_path / "broken")
+        wait_until(lambda: "Some models did not become available" in server.said())
+        time.sleep(2.5)  # more than two polls
+        assert server.said().count("Loading version 1 of broken failed") == 1
+        _config(tmp_path / "config", models / "tf1", models / "tf2")
+        tf2 = predict_request("tf2", x=[2.0])
+        wait_until(lambda: refusal(server.predictions.Predict, tf2)[0] == "OK")
 
 
 def test_without_a_port_only_the_socket_answers(models: Path, tmp_path: Path) -> None:
