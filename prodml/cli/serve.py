@@ -11,7 +11,6 @@ from typer.core import TyperCommand
 
 from prodml.cli.options import quiet_tensorflow
 from prodml.serving.options import ServerOptions
-from prodml.serving.tf_serving_options import without_foreign_options
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -23,6 +22,8 @@ class ServeCommand(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from prodml.serving.tf_serving_options import without_foreign_options
+
         own = without_foreign_options(args)
         return super().parse_args(ctx, [_plain(argument) for argument in own])
 

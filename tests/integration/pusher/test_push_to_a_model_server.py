@@ -15,6 +15,7 @@ from prodml.artifacts import InfraBlessing, Model
 from prodml.components.pusher.component import PushDestination, Pusher
 from prodml.dsl.channel import Channel
 from prodml.errors import ServingError
+from prodml.serving.client import predict_request
 from prodml.serving.rollout import Author, Rollout, RolloutTarget
 
 COLUMNS = {"distance": np.float32([[1000]]), "hour": np.int64([[12]]), "origin": [[b"EWR"]]}
@@ -87,7 +88,8 @@ def test_where_labels_are_in_use_a_push_moves_none(
         rollout = Rollout(RolloutTarget.of(str(base)), {}, client)
         rollout.promote(author, 1)
         version = push(good, base, server, tmp_path)
-        assert list(client.status("late", label="stable")) == [1]
+        stable = predict_request("late", COLUMNS, label="stable", signature="serving_raw")
+        assert client.predict_proto(stable).model_spec.version.value == 1
         assert client.predict("late", COLUMNS, version=version, signature="serving_raw")
         with pytest.raises(ServingError, match="taken away again"):
             push(broken, base, server, tmp_path)
