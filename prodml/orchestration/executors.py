@@ -71,7 +71,8 @@ def judge_cached(
 
 
 def _wrong_result(node: NodeSpec, rule: str) -> UserCodeError:
-    driver = os.path.join(os.path.dirname(references.source_file(node.component)), "driver.py")
+    own = references.source_file(node.component).path
+    driver = os.path.join(os.path.dirname(own), "driver.py")
     return UserCodeError(f"the driver of {node.id} is wrong: {driver}: {rule}")
 
 
