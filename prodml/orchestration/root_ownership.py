@@ -128,6 +128,10 @@ def adopt(
     """
     root, store = normal(root), open_store()
     reader, claimant = LineageReader(store), owner(store)
+    with contextlib.suppress(RootError):
+        found = owner_of(root)
+        if found is not None and found.store_id == claimant.store_id:
+            return None
     with contextlib.ExitStack() as held:
         for name in reader.pipelines():
             if os.path.isdir(join(root, name)):
@@ -137,10 +141,6 @@ def adopt(
 
 
 def _adopt_held(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) -> str | None:
-    with contextlib.suppress(RootError):
-        found = owner_of(root)
-        if found is not None and found.store_id == claimant.store_id:
-            return None
     foreign = [each for each in _artifacts_in(root) if not is_recorded(each)]
     if is_url(root):
         if foreign:
