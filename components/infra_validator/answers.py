@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from prodml.serving.client import arrays
-from prodml.serving.tensors import Array
+from prodml.serving.data_types import Array
 
 
 def fault(

@@ -14,6 +14,7 @@ from tensorflow.python.saved_model import loader_impl
 
 from prodml.components.trainer.parsed_examples import parsed_features
 from prodml.errors import InputDataError, ServingError, UserCodeError
+from prodml.serving.data_types import Array, string_array
 from prodml.serving.saved_model import SavedModel
 from prodml.serving.scan import scan
 from prodml.serving.signature_inputs import (
@@ -22,7 +23,6 @@ from prodml.serving.signature_inputs import (
     serialized_examples,
     signature_inputs,
 )
-from prodml.serving.tensors import Array, string_array
 
 _REMEDY = (
     "export it with prodml.components.export_model(model, fn_args.serving_model_dir, ...), or with "

@@ -19,9 +19,9 @@ import numpy as np
 from prodml.errors import ServingError
 from prodml.serving.batch_scheduler import Batch, BatchScheduler, Task, queue_full
 from prodml.serving.batching_parameters import BatchingOptions
+from prodml.serving.data_types import Array
 from prodml.serving.execution import run_in, settle
 from prodml.serving.metrics import ServerMetrics
-from prodml.serving.tensors import Array
 from prodml.serving.versions import LoadedVersion
 
 _Answers: TypeAlias = list["list[Array] | BaseException"]

@@ -26,9 +26,10 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ServingError
+from prodml.serving.data_types import Array, string_array
 from prodml.serving.endpoint import Endpoint
 from prodml.serving.status_codes import code_name
-from prodml.serving.tensors import Array, string_array, to_array, to_content_proto
+from prodml.serving.tensors import to_array, to_content_proto
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
@@ -284,10 +285,7 @@ def predict_request(
 
 def arrays(response: predict_pb2.PredictResponse) -> dict[str, Array]:
     """The outputs of an answer by name; strings as bytes in object arrays."""
-    return {
-        name: to_array(tensor, name, max_elements=np.iinfo(np.int64).max)
-        for name, tensor in response.outputs.items()
-    }
+    return {name: to_array(tensor, name) for name, tensor in response.outputs.items()}
 
 
 def as_array(value: Any) -> Array:

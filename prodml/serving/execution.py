@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from prodml.errors import ServingError
-from prodml.serving.tensors import Array
+from prodml.serving.data_types import Array
 from prodml.serving.versions import LoadedVersion
 
 Result = TypeVar("Result")
@@ -23,7 +22,7 @@ class Runner(Protocol):
         """The fetched tensors; see `Servable.run`. The version stays loaded until it has run.
 
         Raises:
-            ServingError: the model failed, or too many calls wait.
+            ServingError: the model failed, or its queue is full.
         """
 
     def close(self) -> None:
@@ -35,46 +34,54 @@ class DirectRunner:
 
     Args:
         threads: calls that run at once.
-        max_waiting: calls that may run or wait; any more are refused.
     """
 
-    def __init__(self, threads: int, max_waiting: int) -> None:
+    def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference")
-        self._max_waiting = max_waiting
-        self._waiting = 0
 
     async def run(
         self, version: LoadedVersion, feeds: Mapping[str, Array], fetches: Sequence[str]
     ) -> list[Array]:
-        if self._waiting >= self._max_waiting:
-            raise ServingError(
-                "RESOURCE_EXHAUSTED", f"{self._waiting} requests are running or waiting already"
-            )
         answer: asyncio.Future[list[Array]] = asyncio.get_running_loop().create_future()
-        self._waiting += 1
         version.acquire()
 
         def finish(outputs: list[Array] | None, error: BaseException | None) -> None:
-            self._waiting -= 1
             version.release()
             settle(answer, outputs, error)
 
-        run_in(self._pool, lambda: version.servable.run(feeds, fetches), finish)
-        return await answer
+        call = run_in(self._pool, lambda: version.servable.run(feeds, fetches), finish)
+        try:
+            return await answer
+        finally:
+            # The client has gone: a call that still waits for a thread need not run.
+            if answer.cancelled() and call.cancel():
+                version.release()
 
     def close(self) -> None:
         self._pool.shutdown()
+
+
+async def run_in_thread(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+    """What `work` returns, or raises, in a pool's thread; it never runs if the caller is cancelled
+    before it begins."""
+    result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+    call = run_in(pool, work, lambda found, error: settle(result, found, error))
+    try:
+        return await result
+    finally:
+        if result.cancelled():
+            call.cancel()
 
 
 def run_in(
     pool: ThreadPoolExecutor,
     work: Callable[[], Result],
     finish: Callable[[Result | None, BaseException | None], None],
-) -> None:
+) -> Future[None]:
     """Runs `work` in a pool's thread, then `finish` with its result or error on the loop.
 
-    `finish` is called even where nobody waits any more: a request that was given up leaves its
-    call running.
+    `finish` is called even if the client has gone, unless the future that is returned is cancelled
+    before `work` begins.
     """
     loop = asyncio.get_running_loop()
 
@@ -86,7 +93,7 @@ def run_in(
             error = raised
         loop.call_soon_threadsafe(finish, result, error)
 
-    pool.submit(work_then_finish)
+    return pool.submit(work_then_finish)
 
 
 def settle(

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
     model_pb2,
-    predict_pb2,
     prediction_log_pb2,
-    regression_pb2,
 )
 
 from prodml.errors import ServingError
+from prodml.serving.data_types import Array
 from prodml.serving.execution import Runner
 from prodml.serving.metrics import ServerMetrics
 from prodml.serving.models import Models
 from prodml.serving.request_log import RequestLog
-from prodml.serving.results import classification_result, regression_result
+from prodml.serving.results import check_classification, check_regression
 from prodml.serving.signatures import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
@@ -34,25 +33,31 @@ from prodml.serving.signatures import (
     examples_call,
     predict_call,
     regression_tensors,
+    serialized_examples,
 )
 from prodml.serving.status_codes import code_number
-from prodml.serving.tensors import Array, to_content_proto, to_proto
 from prodml.serving.versions import LoadedVersion, Version
 
 _SIGNATURES = "signature_def"
 
 
 @dataclass(frozen=True)
-class InferenceOptions:
-    """What requests may ask, and how answers look.
+class Answer:
+    """What a version found.
 
     Attributes:
-        max_elements: how many elements a tensor in a request may claim to have.
-        answer_as_content: whether Predict answers with bytes in `tensor_content`.
+        model: its name.
+        version: its number.
+        signature: key of the signature that ran.
+        outputs: by alias.
+        rows: examples in the request, where it carries examples.
     """
 
-    max_elements: int = 1 << 27
-    answer_as_content: bool = False
+    model: str
+    version: int
+    signature: str
+    outputs: Mapping[str, Array]
+    rows: int = 0
 
 
 class Inference:
@@ -75,85 +80,66 @@ class Inference:
         runner: Runner,
         metrics: ServerMetrics,
         request_log: RequestLog,
-        options: InferenceOptions,
     ) -> None:
         self._models = models
         self._runner = runner
         self._metrics = metrics
         self._request_log = request_log
-        self._options = options
 
-    async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        """The outputs of a signature for tensors by name."""
-        version = self._find(request)
-        signature = _signature(version, request.model_spec)
+    async def predict(
+        self,
+        spec: model_pb2.ModelSpec,
+        inputs: Mapping[str, tensor_pb2.TensorProto | Array],
+        output_filter: Sequence[str] = (),
+    ) -> Answer:
+        """The outputs of a signature for tensors by name.
+
+        Args:
+            spec: model, version or label, and signature.
+            inputs: by alias.
+            output_filter: aliases of the outputs to compute; empty for all.
+        """
+        version = self._models.find(spec)
+        signature = _signature(version, spec)
         if signature is None:
             raise ServingError(
                 "FAILED_PRECONDITION",
-                f'Serving signature key "{_signature_key(request.model_spec)}" not found.',
+                f'Serving signature key "{_signature_key(spec)}" not found.',
             )
-        call = predict_call(signature, request, max_elements=self._options.max_elements)
+        call = predict_call(signature, inputs, output_filter)
         outputs = await self._run(version, call, "Predict")
-        response = predict_pb2.PredictResponse()
-        encode = to_content_proto if self._options.answer_as_content else to_proto
-        for alias, output in outputs.items():
-            response.outputs[alias].CopyFrom(encode(output))
-        _fill_spec(response.model_spec, version, signature.key)
-        self._request_log.offer(
-            version.model,
-            lambda: prediction_log_pb2.PredictionLog(
-                predict_log=prediction_log_pb2.PredictLog(request=request, response=response)
-            ),
-        )
-        return response
+        return Answer(version.model, version.number, signature.key, outputs)
 
-    async def classify(
-        self, request: classification_pb2.ClassificationRequest
-    ) -> classification_pb2.ClassificationResponse:
-        """Labels and scores for tf.Examples, by a classification signature."""
-        version = self._find(request)
-        signature = _example_signature(version, request.model_spec)
+    async def classify(self, spec: model_pb2.ModelSpec, examples: Sequence[bytes]) -> Answer:
+        """Labels and scores for serialized tf.Examples, by a classification signature."""
+        version = self._models.find(spec)
+        signature = _example_signature(version, spec)
         tensor, outputs = classification_tensors(signature)
-        call = examples_call(tensor, outputs, request.input)
+        call = examples_call(tensor, outputs, examples)
         found = await self._run(version, call, "Classify")
-        response = classification_pb2.ClassificationResponse(
-            result=classification_result(found, call.rows)
-        )
-        _fill_spec(response.model_spec, version, signature.key)
-        self._request_log.offer(
-            version.model,
-            lambda: prediction_log_pb2.PredictionLog(
-                classify_log=prediction_log_pb2.ClassifyLog(request=request, response=response)
-            ),
-        )
-        return response
+        check_classification(found, call.rows)
+        return Answer(version.model, version.number, signature.key, found, call.rows)
 
-    async def regress(
-        self, request: regression_pb2.RegressionRequest
-    ) -> regression_pb2.RegressionResponse:
-        """One value for each tf.Example, by a regression signature."""
-        version = self._find(request)
-        signature = _example_signature(version, request.model_spec)
+    async def regress(self, spec: model_pb2.ModelSpec, examples: Sequence[bytes]) -> Answer:
+        """One value for each serialized tf.Example, by a regression signature."""
+        version = self._models.find(spec)
+        signature = _example_signature(version, spec)
         tensor, outputs = regression_tensors(signature)
-        call = examples_call(tensor, outputs, request.input)
-        (output,) = (await self._run(version, call, "Regress")).values()
-        response = regression_pb2.RegressionResponse(result=regression_result(output, call.rows))
-        _fill_spec(response.model_spec, version, signature.key)
-        self._request_log.offer(
-            version.model,
-            lambda: prediction_log_pb2.PredictionLog(
-                regress_log=prediction_log_pb2.RegressLog(request=request, response=response)
-            ),
-        )
-        return response
+        call = examples_call(tensor, outputs, examples)
+        found = await self._run(version, call, "Regress")
+        check_regression(found, call.rows)
+        return Answer(version.model, version.number, signature.key, found, call.rows)
 
     async def multi_inference(
-        self, request: inference_pb2.MultiInferenceRequest
-    ) -> inference_pb2.MultiInferenceResponse:
-        """Classifications and regressions of the same tf.Examples, in one call of the graph."""
-        first = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        version = self._models.find(first)
-        tasks = _tasks(version, request)
+        self, asked: Sequence[inference_pb2.InferenceTask], examples: Sequence[bytes]
+    ) -> list[Answer]:
+        """Classifications and regressions of the same tf.Examples, in one call of the graph.
+
+        Returns:
+            An answer to each task, in the same order.
+        """
+        version = self._models.find(asked[0].model_spec if asked else model_pb2.ModelSpec())
+        tasks = _tasks(version, asked)
         tensors = dict.fromkeys(tensor for _, _, tensor, _ in tasks)
         if len(tensors) > 1:
             raise ServingError(
@@ -161,38 +147,29 @@ class Inference:
             )
         # Tensors by their own names: two signatures may share one.
         fetched = {name: name for _, _, _, outputs in tasks for name in outputs.values()}
-        call = examples_call(next(iter(tensors)), fetched, request.input)
+        call = examples_call(next(iter(tensors)), fetched, examples)
         found = await self._run(version, call, "MultiInference")
-        response = inference_pb2.MultiInferenceResponse()
+        answers = []
         for method, signature, _, outputs in tasks:
             of_task = {alias: found[name] for alias, name in outputs.items()}
-            result = response.results.add()
-            _fill_spec(result.model_spec, version, signature.key)
-            if method == CLASSIFY_METHOD:
-                result.classification_result.CopyFrom(classification_result(of_task, call.rows))
-            else:
-                (output,) = of_task.values()
-                result.regression_result.CopyFrom(regression_result(output, call.rows))
-        self._request_log.offer(
-            version.model,
-            lambda: prediction_log_pb2.PredictionLog(
-                multi_inference_log=prediction_log_pb2.MultiInferenceLog(
-                    request=request, response=response
-                )
-            ),
-        )
-        return response
+            check = check_classification if method == CLASSIFY_METHOD else check_regression
+            check(of_task, call.rows)
+            answers.append(Answer(version.model, version.number, signature.key, of_task, call.rows))
+        return answers
 
-    def input_types(self, spec: model_pb2.ModelSpec) -> Mapping[str, int]:
-        """The data type of each input of a signature, from TensorFlow's DataType."""
-        version = self._models.find(spec)
-        signature = _signature(version, spec)
-        if signature is None:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f'Serving signature name: "{_signature_key(spec)}" not found in signature def',
-            )
-        return signature.input_types
+    def log(self, model: str, record: Callable[[], prediction_log_pb2.PredictionLog]) -> None:
+        """Offers a request and its answer to the request log. May be called from any thread.
+
+        Args:
+            model: its name.
+            record: makes the record; called only if the request is chosen.
+        """
+        self._request_log.offer(model, record)
+
+    def input_types(self, spec: model_pb2.ModelSpec) -> dict[str, Mapping[str, int]]:
+        """The data types of a version's inputs: numbers of DataType by alias, by signature."""
+        signatures = self._models.find(spec).signatures
+        return {key: signature.input_types for key, signature in signatures.items()}
 
     def model_metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -214,7 +191,8 @@ class Inference:
             signatures.signature_def[key].CopyFrom(signature)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.metadata[_SIGNATURES].Pack(signatures)
-        _fill_spec(response.model_spec, version, "")
+        response.model_spec.name = version.model
+        response.model_spec.version.value = version.number
         return response
 
     def model_status(
@@ -236,11 +214,6 @@ class Inference:
         return get_model_status_pb2.GetModelStatusResponse(
             model_version_status=[_status(version) for version in versions]
         )
-
-    def _find(self, request: Any) -> LoadedVersion:
-        if not request.HasField("model_spec"):
-            raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
-        return self._models.find(request.model_spec)
 
     async def _run(self, version: LoadedVersion, call: Call, api: str) -> dict[str, Array]:
         started = time.perf_counter()
@@ -266,12 +239,12 @@ def warm(version: LoadedVersion, log: prediction_log_pb2.PredictionLog) -> None:
 def _warm_calls(version: LoadedVersion, kind: str, request: Any) -> list[Call]:
     if kind == "predict_log":
         signature = _example_signature(version, request.model_spec)
-        limit = InferenceOptions.max_elements
-        return [predict_call(signature, request, max_elements=limit)]
+        return [predict_call(signature, request.inputs, request.output_filter)]
     if kind == "multi_inference_log":
+        examples = serialized_examples(request.input)
         return [
-            examples_call(tensor, outputs, request.input)
-            for _, _, tensor, outputs in _tasks(version, request)
+            examples_call(tensor, outputs, examples)
+            for _, _, tensor, outputs in _tasks(version, request.tasks)
         ]
     tensors_of: Mapping[str, Callable[[Signature], tuple[str, dict[str, str]]]] = {
         "classify_log": classification_tensors,
@@ -280,15 +253,15 @@ def _warm_calls(version: LoadedVersion, kind: str, request: Any) -> list[Call]:
     if kind not in tensors_of:
         raise ServingError("UNIMPLEMENTED", f"Unsupported log_type for warmup: {kind}")
     tensor, outputs = tensors_of[kind](_example_signature(version, request.model_spec))
-    return [examples_call(tensor, outputs, request.input)]
+    return [examples_call(tensor, outputs, serialized_examples(request.input))]
 
 
 def _tasks(
-    version: LoadedVersion, request: inference_pb2.MultiInferenceRequest
+    version: LoadedVersion, asked: Sequence[inference_pb2.InferenceTask]
 ) -> list[tuple[str, Signature, str, dict[str, str]]]:
     """Method, signature, input tensor and output tensors of each task."""
     tasks, keys = [], set()
-    for task in request.tasks:
+    for task in asked:
         if not task.model_spec.name:
             raise ServingError("INVALID_ARGUMENT", "Found ModelSpec with an empty model name.")
         if task.model_spec.name != version.model:
@@ -332,12 +305,6 @@ def _example_signature(version: LoadedVersion, spec: model_pb2.ModelSpec) -> Sig
             "INVALID_ARGUMENT", f"No signature was found with the name: {_signature_key(spec)}"
         )
     return signature
-
-
-def _fill_spec(spec: model_pb2.ModelSpec, version: LoadedVersion, signature_key: str) -> None:
-    spec.name = version.model
-    spec.version.value = version.number
-    spec.signature_name = signature_key
 
 
 def _status(version: Version) -> get_model_status_pb2.ModelVersionStatus:

@@ -1,111 +1,87 @@
-"""Bodies of REST answers, as TF Serving writes them."""
+"""Bodies of REST answers to predict, classify and regress, as TF Serving writes them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from google.protobuf import json_format
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-    regression_pb2,
-)
 
+from prodml.serving.data_types import Array
 from prodml.serving.json_tensors import as_json, decimals, invalid
-from prodml.serving.tensors import Array, to_array
-
-_UNLIMITED = 1 << 62
 
 
-def predictions(response: predict_pb2.PredictResponse) -> str:
+def predictions(outputs: Mapping[str, Array]) -> str:
     """The outputs row by row; an object a row where there are several.
 
     Raises:
         ServingError: the outputs do not have the same number of rows.
     """
-    outputs = _arrays(response)
-    rows = _rows(outputs)
-    if len(outputs) == 1:
-        ((name, output),) = outputs.items()
+    arrays = dict(sorted(outputs.items()))
+    rows = _rows(arrays)
+    if len(arrays) == 1:
+        ((name, output),) = arrays.items()
         return _body("predictions", as_json(output, name))
-    names = [json.dumps(name) for name in outputs]
+    names = [json.dumps(name) for name in arrays]
     items = []
     for row in range(rows):
         # A row of a one-dimensional string tensor is bytes, no array.
         values = (
-            as_json(np.asarray(output[row], output.dtype), name) for name, output in outputs.items()
+            as_json(np.asarray(output[row], output.dtype), name) for name, output in arrays.items()
         )
         fields = (f"{name}: {value}" for name, value in zip(names, values, strict=True))
         items.append(f"{{{', '.join(fields)}}}")
     return _body("predictions", f"[{', '.join(items)}]")
 
 
-def outputs(response: predict_pb2.PredictResponse) -> str:
+def outputs(outputs: Mapping[str, Array]) -> str:
     """The outputs column by column; without names where there is one."""
-    arrays = _arrays(response)
-    texts = {name: as_json(array, name) for name, array in arrays.items()}
+    texts = {name: as_json(array, name) for name, array in sorted(outputs.items())}
     if len(texts) == 1:
         return _body("outputs", next(iter(texts.values())))
     fields = ",\n        ".join(f"{json.dumps(name)}: {text}" for name, text in texts.items())
     return _body("outputs", f"{{\n        {fields}\n    }}")
 
 
-def classifications(response: classification_pb2.ClassificationResponse) -> str:
-    """Pairs of label and score, a list a row."""
-    found = response.result.classifications
-    if not found:
-        raise invalid("Cannot convert empty ClassificationResults to JSON")
-    rows = []
-    for row in found:
-        scores = decimals(np.array([one.score for one in row.classes], np.float32))
-        pairs = (
-            f"[{json.dumps(one.label, ensure_ascii=False)}, {score}]"
-            for one, score in zip(row.classes, scores, strict=True)
-        )
-        rows.append(f"[{', '.join(pairs)}]")
-    return _body("results", f"[{', '.join(rows)}]")
+def classifications(outputs: Mapping[str, Array]) -> str:
+    """Pairs of label and score, a list a row.
 
-
-def regressions(response: regression_pb2.RegressionResponse) -> str:
-    """One number a row."""
-    found = response.result.regressions
-    if not found:
-        raise invalid("Cannot convert empty RegressionResults to JSON")
-    return _body("results", as_json(np.array([one.value for one in found], np.float32), ""))
-
-
-def status(response: get_model_status_pb2.GetModelStatusResponse) -> str:
-    """Where the versions of a model stand."""
-    return str(json_format.MessageToJson(response, including_default_value_fields=True, indent=1))
-
-
-def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
-    """The signatures of a version."""
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
-    spec, of_model = (
-        json_format.MessageToDict(
-            message, including_default_value_fields=True, preserving_proto_field_name=True
-        )
-        for message in (response.model_spec, signatures)
+    Args:
+        outputs: `classes`, `scores` or both, of shape [rows, classes].
+    """
+    classes, scores = outputs.get("classes"), outputs.get("scores")
+    shape = (scores if classes is None else classes).shape  # type: ignore[union-attr]
+    labels = (
+        ['""'] * (shape[0] * shape[1])
+        if classes is None
+        else [
+            json.dumps(label.decode("utf-8", errors="replace"), ensure_ascii=False)
+            for label in classes.ravel()
+        ]
     )
-    return json.dumps({"model_spec": spec, "metadata": {"signature_def": of_model}}, indent=1)
+    values = ["0.0"] * len(labels) if scores is None else decimals(scores.ravel())
+    pairs = [f"[{label}, {value}]" for label, value in zip(labels, values, strict=True)]
+    width = shape[1]
+    rows = (
+        f"[{', '.join(pairs[start : start + width])}]"
+        for start in range(0, shape[0] * width, width or 1)
+    )
+    return _body("results", f"[{', '.join(rows if width else ['[]'] * shape[0])}]")
+
+
+def regressions(outputs: Mapping[str, Array]) -> str:
+    """One number a row.
+
+    Args:
+        outputs: one, of shape [rows] or [rows, 1].
+    """
+    (output,) = outputs.values()
+    return _body("results", as_json(output.ravel(), ""))
 
 
 def error(message: str) -> str:
     """What went wrong."""
     return json.dumps({"error": message}, ensure_ascii=False)
-
-
-def _arrays(response: predict_pb2.PredictResponse) -> dict[str, Array]:
-    return {
-        name: to_array(response.outputs[name], name, max_elements=_UNLIMITED)
-        for name in sorted(response.outputs)
-    }
 
 
 def _rows(arrays: Mapping[str, Array]) -> int:
@@ -127,3 +103,12 @@ def _rows(arrays: Mapping[str, Array]) -> int:
 
 def _body(key: str, value: str) -> str:
     return f'{{\n    "{key}": {value}\n}}'
+
+
+FORMS: dict[str, Callable[[Mapping[str, Array]], str]] = {
+    "predictions": predictions,
+    "outputs": outputs,
+    "classifications": classifications,
+    "regressions": regressions,
+}
+"""What writes the outputs of a model, by name."""

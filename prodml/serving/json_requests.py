@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import input_pb2, model_pb2, predict_pb2
+import orjson
 
 from prodml.errors import ServingError
+from prodml.serving.data_types import MAX_DIMENSIONS, Array, DataType
 from prodml.serving.json_tensors import (
     array_of,
     checked_decimal,
@@ -21,18 +21,53 @@ from prodml.serving.json_tensors import (
     is_base64,
     json_type,
     shown,
+    too_many_dimensions,
 )
-from prodml.serving.tensors import Array, to_content_proto
 
 _LARGEST_INT64 = (1 << 63) - 1
 
+Body: TypeAlias = bytes | memoryview
+Example: TypeAlias = Any
+"""A `tf.train.Example`, of whichever class the caller has."""
 
-class _ExamplesRequest(Protocol):
-    model_spec: model_pb2.ModelSpec
-    input: input_pb2.Input
+
+@dataclass(frozen=True)
+class PredictBody:
+    """What a predict body asks.
+
+    Attributes:
+        signature_name: empty if it names none.
+        has_rows: whether the body, and so the answer, goes row by row.
+        inputs: by name.
+    """
+
+    signature_name: str
+    has_rows: bool
+    inputs: Mapping[str, Array]
 
 
-def parse_body(body: bytes) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ExamplesBody:
+    """What a classify or regress body asks.
+
+    Attributes:
+        signature_name: empty if it names none.
+        context: features that all examples share; None without any.
+        examples: at least one.
+    """
+
+    signature_name: str
+    context: Example | None
+    examples: list[Example]
+
+    def serialized(self) -> list[bytes]:
+        """The examples, each with the context."""
+        # Serialized messages one behind the other are the merged message.
+        context = b"" if self.context is None else self.context.SerializeToString()
+        return [context + example.SerializeToString() for example in self.examples]
+
+
+def parse_body(body: Body) -> dict[str, Any]:
     """The JSON object in a body; NaN and Infinity are numbers.
 
     Raises:
@@ -40,6 +75,17 @@ def parse_body(body: bytes) -> dict[str, Any]:
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
+    try:
+        # Three to ten times as fast, but it reads no NaN, and has other words for errors.
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = _parse_strictly(bytes(body))
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {shown(document)} Is not object")
+    return document
+
+
+def _parse_strictly(body: bytes) -> Any:
     try:
         document = json.loads(body.decode())
     except json.JSONDecodeError as error:
@@ -49,14 +95,16 @@ def parse_body(body: bytes) -> dict[str, Any]:
             f"JSON Parse error: Invalid encoding in string. at offset: {error.start}"
         ) from None
     except RecursionError:
-        raise invalid("JSON Parse error: lists or objects are nested too deeply") from None
+        raise _too_deep() from None
     except ValueError:
         raise invalid("JSON Parse error: Number too big to be stored in double.") from None
     if b"\\ud" in body.lower():
         _check_surrogates(document)
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {shown(document)} Is not object")
     return document
+
+
+def _too_deep() -> ServingError:
+    return invalid("JSON Parse error: lists or objects are nested too deeply")
 
 
 def _check_surrogates(document: Any) -> None:
@@ -67,6 +115,8 @@ def _check_surrogates(document: Any) -> None:
         raise invalid(
             "JSON Parse error: The surrogate pair in string is invalid. at offset: 0"
         ) from None
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def read_signature_name(document: Mapping[str, Any]) -> str:
@@ -80,26 +130,28 @@ def read_signature_name(document: Mapping[str, Any]) -> str:
     return name
 
 
-def fill_predict_request(
-    request: predict_pb2.PredictRequest, document: Mapping[str, Any], types: Mapping[str, int]
-) -> bool:
-    """Puts the inputs of a body into a request.
+def read_predict_body(
+    body: Body, types: Mapping[str, Mapping[str, int]], default_signature: str
+) -> PredictBody:
+    """The inputs in a body: `instances` (row by row) or `inputs` (column by column).
 
     Args:
-        request: gets the inputs.
-        document: the body, with `instances` (row by row) or `inputs` (column by column).
-        types: the data type of each of the signature's inputs.
-
-    Returns:
-        Whether the body, and so the answer, goes row by row.
+        body: JSON.
+        types: the data type of each input, by signature.
+        default_signature: the one that is meant if the body names none.
 
     Raises:
-        ServingError: the inputs do not fit the signature.
+        ServingError: the body is not JSON, or its inputs do not fit the signature.
     """
+    document = parse_body(body)
+    signature_name = read_signature_name(document)
+    key = signature_name or default_signature
+    if key not in types:
+        raise invalid(f'Serving signature name: "{key}" not found in signature def')
+    of_inputs = types[key]
     has_rows, has_columns = "instances" in document, "inputs" in document
-    if not types:
-        name = request.model_spec.signature_name or "DEFAULT"
-        raise invalid(f"Failed to get input map for signature: {name}")
+    if not of_inputs:
+        raise invalid(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
     if has_rows and has_columns:
         raise invalid(
             f"JSON Value: {shown(document)} Not formatted correctly expecting only one of 'inputs' "
@@ -107,26 +159,29 @@ def fill_predict_request(
         )
     if not has_rows and not has_columns:
         raise invalid("Missing 'inputs' or 'instances' key")
-    arrays = (
-        _columns(document["inputs"], types)
+    inputs = (
+        _columns(document["inputs"], of_inputs)
         if has_columns
-        else _rows(document["instances"], types, document)
+        else _rows(document["instances"], of_inputs, document)
     )
-    for name, array in arrays.items():
-        request.inputs[name].CopyFrom(to_content_proto(array))
-    return has_rows
+    return PredictBody(signature_name, has_rows, inputs)
 
 
-def fill_examples(request: _ExamplesRequest, document: Mapping[str, Any]) -> None:
-    """Puts the tf.Examples of a classify or regress body into a request.
+def read_examples_body(body: Body, make_example: Callable[[], Example]) -> ExamplesBody:
+    """The tf.Examples of a classify or regress body.
+
+    Args:
+        body: JSON.
+        make_example: the class of tf.Example.
 
     Raises:
-        ServingError: there are none, or a feature is none.
+        ServingError: the body is not JSON, there are no examples, or a feature is none.
     """
-    has_context = "context" in document
-    into = request.input.example_list_with_context if has_context else request.input.example_list
-    if has_context:
-        _fill_example(request.input.example_list_with_context.context, document["context"])
+    document = parse_body(body)
+    signature_name = read_signature_name(document)
+    context = None
+    if "context" in document:
+        context = _example(document["context"], make_example)
     if "examples" not in document:
         raise invalid(
             f"JSON Value: {shown(document)} When method is classify, key 'examples' is expected "
@@ -139,8 +194,9 @@ def fill_examples(request: _ExamplesRequest, document: Mapping[str, Any]) -> Non
         )
     if not examples:
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
-    for example in examples:
-        _fill_example(into.examples.add(), example)
+    return ExamplesBody(
+        signature_name, context, [_example(example, make_example) for example in examples]
+    )
 
 
 def _columns(value: Any, types: Mapping[str, int]) -> dict[str, Array]:
@@ -220,6 +276,8 @@ def _stacked(values: list[Any], dtype: int, key: str) -> Array:
         except ServingError as error:
             raise _failed(index, key, error) from None
         arrays.append(array)
+    if arrays[0].ndim == MAX_DIMENSIONS:
+        raise too_many_dimensions(values)
     return np.stack(arrays)
 
 
@@ -238,16 +296,18 @@ def _shape(array: Array) -> str:
     return f"[{','.join(map(str, array.shape))}]"
 
 
-def _fill_example(example: tf.train.Example, value: Any) -> None:
+def _example(value: Any, make_example: Callable[[], Example]) -> Example:
     if not isinstance(value, dict):
         raise invalid(f"Example must be JSON object but got JSON {json_type(value)}")
+    example = make_example()
     for name, content in value.items():
         feature = example.features.feature[name]
         for item in content if isinstance(content, list) else [content]:
             _add_to_feature(feature, name, item)
+    return example
 
 
-def _add_to_feature(feature: tf.train.Feature, name: str, value: Any) -> None:
+def _add_to_feature(feature: Any, name: str, value: Any) -> None:
     kind = _kind(value)
     if kind is None:
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {json_type(value)}")
@@ -262,7 +322,7 @@ def _add_to_feature(feature: tf.train.Feature, name: str, value: Any) -> None:
     elif isinstance(value, str):
         value = encode_text(value)
     elif isinstance(value, float):
-        value = checked_decimal(value, types_pb2.DT_FLOAT)
+        value = checked_decimal(value, DataType.FLOAT)
     elif not -_LARGEST_INT64 - 1 <= value <= _LARGEST_INT64:
         raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
     getattr(feature, kind).value.append(int(value) if kind == "int64_list" else value)

@@ -14,36 +14,35 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-from tensorflow.core.framework import types_pb2
 
 from prodml.errors import ServingError
-from prodml.serving.tensors import Array, string_array, type_number
+from prodml.serving.data_types import MAX_DIMENSIONS, Array, DataType, string_array
 
 _BASE64 = "b64"
 _SHOWN = 1000
 """Characters of a JSON value that a message repeats."""
-_WHOLE_FLOAT = {types_pb2.DT_FLOAT: (1 << 24) - 1, types_pb2.DT_DOUBLE: (1 << 53) - 1}
+_WHOLE_FLOAT: dict[int, int] = {DataType.FLOAT: (1 << 24) - 1, DataType.DOUBLE: (1 << 53) - 1}
 """The largest whole number up to which every one has its own float."""
 _DTYPES: dict[int, Any] = {
-    types_pb2.DT_FLOAT: np.float32,
-    types_pb2.DT_DOUBLE: np.float64,
-    types_pb2.DT_INT64: np.int64,
-    types_pb2.DT_INT32: np.int32,
-    types_pb2.DT_INT16: np.int16,
-    types_pb2.DT_INT8: np.int8,
-    types_pb2.DT_UINT8: np.uint8,
-    types_pb2.DT_UINT32: np.uint32,
-    types_pb2.DT_UINT64: np.uint64,
-    types_pb2.DT_BOOL: np.bool_,
-    types_pb2.DT_STRING: object,
+    DataType.FLOAT: np.float32,
+    DataType.DOUBLE: np.float64,
+    DataType.INT64: np.int64,
+    DataType.INT32: np.int32,
+    DataType.INT16: np.int16,
+    DataType.INT8: np.int8,
+    DataType.UINT8: np.uint8,
+    DataType.UINT32: np.uint32,
+    DataType.UINT64: np.uint64,
+    DataType.BOOL: np.bool_,
+    DataType.STRING: object,
 }
-_RANGES = {
-    types_pb2.DT_INT64: (-(1 << 63), (1 << 63) - 1),
-    types_pb2.DT_UINT32: (0, (1 << 32) - 1),
-    types_pb2.DT_UINT64: (0, (1 << 64) - 1),
+_RANGES: dict[int, tuple[int, int]] = {
+    DataType.INT64: (-(1 << 63), (1 << 63) - 1),
+    DataType.UINT32: (0, (1 << 32) - 1),
+    DataType.UINT64: (0, (1 << 64) - 1),
     # Narrow integers are cut to their width, as TF Serving does.
     **dict.fromkeys(
-        (types_pb2.DT_INT32, types_pb2.DT_INT16, types_pb2.DT_INT8, types_pb2.DT_UINT8),
+        (DataType.INT32, DataType.INT16, DataType.INT8, DataType.UINT8),
         (-(1 << 31), (1 << 31) - 1),
     ),
 }
@@ -102,23 +101,46 @@ def as_json(array: Array, name: str) -> str:
         "b": lambda values: ["true" if value else "false" for value in values.tolist()],
         "O": _base64_objects if name.endswith("_bytes") else _strings,
     }
-    writer = writers.get(array.dtype.kind)
-    if writer is None or array.dtype == np.float16:
-        raise invalid(
-            f"Failed to write JSON value for tensor type: {type_name(type_number(array))}"
-        )
-    return _nested(writer(array.ravel()), array.shape)
+    check_writable(array)
+    return _nested(writers[array.dtype.kind](array.ravel()), array.shape)
+
+
+def check_writable(array: Array) -> None:
+    """Checks that JSON carries values of an array's type.
+
+    Raises:
+        ServingError: it does not.
+    """
+    if array.dtype.kind not in "fiubO" or array.dtype == np.float16:
+        name = "half" if array.dtype == np.float16 else array.dtype.name
+        raise invalid(f"Failed to write JSON value for tensor type: {name}")
 
 
 def type_name(dtype: int) -> str:
     """TensorFlow's short name of a data type, such as `float`."""
-    return str(types_pb2.DataType.Name(dtype)).removeprefix("DT_").lower()
+    return DataType(dtype).name.lower()
 
 
 def shown(value: Any) -> str:
     """A JSON value as messages repeat it."""
-    text = json.dumps(value, ensure_ascii=False, indent=4)
+    text = ""
+    # Piece by piece: a value may be as large as a request, and nested as deep as Python goes.
+    try:
+        for piece in json.JSONEncoder(ensure_ascii=False, indent=4).iterencode(value):
+            text += piece
+            if len(text) > _SHOWN:
+                break
+    except RecursionError:
+        return f"{text[:_SHOWN]}..."
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def too_many_dimensions(value: Any) -> ServingError:
+    """The refusal of lists in lists that no array holds."""
+    return invalid(
+        f"JSON Value: {shown(value)} has lists nested more than {MAX_DIMENSIONS} deep, the most "
+        f"that is supported"
+    )
 
 
 def invalid(message: str) -> ServingError:
@@ -127,7 +149,7 @@ def invalid(message: str) -> ServingError:
 
 def _converted(value: Any, dtype: int) -> Array | None:
     """The tensor, where numpy makes it and none of its values needs a closer look."""
-    if dtype == types_pb2.DT_STRING:
+    if dtype == DataType.STRING:
         if isinstance(value, list) and all(type(item) is str for item in value):
             return string_array([encode_text(item) for item in value])
         return None
@@ -138,7 +160,7 @@ def _converted(value: Any, dtype: int) -> Array | None:
     except (ValueError, OverflowError):
         return None
     # numpy takes true for 1 among numbers.
-    if dtype == types_pb2.DT_BOOL:
+    if dtype == DataType.BOOL:
         return array if array.dtype == np.bool_ else None
     if array.dtype.kind not in "iuf" or _holds_boolean(value):
         return None
@@ -168,14 +190,16 @@ def _walked(value: Any, dtype: int) -> Array:
     inner = value
     while isinstance(inner, list):
         shape.append(len(inner))
+        if len(shape) > MAX_DIMENSIONS:
+            raise too_many_dimensions(value)
         if not inner:
             break
         inner = inner[0]
     values: list[Any] = []
     _collect(value, 0, shape, dtype, values)
-    if dtype == types_pb2.DT_STRING:
+    if dtype == DataType.STRING:
         return string_array(values).reshape(shape)
-    wide = np.array(values, np.int64 if dtype in _RANGES and dtype != types_pb2.DT_UINT64 else None)
+    wide = np.array(values, np.int64 if dtype in _RANGES and dtype != DataType.UINT64 else None)
     return wide.astype(_DTYPES[dtype]).reshape(shape)
 
 
@@ -200,14 +224,14 @@ def _collect(value: Any, level: int, shape: list[int], dtype: int, values: list[
 
 
 def _scalar(value: Any, dtype: int) -> Any:
-    if dtype == types_pb2.DT_STRING:
+    if dtype == DataType.STRING:
         if isinstance(value, dict):
             return decode_base64(value)
         if not isinstance(value, str):
             _wrong_type(value, dtype)
         return encode_text(value)
     is_boolean = isinstance(value, bool)
-    if dtype == types_pb2.DT_BOOL:
+    if dtype == DataType.BOOL:
         if not is_boolean:
             _wrong_type(value, dtype)
         return value

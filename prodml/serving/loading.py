@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from prodml.errors import ServingError
 from prodml.paths import leading_out
-from prodml.serving.inference import InferenceOptions, warm
+from prodml.serving.inference import warm
 from prodml.serving.metrics import ServerMetrics
 from prodml.serving.saved_model import SavedModel, SessionOptions
 from prodml.serving.servable import Servable
@@ -66,12 +66,7 @@ def load_version(
         # A load is retried: each session that stayed open would hold the model's memory.
         undo.callback(servable.close)
         signatures = {
-            key: Signature.of(
-                key,
-                signature,
-                max_elements=InferenceOptions.max_elements,
-                checks_method=options.checks_method_name,
-            )
+            key: Signature.of(key, signature, checks_method=options.checks_method_name)
             for key, signature in servable.signatures.items()
         }
         version = LoadedVersion(model, number, servable, signatures)

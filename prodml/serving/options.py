@@ -26,6 +26,11 @@ class ServerOptions:
     max_waiting_requests: int = _option(
         1024, "Requests that may run or wait; RESOURCE_EXHAUSTED for any more."
     )
+    max_inflight_bytes: int = _option(
+        0,
+        "Bytes of all requests that run or wait; RESOURCE_EXHAUSTED for any more. 0 is four times "
+        "--max_request_bytes.",
+    )
     drain_seconds: float = _option(
         10.0, "On SIGTERM, how long requests may take that have begun, before the server ends."
     )
@@ -160,6 +165,8 @@ class ServerOptions:
         for name in ("request_log_keep_days", "request_log_keep_bytes"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"--{name} must not be negative")
+        if 0 != self.max_inflight_bytes < self.max_request_bytes:
+            raise ConfigError("--max_inflight_bytes must be 0 or at least --max_request_bytes")
         if not 0 <= self.request_log_sampling_rate <= 1:
             raise ConfigError("--request_log_sampling_rate must be from 0 to 1")
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
 
+import tensorflow as tf
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
@@ -15,21 +20,24 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
-    predict_pb2,
+    prediction_log_pb2,
     regression_pb2,
 )
 
 from prodml.errors import ServingError
-from prodml.serving import json_answers
-from prodml.serving.inference import Inference
-from prodml.serving.json_requests import (
-    fill_examples,
-    fill_predict_request,
-    parse_body,
-    read_signature_name,
-)
+from prodml.serving import json_answers, json_metadata
+from prodml.serving.admission import Admission
+from prodml.serving.data_types import is_large
+from prodml.serving.execution import run_in_thread
+from prodml.serving.inference import Answer, Inference
+from prodml.serving.json_processes import JsonProcesses
+from prodml.serving.json_requests import PredictBody, read_examples_body, read_predict_body
+from prodml.serving.json_tensors import check_writable
 from prodml.serving.metrics import ServerMetrics
+from prodml.serving.responses import classify_log, predict_log, predict_request, regress_log
+from prodml.serving.rest_bodies import read_body
 from prodml.serving.rest_paths import parse_path
+from prodml.serving.signatures import DEFAULT_SIGNATURE
 
 _HTTP_CODES = {
     "CANCELLED": 499,
@@ -55,68 +63,97 @@ _CORS = {
     "Access-Control-Allow-Headers": "Content-Type",
 }
 _WORTH_COMPRESSING = 1024
+_SMALL = 1 << 15
+"""Bytes of a body that takes less time to read than to send it to another process and back."""
+_PART = 1 << 18
+"""Bytes of an answer that are written at once."""
+_THREADS = 2
+_Infer: TypeAlias = Callable[[model_pb2.ModelSpec, list[bytes], bool], Awaitable[str | memoryview]]
 
 log = logging.getLogger(__name__)
 
 
-def rest_application(
-    inference: Inference,
-    *,
-    timeout_seconds: float,
-    metrics: ServerMetrics,
-    metrics_path: str | None,
-    enable_cors: bool,
-    max_body_bytes: int,
-) -> web.Application:
-    """The HTTP API as an aiohttp application.
+@dataclass(frozen=True)
+class RestOptions:
+    """How REST requests are answered.
+
+    Attributes:
+        timeout_seconds: how long a request may take, its body included, and its answer.
+        max_body_bytes: the largest body, unpacked.
+        idle_seconds: how long a connection may be open without a whole head of a request.
+        drain_seconds: how long requests may take that have begun when the server ends.
+        metrics_path: where the metrics are served; None for nowhere.
+        enable_cors: whether browsers may ask from other origins.
+    """
+
+    timeout_seconds: float = 30.0
+    max_body_bytes: int = 64 << 20
+    idle_seconds: float = 60.0
+    drain_seconds: float = 10.0
+    metrics_path: str | None = None
+    enable_cors: bool = False
+
+
+class RestApi:
+    """The HTTP API.
 
     Args:
         inference: answers the requests.
-        timeout_seconds: how long a request may take, its body included.
         metrics: where requests are counted.
-        metrics_path: where the metrics are served; None for nowhere.
-        enable_cors: whether browsers may ask from other origins.
-        max_body_bytes: the largest body, uncompressed.
+        admission: bounds the requests.
+        options: how they are answered.
     """
-    api = _RestApi(inference, timeout_seconds, metrics, enable_cors)
-    application = web.Application(client_max_size=max_body_bytes)
-    if metrics_path:
 
-        async def expose(_: web.Request) -> web.Response:
-            return web.Response(body=metrics.exposition(), content_type="text/plain")
-
-        application.router.add_get(metrics_path, expose)
-    application.router.add_route("*", "/{path:.*}", api.handle)
-    return application
-
-
-def is_worth_logging(record: logging.LogRecord) -> bool:
-    """A filter for aiohttp's log: what is no HTTP would write a traceback each time."""
-    kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or not issubclass(kind, (HttpProcessingError, RequestPayloadError))
-
-
-class _RestApi:
     def __init__(
         self,
         inference: Inference,
-        timeout_seconds: float,
         metrics: ServerMetrics,
-        enable_cors: bool,
+        admission: Admission,
+        options: RestOptions = RestOptions(),
     ) -> None:
         self._inference = inference
-        self._timeout_seconds = timeout_seconds
         self._metrics = metrics
-        self._headers = _CORS if enable_cors else {}
-        self._verbs: dict[str, Callable[[model_pb2.ModelSpec, bytes], Awaitable[str]]] = {
-            "predict": self._predict,
-            "classify": self._classify,
-            "regress": self._regress,
+        self._admission = admission
+        self._options = options
+        self._headers = _CORS if options.enable_cors else {}
+        self._json = JsonProcesses()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
+        self._questions: dict[str, Callable[[model_pb2.ModelSpec], str]] = {
             "status": self._status,
             "metadata": self._metadata,
         }
+        self._inferences: dict[str, _Infer] = {
+            "predict": self._predict,
+            "classify": functools.partial(self._of_examples, "classify"),
+            "regress": functools.partial(self._of_examples, "regress"),
+        }
 
-    async def handle(self, request: web.Request) -> web.Response:
+    def runner(self) -> web.AppRunner:
+        """What listens, once it has been set up and has a site."""
+        application = web.Application()
+        if self._options.metrics_path:
+            application.router.add_get(self._options.metrics_path, self._expose)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        return web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=self._options.drain_seconds,
+            # Bodies are unpacked in threads, within a bound.
+            auto_decompress=False,
+            # A request whose client has gone need not run.
+            handler_cancellation=True,
+            keepalive_timeout=self._options.idle_seconds,
+        )
+
+    def close(self) -> None:
+        """Ends what reads and writes large bodies."""
+        self._json.close()
+        self._pool.shutdown()
+
+    async def _expose(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), content_type="text/plain")
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
         if request.method == "OPTIONS" and self._headers:
             return web.Response(headers=self._headers)
@@ -124,71 +161,162 @@ class _RestApi:
         if not path.lower().startswith("/v1/"):
             return self._response(404, json_answers.error("Not Found"), request)
         model, verb, code = "", "", "OK"
+        body: str | memoryview
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._options.timeout_seconds):
                 call = parse_path(request.method, path)
-                model, verb = call.spec.name, call.verb
-                body = await request.read()
-                answer, status = await self._verbs[verb](call.spec, body), 200
+                model, verb, status = call.spec.name, call.verb, 200
+                if verb in self._questions:
+                    body = self._questions[verb](call.spec)
+                else:
+                    with self._admission.request() as place:
+                        parts = await read_body(
+                            request, place, self._options.max_body_bytes, self._pool
+                        )
+                        body = await self._inferences[verb](
+                            call.spec, parts, _is_packed_for(request)
+                        )
         except ServingError as error:
             code, status = error.code, _HTTP_CODES[error.code]
-            answer = json_answers.error(str(error))
+            body = json_answers.error(str(error))
         except TimeoutError:
             code, status = "DEADLINE_EXCEEDED", 504
-            answer = json_answers.error("Timed out: the request took longer than the server allows")
+            body = json_answers.error("Timed out: the request took longer than the server allows")
         except web.HTTPRequestEntityTooLarge as error:
             code, status = "INVALID_ARGUMENT", 413
-            answer = json_answers.error(error.text or "the body is too large")
+            body = json_answers.error(error.text or "the body is too large")
         except (web.RequestPayloadError, HttpProcessingError) as error:
             code, status = "INVALID_ARGUMENT", 400
-            answer = json_answers.error(f"the body cannot be read: {error}")
+            body = json_answers.error(f"the body cannot be read: {error}")
         except (web.HTTPException, ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
             # Whatever a request may bring about, its client is told no more than this.
             log.exception("a request failed unexpectedly")
-            code, status, answer = "INTERNAL", 500, json_answers.error("internal error")
+            code, status, body = "INTERNAL", 500, json_answers.error("internal error")
         if verb:
             self._metrics.request(model, verb, "REST", code, time.perf_counter() - started)
-        return self._response(status, answer, request)
+        if isinstance(body, str):
+            return self._response(status, body, request)
+        return await self._stream(body, request)
 
     def _response(self, status: int, body: str, request: web.Request) -> web.Response:
         response = web.Response(status=status, body=body.encode(), headers=self._headers)
         # Bare, as TF Serving has it: aiohttp would add the character set.
         response.headers["Content-Type"] = "application/json"
-        if len(body) >= _WORTH_COMPRESSING and "gzip" in request.headers.get("Accept-Encoding", ""):
+        if len(body) >= _WORTH_COMPRESSING and _is_packed_for(request):
             response.enable_compression(web.ContentCoding.gzip)
         return response
 
-    async def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        request = predict_pb2.PredictRequest(model_spec=spec)
-        document = parse_body(body)
-        request.model_spec.signature_name = read_signature_name(document)
-        types = self._inference.input_types(request.model_spec)
-        goes_by_rows = fill_predict_request(request, document, types)
-        response = await self._inference.predict(request)
-        return (json_answers.predictions if goes_by_rows else json_answers.outputs)(response)
+    async def _stream(self, body: memoryview, request: web.Request) -> web.StreamResponse:
+        """Sends a large answer in parts: the connection would copy it whole."""
+        response = web.StreamResponse(headers=self._headers)
+        response.headers["Content-Type"] = "application/json"
+        if _is_packed_for(request):
+            response.headers["Content-Encoding"] = "gzip"
+        response.content_length = len(body)
+        try:
+            async with asyncio.timeout(self._options.timeout_seconds):
+                await response.prepare(request)
+                for start in range(0, len(body), _PART):
+                    await response.write(body[start : start + _PART])
+                await response.write_eof()
+        except TimeoutError:
+            raise ConnectionResetError("the client does not read its answer") from None
+        return response
 
-    async def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        request = classification_pb2.ClassificationRequest(model_spec=spec)
-        document = parse_body(body)
-        request.model_spec.signature_name = read_signature_name(document)
-        fill_examples(request, document)
-        return json_answers.classifications(await self._inference.classify(request))
+    async def _predict(
+        self, spec: model_pb2.ModelSpec, parts: list[bytes], is_packed: bool
+    ) -> str | memoryview:
+        types = self._inference.input_types(spec)
+        is_small = sum(map(len, parts)) <= _SMALL
+        if is_small:
+            asked = read_predict_body(b"".join(parts), types, DEFAULT_SIGNATURE)
+        else:
+            asked = await self._json.read_predict(parts, types)
+        spec.signature_name = asked.signature_name
+        answer = await self._inference.predict(spec, asked.inputs)
+        form = "predictions" if asked.has_rows else "outputs"
+        record = functools.partial(_predict_log, spec, asked, answer)
+        return await self._written(form, answer, record, is_small, is_packed)
 
-    async def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        request = regression_pb2.RegressionRequest(model_spec=spec)
-        document = parse_body(body)
-        request.model_spec.signature_name = read_signature_name(document)
-        fill_examples(request, document)
-        return json_answers.regressions(await self._inference.regress(request))
+    async def _of_examples(
+        self, verb: str, spec: model_pb2.ModelSpec, parts: list[bytes], is_packed: bool
+    ) -> str | memoryview:
+        self._inference.input_types(spec)
+        is_small = sum(map(len, parts)) <= _SMALL
+        if is_small:
+            asked = read_examples_body(b"".join(parts), tf.train.Example)
+            spec.signature_name, examples = asked.signature_name, asked.serialized()
+        else:
+            spec.signature_name, examples = await self._json.read_examples(parts)
+        is_classify = verb == "classify"
+        infer = self._inference.classify if is_classify else self._inference.regress
+        answer = await infer(spec, examples)
+        form = "classifications" if is_classify else "regressions"
+        log = _classify_log if is_classify else _regress_log
+        record = functools.partial(log, spec, examples, answer)
+        return await self._written(form, answer, record, is_small, is_packed)
 
-    async def _status(self, spec: model_pb2.ModelSpec, _: bytes) -> str:
+    async def _written(
+        self,
+        form: str,
+        answer: Answer,
+        record: Callable[[], prediction_log_pb2.PredictionLog],
+        is_small: bool,
+        is_packed: bool,
+    ) -> str | memoryview:
+        """The body of an answer; text if it is small."""
+        outputs = answer.outputs
+        is_small = is_small and not any(map(is_large, outputs.values()))
+        if is_small:
+            self._inference.log(answer.model, record)
+            return json_answers.FORMS[form](outputs)
+        await run_in_thread(self._pool, lambda: self._inference.log(answer.model, record))
+        if not any(map(is_large, outputs.values())):
+            return json_answers.FORMS[form](outputs)
+        for output in outputs.values():
+            check_writable(output)
+        return await self._json.render(form, outputs, packed=is_packed)
+
+    def _status(self, spec: model_pb2.ModelSpec) -> str:
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
-        return json_answers.status(self._inference.model_status(request))
+        return json_metadata.status(self._inference.model_status(request))
 
-    async def _metadata(self, spec: model_pb2.ModelSpec, _: bytes) -> str:
+    def _metadata(self, spec: model_pb2.ModelSpec) -> str:
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=spec, metadata_field=["signature_def"]
         )
-        return json_answers.metadata(self._inference.model_metadata(request))
+        return json_metadata.metadata(self._inference.model_metadata(request))
+
+
+def _is_packed_for(request: web.Request) -> bool:
+    return "gzip" in request.headers.get("Accept-Encoding", "")
+
+
+def _predict_log(
+    spec: model_pb2.ModelSpec, asked: PredictBody, answer: Answer
+) -> prediction_log_pb2.PredictionLog:
+    return predict_log(predict_request(spec, asked.inputs), answer)
+
+
+def _classify_log(
+    spec: model_pb2.ModelSpec, examples: list[bytes], answer: Answer
+) -> prediction_log_pb2.PredictionLog:
+    request = classification_pb2.ClassificationRequest(model_spec=spec)
+    request.input.example_list.examples.extend(map(tf.train.Example.FromString, examples))
+    return classify_log(request, answer)
+
+
+def _regress_log(
+    spec: model_pb2.ModelSpec, examples: list[bytes], answer: Answer
+) -> prediction_log_pb2.PredictionLog:
+    request = regression_pb2.RegressionRequest(model_spec=spec)
+    request.input.example_list.examples.extend(map(tf.train.Example.FromString, examples))
+    return regress_log(request, answer)
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's log: what is no HTTP would write a traceback each time."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, (HttpProcessingError, RequestPayloadError))

@@ -20,8 +20,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from prodml.documents import parse_json
 from prodml.errors import ConfigError, ServingError
 from prodml.serving.client import as_array
+from prodml.serving.data_types import Array, string_array
 from prodml.serving.endpoint import Endpoint, TlsFiles
-from prodml.serving.tensors import Array, string_array
 
 _CODES = {
     400: "INVALID_ARGUMENT",

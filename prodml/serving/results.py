@@ -9,14 +9,13 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from prodml.errors import ServingError
+from prodml.serving.data_types import Array
 from prodml.serving.signatures import CLASSIFY_CLASSES, CLASSIFY_SCORES
-from prodml.serving.tensors import Array, type_number
+from prodml.serving.tensors import type_number
 
 
-def classification_result(
-    outputs: Mapping[str, Array], rows: int
-) -> classification_pb2.ClassificationResult:
-    """Labels and scores of every class, row by row.
+def check_classification(outputs: Mapping[str, Array], rows: int) -> None:
+    """Checks the outputs of a classification.
 
     Args:
         outputs: `classes` (strings), `scores` (float32) or both, of shape [rows, classes].
@@ -27,15 +26,22 @@ def classification_result(
     """
     classes, scores = outputs.get(CLASSIFY_CLASSES), outputs.get(CLASSIFY_SCORES)
     if classes is not None:
-        _check_classification(classes, "classes", types_pb2.DT_STRING, rows)
+        _check_labels_or_scores(classes, "classes", types_pb2.DT_STRING, rows)
     if scores is not None:
-        _check_classification(scores, "scores", types_pb2.DT_FLOAT, rows)
+        _check_labels_or_scores(scores, "scores", types_pb2.DT_FLOAT, rows)
     if classes is not None and scores is not None and classes.shape[1] != scores.shape[1]:
         raise ServingError(
             "INVALID_ARGUMENT",
             f"Tensors class and score should match in dim_size(1). Got {classes.shape[1]} vs. "
             f"{scores.shape[1]}",
         )
+
+
+def classification_result(
+    outputs: Mapping[str, Array], rows: int
+) -> classification_pb2.ClassificationResult:
+    """Labels and scores of every class, row by row, of outputs that were checked."""
+    classes, scores = outputs.get(CLASSIFY_CLASSES), outputs.get(CLASSIFY_SCORES)
     result = classification_pb2.ClassificationResult()
     labels_of_rows = classes.tolist() if classes is not None else None
     scores_of_rows = scores.tolist() if scores is not None else None
@@ -51,16 +57,17 @@ def classification_result(
     return result
 
 
-def regression_result(output: Array, rows: int) -> regression_pb2.RegressionResult:
-    """One value a row.
+def check_regression(outputs: Mapping[str, Array], rows: int) -> None:
+    """Checks the output of a regression.
 
     Args:
-        output: float32 of shape [rows] or [rows, 1].
+        outputs: one, float32 of shape [rows] or [rows, 1].
         rows: examples in the request.
 
     Raises:
         ServingError: the output does not have this shape and type.
     """
+    (output,) = outputs.values()
     if not (output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1)):
         raise ServingError(
             "INVALID_ARGUMENT",
@@ -76,13 +83,18 @@ def regression_result(output: Array, rows: int) -> regression_pb2.RegressionResu
         raise ServingError(
             "INVALID_ARGUMENT", f"Expected output Tensor of DT_FLOAT.  Got: {_type_name(output)}"
         )
+
+
+def regression_result(outputs: Mapping[str, Array]) -> regression_pb2.RegressionResult:
+    """One value a row, of an output that was checked."""
+    (output,) = outputs.values()
     result = regression_pb2.RegressionResult()
     for value in output.ravel().tolist():
         result.regressions.add(value=value)
     return result
 
 
-def _check_classification(tensor: Array, name: str, kind: int, rows: int) -> None:
+def _check_labels_or_scores(tensor: Array, name: str, kind: int, rows: int) -> None:
     if tensor.ndim != 2:
         raise ServingError(
             "INVALID_ARGUMENT",

@@ -21,7 +21,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from prodml.errors import ServingError
-from prodml.serving.tensors import Array
+from prodml.serving.data_types import Array
 
 _INIT_SIGNATURE = "__saved_model_init_op"
 # One for each set of inputs and outputs that clients ask for; `output_filter` makes many possible.

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from prodml.serving.tensors import Array
+from prodml.serving.data_types import Array
 
 
 class Servable(Protocol):

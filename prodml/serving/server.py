@@ -21,13 +21,11 @@ import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
-from tensorflow_serving.apis import (
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.config import logging_config_pb2
 
 from prodml.errors import ConfigError, ServingError
+from prodml.serving.admission import Admission
 from prodml.serving.batching import BatchingRunner
 from prodml.serving.batching_parameters import BatchingOptions, read_batching_options
 from prodml.serving.config_file import follow_config_file
@@ -40,7 +38,7 @@ from prodml.serving.grpc_services import (
     describe_model_service,
     parses,
 )
-from prodml.serving.inference import Inference, InferenceOptions
+from prodml.serving.inference import Inference
 from prodml.serving.loading import ModelOptions, load_version
 from prodml.serving.metrics import ServerMetrics
 from prodml.serving.model_roots import check_base_paths, model_roots
@@ -56,7 +54,10 @@ from prodml.serving.text_protos import ModelServerConfig, SslConfig, read_text_p
 if TYPE_CHECKING:
     from aiohttp import web
 
-_BYTES_PER_ELEMENT = 4
+    from prodml.serving.rest import RestApi
+
+_REQUESTS_IN_FLIGHT = 4
+"""Of the largest size, unless --max_inflight_bytes says otherwise."""
 _SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
 
 log = logging.getLogger(__name__)
@@ -112,10 +113,7 @@ class ModelServer:
         self._runner: Runner = (
             BatchingRunner(batching, self._metrics)
             if batching
-            else DirectRunner(
-                max(options.grpc_max_threads, options.rest_api_num_threads),
-                options.max_waiting_requests,
-            )
+            else DirectRunner(max(options.grpc_max_threads, options.rest_api_num_threads))
         )
         self._request_log = RequestLog(
             self._metrics,
@@ -134,14 +132,21 @@ class ModelServer:
             self._runner,
             self._metrics,
             self._request_log,
-            InferenceOptions(
-                max_elements=options.max_request_bytes // _BYTES_PER_ELEMENT,
-                answer_as_content=options.enable_serialization_as_tensor_content,
-            ),
+        )
+        self._admission = Admission(
+            options.max_waiting_requests,
+            options.max_inflight_bytes or _REQUESTS_IN_FLIGHT * options.max_request_bytes,
+        )
+        self._predictions = PredictionService(
+            self._inference,
+            self._metrics,
+            self._admission,
+            answer_as_content=options.enable_serialization_as_tensor_content,
         )
         self._health = HealthServicer()
         self._grpc: grpc.aio.Server | None = None
         self._rest: web.AppRunner | None = None
+        self._rest_api: RestApi | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._reloads: set[asyncio.Task[None]] = set()
         self._model_roots: Sequence[str] = ()
@@ -194,6 +199,9 @@ class ModelServer:
             stopping.append(self._rest.cleanup())
         await asyncio.gather(*stopping)
         await self._models.close()
+        await asyncio.to_thread(self._predictions.close)
+        if self._rest_api is not None:
+            await asyncio.to_thread(self._rest_api.close)
         await asyncio.to_thread(self._runner.close)
         await asyncio.to_thread(self._request_log.close)
 
@@ -226,9 +234,7 @@ class ModelServer:
                 *channel_arguments(options.grpc_channel_arguments),
             ]
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self._inference, self._metrics), server
-        )
+        server.add_generic_rpc_handlers((self._predictions.handler(),))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             ModelService(self._inference, self._configure_for_client), server
         )
@@ -257,23 +263,20 @@ class ModelServer:
         # Only where it is asked for: InfraValidator's servers start sooner without it.
         from aiohttp import web
 
-        from prodml.serving.rest import is_worth_logging, rest_application
+        from prodml.serving.rest import RestApi, RestOptions, is_worth_logging
 
         logging.getLogger("aiohttp.server").addFilter(is_worth_logging)
-
         options = self._options
         monitoring = options.monitoring_config_file
-        application = rest_application(
-            self._inference,
+        rest_options = RestOptions(
             timeout_seconds=options.rest_api_timeout_in_ms / 1000,
-            metrics=self._metrics,
+            max_body_bytes=options.max_request_bytes,
+            drain_seconds=options.drain_seconds,
             metrics_path=read_metrics_path(monitoring) if monitoring else None,
             enable_cors=options.rest_api_enable_cors_support,
-            max_body_bytes=options.max_request_bytes,
         )
-        self._rest = web.AppRunner(
-            application, access_log=None, shutdown_timeout=options.drain_seconds
-        )
+        self._rest_api = RestApi(self._inference, self._metrics, self._admission, rest_options)
+        self._rest = self._rest_api.runner()
         await self._rest.setup()
         try:
             await web.TCPSite(self._rest, options.host, options.rest_api_port).start()

@@ -13,7 +13,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from prodml.errors import InputDataError
-from prodml.serving.tensors import Array, string_array
+from prodml.serving.data_types import Array, string_array
 
 
 def examples_input(signature: meta_graph_pb2.SignatureDef) -> str | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import input_pb2, predict_pb2
+from tensorflow_serving.apis import input_pb2
 
 from prodml.errors import ServingError
-from prodml.serving.tensors import Array, string_array, to_array
+from prodml.serving.data_types import Array, string_array
+from prodml.serving.tensors import to_array
 
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT_METHOD = "tensorflow/serving/predict"
@@ -62,12 +65,7 @@ class Signature:
 
     @classmethod
     def of(
-        cls,
-        key: str,
-        signature: meta_graph_pb2.SignatureDef,
-        *,
-        max_elements: int,
-        checks_method: bool = False,
+        cls, key: str, signature: meta_graph_pb2.SignatureDef, *, checks_method: bool = False
     ) -> Signature:
         return cls(
             key,
@@ -75,67 +73,79 @@ class Signature:
             {alias: info.name for alias, info in sorted(signature.inputs.items())},
             {alias: info.dtype for alias, info in sorted(signature.inputs.items())},
             {alias: info.name for alias, info in sorted(signature.outputs.items())},
-            {
-                alias: to_array(value, alias, max_elements=max_elements)
-                for alias, value in signature.defaults.items()
-            },
+            {alias: to_array(value, alias) for alias, value in signature.defaults.items()},
             checks_method,
         )
 
 
+def _check_predict_method(signature: Signature) -> None:
+    allowed = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if signature.checks_method and signature.method_name not in allowed:
+        raise ServingError(
+            "INTERNAL",
+            f"Expected prediction signature method_name to be one of {{{', '.join(allowed)}}}. "
+            f"Was: {signature.method_name}",
+        )
+
+
 def predict_call(
-    signature: Signature, request: predict_pb2.PredictRequest, *, max_elements: int
+    signature: Signature,
+    given: Mapping[str, tensor_pb2.TensorProto | Array],
+    output_filter: Sequence[str],
 ) -> Call:
     """The call that a Predict request asks for.
 
+    Args:
+        signature: to run.
+        given: the inputs of the request by alias.
+        output_filter: aliases of the outputs to compute; empty for all.
+
     Raises:
-        ServingError: its inputs, its output filter or its method do not fit the signature.
+        ServingError: the inputs, the output filter or the method do not fit the signature.
     """
     _check_predict_method(signature)
-    given, inputs = request.inputs, signature.inputs
+    inputs = signature.inputs
     if given.keys() != inputs.keys():
         _check_inputs(given.keys(), signature)
     feeds = {
-        tensor: to_array(given[alias], alias, max_elements=max_elements)
-        if alias in given
-        else signature.defaults[alias]
+        tensor: _value(given[alias], alias) if alias in given else signature.defaults[alias]
         for alias, tensor in inputs.items()
     }
-    aliases = tuple(request.output_filter) or tuple(signature.outputs)
-    if request.output_filter:
+    aliases = tuple(output_filter) or tuple(signature.outputs)
+    if output_filter:
         _check_outputs(aliases, signature)
     return Call(feeds, tuple(signature.outputs[alias] for alias in aliases), aliases)
 
 
-def examples_call(tensor: str, outputs: Mapping[str, str], request_input: input_pb2.Input) -> Call:
+def examples_call(tensor: str, outputs: Mapping[str, str], examples: Sequence[bytes]) -> Call:
     """The call that a request with tf.Examples asks for.
 
     Args:
         tensor: name of the tensor that takes serialized tf.Examples.
         outputs: tensor name by alias.
-        request_input: the examples, with or without a context that all of them share.
+        examples: serialized.
 
     Raises:
         ServingError: there are no examples.
     """
+    if not examples:
+        raise ServingError("INVALID_ARGUMENT", "Input is empty.")
+    return Call(
+        {tensor: string_array(examples)}, tuple(outputs.values()), tuple(outputs), len(examples)
+    )
+
+
+def serialized_examples(request_input: input_pb2.Input) -> list[bytes]:
+    """The tf.Examples of a request, each with the context that all of them share."""
     kind = request_input.WhichOneof("kind")
     if kind == "example_list":
-        serialized = [e.SerializeToString() for e in request_input.example_list.examples]
-    elif kind == "example_list_with_context":
+        return [e.SerializeToString() for e in request_input.example_list.examples]
+    if kind == "example_list_with_context":
         with_context = request_input.example_list_with_context
         context = with_context.context.SerializeToString()
         # Serialized messages one behind the other are the merged message.
-        serialized = [context + e.SerializeToString() for e in with_context.examples]
-    else:
-        serialized = []
-    if not serialized:
-        raise ServingError("INVALID_ARGUMENT", "Input is empty.")
-    return Call(
-        {tensor: string_array(serialized)},
-        tuple(outputs.values()),
-        tuple(outputs),
-        len(serialized),
-    )
+        return [context + e.SerializeToString() for e in with_context.examples]
+    return []
 
 
 def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
@@ -185,14 +195,8 @@ def regression_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
     return tensor, {_REGRESS_OUTPUT: signature.outputs[_REGRESS_OUTPUT]}
 
 
-def _check_predict_method(signature: Signature) -> None:
-    allowed = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
-    if signature.checks_method and signature.method_name not in allowed:
-        raise ServingError(
-            "INTERNAL",
-            f"Expected prediction signature method_name to be one of {{{', '.join(allowed)}}}. "
-            f"Was: {signature.method_name}",
-        )
+def _value(given: tensor_pb2.TensorProto | Array, alias: str) -> Array:
+    return given if isinstance(given, np.ndarray) else to_array(given, alias)
 
 
 def _check_method(signature: Signature, kind: str, expected: str) -> None:

@@ -19,8 +19,8 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from prodml.errors import ServingError
+from prodml.serving.data_types import Array
 from prodml.serving.signatures import DEFAULT_SIGNATURE, PREDICT_METHOD
-from prodml.serving.tensors import Array
 from prodml.serving.tflite_signatures import read_signature_defs
 
 MODEL_FILE = "model.tflite"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from prodml.errors import ServingError
+from prodml.serving.data_types import string_array
 from prodml.serving.json_tensors import _walked, array_of, as_json
-from prodml.serving.tensors import string_array
 
 FLOAT, DOUBLE = tf.float32.as_datatype_enum, tf.float64.as_datatype_enum
 INT32, INT64 = tf.int32.as_datatype_enum, tf.int64.as_datatype_enum

@@ -1,0 +1,335 @@
+"""One client, whatever it sends, does not keep others waiting, and takes no more than its share."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import json
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from running_server import (
+    Held,
+    RunningServer,
+    outputs,
+    predict_request,
+    refusal,
+    running_server,
+    save_mixed,
+    wait_until,
+)
+
+from prodml.serving.tensors import to_content_proto, to_proto
+
+_LARGE = 48_000_000
+_ANSWERS = 20
+"""Small requests that must be answered, one behind the other, before a large one is."""
+
+
+class Echo(tf.Module):
+    """Answers what it gets, or nothing, or a lot."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def serve(self, x: Any) -> Any:
+        return {"y": x}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.uint8, "image")])
+    def measure(self, image: Any) -> Any:
+        return {"size": tf.size(image)[tf.newaxis]}
+
+    @tf.function(input_signature=[tf.TensorSpec([1], tf.int32, "size")])
+    def fill(self, size: Any) -> Any:
+        return {"y": tf.fill(size, 0.123456)}
+
+
+def save_echo(directory: Path) -> None:
+    model = Echo()
+    signatures = {"serving_default": model.serve, "measure": model.measure, "fill": model.fill}
+    tf.saved_model.save(model, str(directory), signatures)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    root = tmp_path_factory.mktemp("hostile")
+    save_echo(root / "echo" / "1")
+    with running_server(root, "--model_name=echo", f"--model_base_path={root / 'echo'}") as running:
+        yield running
+        assert "Traceback" not in running.said()
+
+
+def post(server: RunningServer, body: bytes, **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/models/echo:predict", body, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def answers_before(server: RunningServer, body: bytes, **headers: str) -> tuple[int, bytes]:
+    """How many small requests are answered, one behind the other, between the last byte of a body
+    and the first byte of its answer; and this answer."""
+    small = small_rest(server)
+    head = f"POST /v1/models/echo:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+    head += "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as client:
+        client.sendall(head.encode() + b"\r\n" + body[:-1])
+        small()
+        client.sendall(body[-1:])
+        count = 0
+        while not select.select([client], [], [], 0)[0]:
+            small()
+            count += 1
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        return count, answer.read()
+
+
+def small_rest(server: RunningServer) -> Callable[[], None]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
+
+    def ask() -> None:
+        connection.request("POST", "/v1/models/echo:predict", b'{"instances": [1.0]}')
+        assert json.loads(connection.getresponse().read()) == {"predictions": [1.0]}
+
+    return ask
+
+
+def large_json() -> bytes:
+    numbers = b", ".join([b"%.16f" % (number / 7) for number in range(1000)])
+    return (
+        b'{"signature_name": "serving_default", "instances": ['
+        + b", ".join([numbers] * (_LARGE // len(numbers)))
+        + b"]}"
+    )
+
+
+def test_others_are_answered_while_a_large_body_is_parsed_and_its_answer_written(server):
+    count, answer = answers_before(server, large_json())
+    assert len(json.loads(answer)["predictions"]) > 1_000_000
+    assert count >= _ANSWERS
+
+
+def test_others_are_answered_while_a_large_body_is_refused(server):
+    body = large_json().replace(b'"serving_default"', b"1")
+    count, answer = answers_before(server, body)
+    assert "'signature_name' key must be a string" in json.loads(answer)["error"]
+    assert len(answer) < 2000
+    assert count >= _ANSWERS
+
+
+_FILL = b'{"signature_name": "fill", "inputs": [1000000]}'
+
+
+def test_others_are_answered_while_a_large_answer_is_written(server):
+    count, answer = answers_before(server, _FILL)
+    assert json.loads(answer)["outputs"] == [0.123456] * 1_000_000
+    assert count >= _ANSWERS
+
+
+def test_a_large_answer_is_packed_for_clients_that_unpack(server):
+    _, answer = answers_before(server, _FILL, Accept_Encoding="gzip")
+    assert json.loads(gzip.decompress(answer))["outputs"] == [0.123456] * 1_000_000
+
+
+def test_a_gzip_bomb_is_refused_when_it_has_unpacked_to_the_limit(server):
+    bomb = gzip.compress(b" " * 500_000_000, 6)
+    before = server.resident_mb()
+    count, answer = answers_before(server, bomb, Content_Encoding="gzip")
+    assert b"Maximum request body size 67108864 exceeded" in answer
+    assert server.resident_mb() - before < 150
+    assert count >= 1
+
+
+@pytest.mark.parametrize("encode", [to_proto, to_content_proto])
+def test_nobody_waits_for_most_of_the_time_that_a_large_tensor_takes_by_grpc(server, encode):
+    request = predict_request("echo")
+    request.inputs["x"].CopyFrom(encode(np.arange(_LARGE // 4, dtype=np.float32)))
+    message = request.SerializeToString()
+    small = predict_request("echo", x=[1.0])
+    waits = []
+    with (
+        grpc.insecure_channel(server.address, [("grpc.max_receive_message_length", -1)]) as channel,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        began = time.monotonic()
+        under_way = pool.submit(call, message, 60)
+        while not under_way.done():
+            asked = time.monotonic()
+            server.predictions.Predict(small, timeout=60)
+            waits.append(time.monotonic() - asked)
+        took = time.monotonic() - began
+    assert len(under_way.result()) > _LARGE
+    assert max(waits) < took / 2
+
+
+def test_a_uint8_tensor_of_17_mb_is_answered(server):
+    request = predict_request("echo", signature="measure")
+    request.inputs["image"].CopyFrom(to_content_proto(np.zeros(17_000_000, np.uint8)))
+    answer = server.predictions.Predict(request, timeout=60)
+    assert outputs(answer)["size"].tolist() == [17_000_000]
+
+
+@pytest.mark.parametrize(
+    ("shape", "field"),
+    [([1] * 300, {"float_val": [1.0]}), ([0, 1 << 62, 1 << 62], {})],
+    ids=["300 dimensions", "an empty shape that overflows"],
+)
+def test_shapes_that_no_array_has_are_invalid_arguments(server, shape, field):
+    request = predict_request("echo")
+    tensor = request.inputs["x"]
+    tensor.dtype = tf.float32.as_datatype_enum
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    for name, values in field.items():
+        getattr(tensor, name).extend(values)
+    code, text = refusal(server.predictions.Predict, request)
+    assert (code, text.startswith("tensor parsing error: x")) == ("INVALID_ARGUMENT", True)
+
+
+@pytest.mark.parametrize("depth", [33, 300, 900, 990, 1010])
+@pytest.mark.parametrize("key", ["instances", "inputs", "examples", "signature_name"])
+def test_json_that_is_nested_deeply_is_refused(server, depth, key):
+    body = b'{"%s": ' % key.encode() + b"[" * depth + b"1.0" + b"]" * depth + b"}"
+    status, answer = post(server, body)
+    assert (status, set(answer)) == (400, {"error"})
+
+
+def test_a_message_that_cannot_be_parsed_is_an_invalid_argument(server):
+    call = server.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    code, text = refusal(call, b"\xff\xff")
+    assert (code, "cannot be parsed" in text) == ("INVALID_ARGUMENT", True)
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One thread, four requests, and little memory."""
+    root = tmp_path_factory.mktemp("narrow")
+    save_mixed(root / "mixed" / "1")
+    with running_server(
+        root,
+        "--model_name=mixed",
+        f"--model_base_path={root / 'mixed'}",
+        "--grpc_max_threads=1",
+        "--rest_api_num_threads=1",
+        "--max_waiting_requests=4",
+        "--max_request_bytes=1000000",
+        "--max_inflight_bytes=1500000",
+    ) as running:
+        yield running
+
+
+_GOOD = {"x": [1.0], "n": [2], "s": [b"a"]}
+
+
+def test_calls_of_clients_that_have_gone_never_run(narrow, tmp_path):
+    held = Held(tmp_path)
+    busy = narrow.predictions.Predict.future(held.request, timeout=60)
+    held.wait_until_begun()
+    gone = []
+    for number in range(3):
+        directory = tmp_path / f"gone{number}"
+        directory.mkdir()
+        gone.append(Held(directory))
+    calls = [narrow.predictions.Predict.future(each.request, timeout=60) for each in gone]
+    wait_until(
+        lambda: (
+            refusal(narrow.predictions.Predict, predict_request("mixed", **_GOOD), timeout=0.5)[0]
+            == "RESOURCE_EXHAUSTED"
+        )
+    )
+    for call in calls:
+        call.cancel()
+    # Their places are free, though none of them has run: a call waits for the thread again.
+    good = predict_request("mixed", **_GOOD)
+    wait_until(
+        lambda: refusal(narrow.predictions.Predict, good, timeout=0.5)[0] == "DEADLINE_EXCEEDED"
+    )
+    waiting = narrow.predictions.Predict.future(predict_request("mixed", **_GOOD), timeout=60)
+    held.let_go()
+    assert outputs(busy.result())["y"].tolist() == [1.0]
+    assert outputs(waiting.result())["total"].tolist() == [3.0]
+    assert not any((tmp_path / f"gone{number}" / "begun").exists() for number in range(3))
+
+
+def test_a_rest_call_whose_client_has_gone_never_runs(narrow, tmp_path):
+    (tmp_path / "busy").mkdir()
+    held = Held(tmp_path / "busy")
+    busy = narrow.predictions.Predict.future(held.request, timeout=60)
+    held.wait_until_begun()
+    begun = tmp_path / "begun"
+    body = json.dumps(
+        {
+            "signature_name": "hold",
+            "inputs": {"x": [1.0], "begun": [str(begun)], "until": [str(tmp_path / "until")]},
+        }
+    ).encode()
+    head = f"POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", narrow.rest_port)) as client:
+        client.sendall(head.encode() + b"\r\n" + body)
+        # What is asked on another connection afterwards is answered afterwards.
+        ask_status(narrow)
+    ask_status(narrow)
+    held.let_go()
+    assert outputs(busy.result())["y"].tolist() == [1.0]
+    answer = narrow.predictions.Predict(predict_request("mixed", **_GOOD), timeout=60)
+    assert outputs(answer)["total"].tolist() == [3.0]
+    assert not begun.exists()
+
+
+def ask_status(server: RunningServer) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/v1/models/mixed")
+        return connection.getresponse().status
+
+
+def test_requests_above_the_bound_are_refused_before_their_bodies_and_status_is_answered(
+    narrow, tmp_path
+):
+    head = "POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for size in (100, 100, 100, 100, 100):
+            connection = stack.enter_context(
+                socket.create_connection(("127.0.0.1", narrow.rest_port), timeout=20)
+            )
+            connection.sendall(head.format(size).encode())
+            connections.append(connection)
+        answers = [connection.recv(1000) for connection in connections[4:]]
+        assert answers[0].startswith(b"HTTP/1.1 429")
+        assert b"4 requests are running or waiting already" in answers[0]
+        assert ask_status(narrow) == 200
+    wait_until(
+        lambda: refusal(narrow.predictions.Predict, predict_request("mixed", **_GOOD))[0] == "OK"
+    )
+
+
+def test_bytes_in_flight_are_bounded_by_what_bodies_announce(narrow):
+    head = "POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        first, second = (
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", narrow.rest_port), timeout=20)
+            )
+            for _ in range(2)
+        )
+        first.sendall(head.format(900_000).encode())
+        ask_status(narrow)
+        second.sendall(head.format(900_000).encode())
+        answer = second.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 429")
+        assert b"would exceed the 1500000 bytes" in answer
+    wait_until(
+        lambda: refusal(narrow.predictions.Predict, predict_request("mixed", **_GOOD))[0] == "OK"
+    )
