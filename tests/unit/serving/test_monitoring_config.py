@@ -22,14 +22,15 @@ def test_the_metrics_are_where_the_file_says(tmp_path, text, path):
 def test_an_unknown_field_is_named_with_its_line(tmp_path):
     file = tmp_path / "monitoring.config"
     file.write_text("\nprometheus_config { enabled: true }")
-    with pytest.raises(ConfigError, match=r'monitoring.config:2:.*"enabled"'):
+    with pytest.raises(ConfigError, match=r'monitoring.config.*: 2:\d+ : .*"enabled"'):
         read_metrics_path(str(file))
 
 
 def test_a_file_that_nests_without_end_is_refused_with_its_line(tmp_path):
     file = tmp_path / "monitoring.config"
     file.write_text("\n" + "prometheus_config { " * 1000)
-    with pytest.raises(ConfigError, match=r"monitoring.config:2:.*nests deeper than 100 levels"):
+    told = r"monitoring.config.*: 2:\d+ : .*nests deeper than 100 levels"
+    with pytest.raises(ConfigError, match=told):
         read_metrics_path(str(file))
 
 

@@ -57,6 +57,7 @@ DIFFERENT = {"enable_grpc_healthcheck_service": True, "num_request_iterations_fo
 OWN = {
     "host",
     "max_request_bytes",
+    "max_inflight_bytes",
     "max_waiting_requests",
     "drain_seconds",
     "request_log_dir",

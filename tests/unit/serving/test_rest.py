@@ -11,6 +11,7 @@ from prodml.serving.inference import Inference
 from prodml.serving.metrics import ServerMetrics
 from prodml.serving.models import LoadingOptions, Models
 from prodml.serving.request_log import RequestLog
+from prodml.serving.request_log_options import RequestLogOptions
 from prodml.serving.rest import RestApi, RestOptions
 
 
@@ -37,7 +38,7 @@ def test_a_connection_without_a_whole_head_is_closed_after_a_while(parts):
             Models(lambda *_: None, LoadingOptions()),
             DirectRunner(1),
             metrics,
-            RequestLog(metrics),
+            RequestLog(metrics, RequestLogOptions()),
         )
         api = RestApi(inference, metrics, Admission(10, 1000), RestOptions(idle_seconds=0.1))
         runner = api.runner()
