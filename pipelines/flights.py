@@ -73,6 +73,7 @@ def flights(
     ExampleValidator(statistics=statistics, schema=schema, fail_on="ERROR")
     transform = Transform(examples=examples, schema=schema, module_file=MODULE_FILE)
     trainer = Trainer(
+        keras="keras",  # The module file imports Keras 3; tf_keras beside it costs seconds.
         module_file=MODULE_FILE,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],

@@ -41,6 +41,7 @@ def flights(
     ExampleValidator(statistics=statistics, schema=schema)
     transform = Transform(examples=examples, schema=schema, module_file=module_file)
     model = Trainer(
+        keras="keras",  # The module file imports Keras 3; tf_keras beside it costs seconds.
         module_file=module_file,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],

@@ -22,6 +22,7 @@ from prodml.data.payload import PayloadFormat
 from prodml.dsl.channel import Channel
 from prodml.dsl.user_code import load_module
 from prodml.metadata.store import Store
+from prodml.orchestration import liveness
 from prodml.orchestration.run import RunSettings, run_pipeline
 
 ROOT = Path(__file__).parents[3]
@@ -129,6 +130,8 @@ def test_a_node_costs_so_many_calls_and_no_more_with_more_nodes(
 
     monkeypatch.setattr(Store, "__init__", counting_open)
     monkeypatch.setattr(os, "fsync", counting_sync)
+    # A heartbeat every ten seconds is no call of a node, however slow the machine is.
+    monkeypatch.setattr(liveness, "HEARTBEAT_SECONDS", 3600.0)
     noop = load_module(str(ROOT / "tests" / "benchmarks" / "noop_pipeline.py")).noop
 
     def calls_of(nodes: int) -> Counter[str]:
