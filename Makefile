@@ -53,8 +53,9 @@ bench-store: setup  ## Measure a metadata store of 10,000 runs beside one of 20.
 	$(RUN)/python tests/benchmarks/many_runs.py
 
 .PHONY: bench-serving
-bench-serving: setup  ## Measure the model server under load, then two minutes of swaps.
+bench-serving: setup  ## Measure the model server under load, beside a hostile client, then two minutes of swaps.
 	$(RUN)/python tests/benchmarks/serving_load.py
+	$(RUN)/python tests/benchmarks/serving_load.py --hostile
 	$(RUN)/python tests/benchmarks/serving_load.py --soak 2
 
 .PHONY: fuzz

@@ -9,6 +9,7 @@ from typing import Any
 from prodml.errors import ConfigError
 
 _CPUS = os.cpu_count() or 1
+_REQUESTS_IN_FLIGHT = 4
 
 
 def _option(default: Any, text: str) -> Any:
@@ -129,6 +130,11 @@ class ServerOptions:
     grpc_max_threads: int = _option(4 * _CPUS, "Calls of models that run at once.")
     ssl_config_file: str = _option("", "Text file with an SSLConfig, for gRPC.")
     monitoring_config_file: str = _option("", "Text file with a MonitoringConfig.")
+
+    @property
+    def inflight_bytes(self) -> int:
+        """What `max_inflight_bytes` means."""
+        return self.max_inflight_bytes or _REQUESTS_IN_FLIGHT * self.max_request_bytes
 
     def check(self) -> None:
         """Finds what no server can be started with.

@@ -26,6 +26,7 @@ from tensorflow_serving.config import logging_config_pb2
 
 from prodml.errors import ConfigError, ServingError
 from prodml.serving.admission import Admission
+from prodml.serving.allocator import keep_large_buffers
 from prodml.serving.batching import BatchingRunner
 from prodml.serving.batching_parameters import BatchingOptions, read_batching_options
 from prodml.serving.config_file import follow_config_file
@@ -56,8 +57,6 @@ if TYPE_CHECKING:
 
     from prodml.serving.rest import RestApi
 
-_REQUESTS_IN_FLIGHT = 4
-"""Of the largest size, unless --max_inflight_bytes says otherwise."""
 _SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
 
 log = logging.getLogger(__name__)
@@ -77,6 +76,7 @@ def serve(options: ServerOptions) -> None:
     logging.getLogger("grpc._cython.cygrpc").addFilter(parses)
     # TensorFlow calls loading by sessions deprecated; TF Serving has no other way.
     tf.get_logger().setLevel(logging.ERROR)
+    keep_large_buffers(options.inflight_bytes)
     asyncio.run(_serve(options))
 
 
@@ -133,10 +133,7 @@ class ModelServer:
             self._metrics,
             self._request_log,
         )
-        self._admission = Admission(
-            options.max_waiting_requests,
-            options.max_inflight_bytes or _REQUESTS_IN_FLIGHT * options.max_request_bytes,
-        )
+        self._admission = Admission(options.max_waiting_requests, options.inflight_bytes)
         self._predictions = PredictionService(
             self._inference,
             self._metrics,

@@ -2,6 +2,7 @@
 
     make bench-serving
     .venv/bin/python tests/benchmarks/serving_load.py --soak 60
+    .venv/bin/python tests/benchmarks/serving_load.py --hostile
 
 Nothing else should run on the machine meanwhile. Load generator and server share its cores: the
 columns `server` and `clients` tell how many cores each one used, and so which side is the limit.
@@ -26,6 +27,7 @@ import typer
 from load_generator import Load
 from rich.console import Console
 from rich.table import Table
+from serving_hostile import made_summing_model, print_waits, waits
 from serving_soak import Soak, print_soak, soak
 from serving_subject import Subject, flights, heavy, made_heavy_model, newest, run_load, serving
 
@@ -75,6 +77,9 @@ def main(
     soak_minutes: Annotated[
         float, typer.Option("--soak", help="Instead: constant load and a new version every 10 s.")
     ] = 0.0,
+    hostile: Annotated[
+        bool, typer.Option(help="Instead: what others wait while one client sends 64 MB bodies.")
+    ] = False,
     output: Annotated[Path, typer.Option(help="Where the findings go, as JSON.")] = REPOSITORY
     / ".prodml"
     / "benchmarks"
@@ -84,14 +89,22 @@ def main(
     console = Console()
     output.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    subject = flights(model_base_path)
     with tempfile.TemporaryDirectory() as scratch:
-        if soak_minutes:
+        if hostile:
+            found_waits = waits(
+                made_summing_model(Path(scratch) / "sum"), seconds, Path(scratch), console
+            )
+            print_waits(console, found_waits)
+            output = output.with_stem(f"{output.stem}_hostile")
+            findings: Mapping[str, Any] = {"waits": [asdict(wait) for wait in found_waits]}
+        elif soak_minutes:
+            subject = flights(model_base_path)
             found = soak(subject, soak_minutes * 60, Path(scratch))
             print_soak(console, found)
             output = output.with_stem(f"{output.stem}_soak")
-            findings: Mapping[str, Any] = asdict(found)
+            findings = asdict(found)
         else:
+            subject = flights(model_base_path)
             big = heavy(made_heavy_model(Path(scratch) / "heavy"))
             direct = [direct_calls(each) for each in (subject, big)]
             results = []
