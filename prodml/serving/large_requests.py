@@ -22,6 +22,8 @@ _PIECE = 1 << 14
 """Bytes that protobuf parses at once."""
 _MOST_FIELDS = 100_000
 """Of a message, neighbouring values aside: a field of two bytes takes a hundred times its size."""
+_LARGEST_REST = 1 << 20
+"""Bytes of a message besides its values."""
 
 ExamplesRequestT = TypeVar("ExamplesRequestT", bound=Message)
 
@@ -116,10 +118,13 @@ class _Rest:
     def __init__(self, message: memoryview) -> None:
         self._message = message
         self._parts: list[memoryview] = []
-        self._fields = 0
+        self._fields = self._size = 0
 
     def add(self, start: int, end: int) -> None:
         self.count()
+        self._size += end - start
+        if self._size > _LARGEST_REST:
+            raise DecodeError(f"a message has more than {_LARGEST_REST} bytes besides its values")
         self._parts.append(self._message[start:end])
 
     def count(self) -> None:

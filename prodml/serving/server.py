@@ -21,7 +21,6 @@ import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
-from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.config import logging_config_pb2
 
 from prodml.errors import ConfigError, ServingError
@@ -31,21 +30,16 @@ from prodml.serving.batching import BatchingRunner
 from prodml.serving.batching_parameters import BatchingOptions, read_batching_options
 from prodml.serving.config_file import follow_config_file
 from prodml.serving.execution import DirectRunner, Runner
-from prodml.serving.grpc_services import (
-    MODEL_SERVICE,
-    PREDICTION_SERVICE,
-    ModelService,
-    PredictionService,
-    describe_model_service,
-    parses,
-)
+from prodml.serving.grpc_answers import parses
 from prodml.serving.inference import Inference
 from prodml.serving.loading import ModelOptions, load_version
 from prodml.serving.metrics import ServerMetrics
 from prodml.serving.model_roots import check_base_paths, model_roots
+from prodml.serving.model_service import MODEL_SERVICE, ModelService, describe_model_service
 from prodml.serving.models import Models
 from prodml.serving.monitoring_config import read_metrics_path
 from prodml.serving.options import ServerOptions, channel_arguments
+from prodml.serving.prediction_service import PREDICTION_SERVICE, PredictionService
 from prodml.serving.request_log import RequestLog
 from prodml.serving.request_log_options import RequestLogOptions
 from prodml.serving.saved_model import SessionOptions
@@ -231,10 +225,8 @@ class ModelServer:
                 *channel_arguments(options.grpc_channel_arguments),
             ]
         )
-        server.add_generic_rpc_handlers((self._predictions.handler(),))
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self._inference, self._configure_for_client), server
-        )
+        models = ModelService(self._inference, self._configure_for_client)
+        server.add_generic_rpc_handlers((self._predictions.handler(), models.handler()))
         names = [*_SERVICES, reflection.SERVICE_NAME]
         if options.enable_grpc_healthcheck_service:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

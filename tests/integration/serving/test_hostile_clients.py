@@ -211,6 +211,17 @@ def test_a_message_that_cannot_be_parsed_is_an_invalid_argument(server):
     assert (code, "cannot be parsed" in text) == ("INVALID_ARGUMENT", True)
 
 
+@pytest.mark.parametrize(
+    "method",
+    ["PredictionService/GetModelMetadata", "ModelService/GetModelStatus"],
+)
+def test_a_large_message_that_asks_about_models_is_refused_unread(server, method):
+    call = server.channel.unary_unary(f"/tensorflow.serving.{method}")
+    code, text = refusal(call, b"\x12\x00" * 10_000_000)
+    assert code == "INVALID_ARGUMENT"
+    assert text == "the message has 20000000 bytes; this method reads at most 65536"
+
+
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One thread, four requests, and little memory."""

@@ -8,7 +8,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
-from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2
 
 from prodml.errors import ServingError
@@ -119,6 +119,20 @@ def test_numbers_are_where_tensorflow_need_not_copy_them():
 def test_a_message_of_countless_fields_is_refused_before_it_fills_the_memory():
     with pytest.raises(DecodeError, match="more than 100000 fields"):
         read_predict_request(b"\xa0\x06\x01" * 100_001)
+
+
+@pytest.mark.parametrize("field", [predict_pb2.PredictRequest, tensor_pb2.TensorProto])
+def test_a_message_that_is_large_but_for_its_values_is_refused(field):
+    request = predict_pb2.PredictRequest()
+    if field is predict_pb2.PredictRequest:
+        request.model_spec.name = "m" * 2_000_000
+    else:
+        request.inputs["x"].dtype = 1
+        request.inputs["x"].tensor_shape.dim.extend(
+            tensor_shape_pb2.TensorShapeProto.Dim(size=1) for _ in range(300_000)
+        )
+    with pytest.raises(DecodeError, match="1048576 bytes besides its values"):
+        read_predict_request(request.SerializeToString())
 
 
 def _examples(count: int, start: int = 0) -> Any:
