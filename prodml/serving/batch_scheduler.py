@@ -134,6 +134,10 @@ class BatchScheduler(Generic[TaskT]):
         """When the next batch may run; None if none waits."""
         return min(map(self._due, self._queues.values()), default=None)
 
+    def is_full(self, key: Hashable) -> bool:
+        """Whether a queue that has a batch has one that need not wait for more rows."""
+        return self._is_full(self._queues[key])
+
     def due(self, key: Hashable) -> float:
         """When the first batch of a queue that has one may run."""
         return self._due(self._queues[key])
@@ -147,11 +151,12 @@ class BatchScheduler(Generic[TaskT]):
         )
 
     def _due(self, queue: _Queue[TaskT]) -> float:
-        """A batch that is full, or behind which another waits, may run at once."""
-        first = queue.batches[0]
-        if len(queue.batches) > 1 or first.rows >= self._options.run_size:
+        if self._is_full(queue):
             return 0.0
-        return first.opened_at + self._options.batch_timeout_micros / 1e6
+        return queue.batches[0].opened_at + self._options.batch_timeout_micros / 1e6
+
+    def _is_full(self, queue: _Queue[TaskT]) -> bool:
+        return len(queue.batches) > 1 or queue.batches[0].rows >= self._options.run_size
 
     def _push_out(self, newcomer: _Queue[TaskT]) -> list[TaskT]:
         """Removes the newest batch of the model's longest queue, if the newcomer's is shorter by

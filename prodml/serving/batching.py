@@ -25,6 +25,12 @@ from prodml.serving.metrics import ServerMetrics
 from prodml.serving.versions import LoadedVersion
 
 _Answers: TypeAlias = list["list[Array] | BaseException"]
+_QUIET_ITERATIONS = 30
+"""Of the event loop, about 0.2 ms, after which a batch that is not full runs. gRPC brings requests
+one by one, and a batch of one takes as much time, in TensorFlow and for the interpreter's lock, as
+one of thirty: waiting for the others halved the processor time of a request."""
+_GATHER_SECONDS = 0.005
+"""The longest that a batch waits so."""
 
 
 @dataclass(eq=False)
@@ -51,6 +57,8 @@ class BatchingRunner:
         self._pool = ThreadPoolExecutor(options.num_batch_threads, thread_name_prefix="batch")
         self._scheduler: BatchScheduler[_Task] = BatchScheduler(options)
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.Handle | None = None
+        self._quiet_iterations = 0
 
     async def run(
         self, version: LoadedVersion, feeds: Mapping[str, Array], fetches: Sequence[str]
@@ -67,8 +75,9 @@ class BatchingRunner:
         return await self._run_part(version, feeds, fetches, rows)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for waiting in (self._timer, self._gathering):
+            if waiting is not None:
+                waiting.cancel()
         self._pool.shutdown()
 
     async def _run_split(
@@ -116,7 +125,10 @@ class BatchingRunner:
             pushed_out.version.release()
             settle(pushed_out.answer, None, queue_full())
         version.acquire()
-        self._dispatch()
+        if self._scheduler.is_full(key):
+            self._dispatch()
+        else:
+            self._gather()
         try:
             return await answer
         finally:
@@ -129,6 +141,22 @@ class BatchingRunner:
         if self._options.pad_variable_length_inputs:
             return name, value.dtype, value.ndim
         return name, value.dtype, value.shape[1:]
+
+    def _gather(self) -> None:
+        """Dispatches when no request has come for some iterations of the loop, or after a while."""
+        self._quiet_iterations = 0
+        if self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_soon(self._gather_on, loop.time() + _GATHER_SECONDS)
+
+    def _gather_on(self, until: float) -> None:
+        self._quiet_iterations += 1
+        loop = asyncio.get_running_loop()
+        if self._quiet_iterations < _QUIET_ITERATIONS and loop.time() < until:
+            self._gathering = loop.call_soon(self._gather_on, until)
+        else:
+            self._gathering = None
+            self._dispatch()
 
     def _dispatch(self) -> None:
         """Starts the batches that may run; sets a timer for the next that will."""
@@ -158,7 +186,7 @@ class BatchingRunner:
                     settle(task.answer, None, answer)
                 else:
                     settle(task.answer, answer, None)
-            self._dispatch()
+            self._gather()
 
         run_in(self._pool, lambda: _run_together(version, fetches, tasks, padded), finish)
 

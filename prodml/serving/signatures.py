@@ -105,7 +105,7 @@ def predict_call(
     """
     _check_predict_method(signature)
     inputs = signature.inputs
-    if given.keys() != inputs.keys():
+    if len(given) != len(inputs) or not all(alias in given for alias in inputs):
         _check_inputs(given.keys(), signature)
     feeds = {
         tensor: _value(given[alias], alias) if alias in given else signature.defaults[alias]

@@ -88,7 +88,7 @@ _RAW: dict[str, Any] = {
 _TYPES = {field.dtype: number for number, field in _FIELDS.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class TensorHead:
     """What a TensorProto says of its values: a claim, checked against what numpy can hold.
 
@@ -116,16 +116,18 @@ class TensorHead:
         """
         field = _FIELDS.get(proto.dtype)
         shape = [dim.size for dim in proto.tensor_shape.dim]
-        if field is None or proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        if field is None or proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
             raise _unparsable(alias)
         if len(shape) > MAX_DIMENSIONS:
             raise _unparsable(
                 alias, f"{len(shape)} dimensions; at most {MAX_DIMENSIONS} are supported"
             )
+        count = math.prod(shape)
         # numpy's own rule, which counts an empty dimension as one.
-        if math.prod(size or 1 for size in shape) * field.dtype.itemsize > _LARGEST_ARRAY:
+        extent = count or math.prod(size or 1 for size in shape)
+        if extent * field.dtype.itemsize > _LARGEST_ARRAY:
             raise _unparsable(alias, f"shape {shape} is too large")
-        return cls(alias, field.dtype, field.name, shape, math.prod(shape), field.decode)
+        return cls(alias, field.dtype, field.name, shape, count, field.decode)
 
     def of_content(self, content: Any) -> Array:
         """The tensor whose values are bytes, as `tensor_content` has them.

@@ -29,11 +29,22 @@ from rich.console import Console
 from rich.table import Table
 from serving_hostile import made_summing_model, print_waits, waits
 from serving_soak import Soak, print_soak, soak
-from serving_subject import Subject, flights, heavy, made_heavy_model, newest, run_load, serving
+from serving_subject import (
+    Server,
+    Subject,
+    echoing,
+    flights,
+    heavy,
+    made_heavy_model,
+    newest,
+    run_load,
+    serving,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLIENTS = [1, 8, 64]
 _DIRECT_CALLS = 500
+_ECHO = "bare grpc.aio"
 _WARM_UP_SECONDS = 1.0
 _BATCHING = """
 max_batch_size { value: 64 }
@@ -125,52 +136,61 @@ def main(
 def loads(
     subject: Subject, clients: list[int], seconds: float, scratch: Path, console: Console
 ) -> list[Result]:
-    """One result for each front end, number of clients, and batching off and on."""
+    """One result for each front end, number of clients, and batching off and on, and for a gRPC
+    server that only answers."""
     parameters = scratch / "batching.txt"
     parameters.write_text(_BATCHING)
     with_batching = ("--enable_batching", f"--batching_parameters_file={parameters}")
     results = []
+    for count in clients:
+        with echoing() as server:
+            results.append(_measured(subject, server, _ECHO, False, count, seconds))
+            console.print(f"{results[-1]}", highlight=False, soft_wrap=True)
     for batching, front_end, count in (
         (b, f, c) for b in (False, True) for f in ("gRPC", "REST") for c in clients
     ):
         batching_options = with_batching if batching else ()
         with serving(subject.name, subject.base_path, scratch, *batching_options) as server:
-            load = Load(
-                server.port,
-                server.rest_port,
-                count if front_end == "gRPC" else 0,
-                count if front_end == "REST" else 0,
-                seconds,
-                _WARM_UP_SECONDS,
-                0.0,
-                base64.b64encode(subject.grpc_request).decode(),
-                f"/v1/models/{subject.name}:predict",
-                subject.rest_body,
-            )
-            before, clock = server.cpu_seconds(), time.monotonic()
-            found = run_load(load)
-            # The generator's start and warm-up are part of both, so this is a lower bound.
-            server_cpu = (server.cpu_seconds() - before) / (time.monotonic() - clock)
-            server_cpu *= (seconds + _WARM_UP_SECONDS + 1) / (seconds + _WARM_UP_SECONDS)
-        if not found["samples"]:
-            raise RuntimeError(f"no request was answered: {found['failures'][:1]}")
-        took = np.array([s for _, s in found["samples"]]) * 1000
-        results.append(
-            Result(
-                subject.name,
-                front_end,
-                batching,
-                count,
-                len(took) / found["seconds"],
-                float(np.percentile(took, 50)),
-                float(np.percentile(took, 99)),
-                len(found["failures"]),
-                server_cpu,
-                found["cpu"],
-            )
-        )
-        console.print(f"{results[-1]}", highlight=False, soft_wrap=True)
+            results.append(_measured(subject, server, front_end, batching, count, seconds))
+            console.print(f"{results[-1]}", highlight=False, soft_wrap=True)
     return results
+
+
+def _measured(
+    subject: Subject, server: Server, front_end: str, batching: bool, count: int, seconds: float
+) -> Result:
+    load = Load(
+        server.port,
+        server.rest_port,
+        0 if front_end == "REST" else count,
+        count if front_end == "REST" else 0,
+        seconds,
+        _WARM_UP_SECONDS,
+        0.0,
+        base64.b64encode(subject.grpc_request).decode(),
+        f"/v1/models/{subject.name}:predict",
+        subject.rest_body,
+    )
+    before, clock = server.cpu_seconds(), time.monotonic()
+    found = run_load(load)
+    # The generator's start and warm-up are part of both, so this is a lower bound.
+    server_cpu = (server.cpu_seconds() - before) / (time.monotonic() - clock)
+    server_cpu *= (seconds + _WARM_UP_SECONDS + 1) / (seconds + _WARM_UP_SECONDS)
+    if not found["samples"]:
+        raise RuntimeError(f"no request was answered: {found['failures'][:1]}")
+    took = np.array([s for _, s in found["samples"]]) * 1000
+    return Result(
+        subject.name,
+        front_end,
+        batching,
+        count,
+        len(took) / found["seconds"],
+        float(np.percentile(took, 50)),
+        float(np.percentile(took, 99)),
+        len(found["failures"]),
+        server_cpu,
+        found["cpu"],
+    )
 
 
 def direct_calls(subject: Subject) -> Direct:
@@ -210,6 +230,7 @@ def print_loads(console: Console, results: list[Result], direct: list[Direct]) -
     for heading in (
         "clients",
         "requests/s",
+        "a server core",
         "p50 ms",
         "p99 ms",
         "failed",
@@ -224,6 +245,7 @@ def print_loads(console: Console, results: list[Result], direct: list[Direct]) -
             "on" if r.batching else "off",
             f"{r.clients}",
             f"{r.requests_per_second:,.0f}",
+            f"{r.requests_per_second / r.server_cpu:,.0f}",
             f"{r.p50:.2f}",
             f"{r.p99:.2f}",
             f"{r.failed}",

@@ -24,6 +24,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _START_SECONDS = 60.0
 _GENERATOR = Path(__file__).with_name("load_generator.py")
+_ECHO = Path(__file__).with_name("grpc_echo.py")
 _LAYERS, _WIDTH, _FEATURES = 24, 1024, 16
 
 
@@ -145,6 +146,22 @@ def serving(name: str, base_path: Path, scratch: Path, *options: str) -> Iterato
         code = process.wait(_START_SECONDS)
     if code:
         raise RuntimeError(f"the server ended with {code}:\n{log.read_text()[-2000:]}")
+
+
+@contextlib.contextmanager
+def echoing() -> Iterator[Server]:
+    """A gRPC server in Python that answers and does nothing else."""
+    from prodml.serving.server_process import free_ports
+
+    (port,) = free_ports(1)
+    command = [sys.executable, str(_ECHO), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()
+            yield Server(port, 0, process.pid)
+        finally:
+            process.kill()
 
 
 def run_load(load: Load) -> Any:

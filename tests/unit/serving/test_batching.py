@@ -87,6 +87,25 @@ def test_requests_that_arrive_together_run_together():
     assert servable.sizes == [8]
 
 
+def test_requests_that_come_one_by_one_run_together_though_no_batch_waits_by_itself():
+    servable = Doubler()
+    options = BatchingOptions(max_batch_size=8, batch_timeout_micros=0, num_batch_threads=4)
+
+    async def send() -> None:
+        runner = BatchingRunner(options, ServerMetrics())
+        version = LoadedVersion("m", 1, servable, {})
+        calls = []
+        for _ in range(4):
+            calls.append(asyncio.ensure_future(runner.run(version, {"x": np.ones(1)}, ["y"])))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.gather(*calls)
+        runner.close()
+
+    asyncio.run(send())
+    assert servable.sizes == [4]
+
+
 def test_a_batch_is_padded_to_an_allowed_size():
     servable = Doubler()
     options = BatchingOptions(max_batch_size=8, num_batch_threads=1, allowed_batch_sizes=(4, 8))
