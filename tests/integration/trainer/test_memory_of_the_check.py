@@ -1,4 +1,7 @@
-"""The trained model and the one that is tried are not held at once."""
+"""The trained model and the one that is tried are not held at once.
+
+The peak is read from /proc: `ru_maxrss` of a process begins with what its parent had at the fork.
+"""
 
 import subprocess
 import sys
@@ -6,7 +9,7 @@ from pathlib import Path
 
 ROWS = 500_000
 SCRIPT = f"""
-import resource, sys
+import sys
 from pathlib import Path
 from prodml import keras_choice
 keras_choice.choose("tf_keras")
@@ -16,23 +19,25 @@ from prodml.artifacts import Examples
 from prodml.components import Trainer
 from prodml.data.payload import PayloadFormat
 from prodml.dsl.channel import Channel
+from prodml.orchestration import memory
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return memory.peak() // 2**20
 
 root = Path(sys.argv[1])
 (root / "module.py").write_text('''
-import resource
 import tensorflow as tf
 from prodml.components import export_model
+from prodml.orchestration import memory
 def run_fn(fn_args):
     inputs = tf.keras.Input([1], dtype="int64")
     model = tf.keras.Model(inputs, tf.keras.layers.Embedding({ROWS}, 100)(inputs))
     spec = {{"hour": tf.io.FixedLenFeature([1], tf.int64)}}
     export_model(lambda f: model(f["hour"]), fn_args.serving_model_dir, feature_spec=spec)
-    print("trained", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print("trained", memory.peak() // 2**20)
 ''')
 examples = flight_examples(root / "examples", PayloadFormat.PARQUET)
+memory.reset_peak()
 before = peak()
 trainer = Trainer(examples=Channel(type=Examples), module_file=str(root / "module.py"))
 execute(trainer, {{"examples": examples}}, root)
