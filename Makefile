@@ -17,7 +17,7 @@ setup: .venv/.complete  ## Make .venv from uv.lock; brings uv where it is missin
 
 .PHONY: databases
 databases:  ## Install PostgreSQL and MariaDB from Debian, where they are missing: the tests start both.
-	@tests/install_databases.sh
+	@tests/support/install_databases.sh
 
 .PHONY: test
 test: setup databases lint types layers  ## Lint, types, layer contracts and tests: what CI runs.

@@ -22,7 +22,7 @@ from prodml.yaml_documents import YamlError, parse_yaml
 
 if TYPE_CHECKING:
     from prodml.metadata.store import Store
-    from prodml.orchestration.event_sinks import LineageSettings
+    from prodml.orchestration.events.sinks import LineageSettings
     from prodml.orchestration.run import RunSettings
 
 _PREFIX = "PRODML_"
@@ -90,9 +90,9 @@ class RunConfig(BaseModel):
             use_cache: False runs every node.
         """
         from prodml.beam.profiles import RunnerProfile
-        from prodml.orchestration.event_sinks import sinks_of_runs
-        from prodml.orchestration.limits import NodeLimits
-        from prodml.orchestration.retries import RetryPolicy
+        from prodml.orchestration.events.sinks import sinks_of_runs
+        from prodml.orchestration.launch.node_limits import NodeLimits
+        from prodml.orchestration.launch.retries import RetryPolicy
         from prodml.orchestration.run import RunSettings
 
         return RunSettings(
@@ -112,7 +112,7 @@ class RunConfig(BaseModel):
         )
 
     def _lineage(self) -> LineageSettings | None:
-        from prodml.orchestration.event_sinks import LineageSettings
+        from prodml.orchestration.events.sinks import LineageSettings
 
         chosen = self.events.openlineage
         if chosen is None:

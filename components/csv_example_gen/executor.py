@@ -8,7 +8,7 @@ from prodml.artifacts import Examples
 from prodml.components.example_gen.fetching import local_files
 from prodml.components.example_gen.ingestion import ingest
 from prodml.data import csv_files
-from prodml.data.payload import note_empty_columns
+from prodml.data.examples_layout import note_empty_columns
 from prodml.dsl.executor import ExecutorContext
 
 

@@ -19,9 +19,9 @@ from prodml.components.evaluator.candidates import Candidate
 from prodml.components.evaluator.configuration import Evaluation
 from prodml.components.evaluator.predictions import extractors, shared_models
 from prodml.components.evaluator.tfma import constants, model_eval_lib
-from prodml.components.evaluator.whole_batches import batch_evaluators
+from prodml.components.evaluator.whole_batches.batch_extractors import batch_evaluators
 from prodml.data.beam_source import ReadRecordBatches
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.data.record_batches import BATCH_SIZE, serialize_examples
 from prodml.dsl.executor import Beam
 from prodml.errors import InputDataError

@@ -12,11 +12,11 @@ from prodml.components.evaluator.analysis import Columns, Split, SplitRows, anal
 from prodml.components.evaluator.candidates import candidates
 from prodml.components.evaluator.configuration import complete, read_eval_config
 from prodml.components.evaluator.contract import Offer, check_baseline, check_model, slice_features
-from prodml.components.evaluator.row_by_row import row_by_row_reasons
 from prodml.components.evaluator.sample import take_sample
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
-from prodml.data.payload import ROW_COUNTS, payload_format, row_count, split_files
+from prodml.components.evaluator.whole_batches.row_by_row import row_by_row_reasons
+from prodml.data.examples_layout import ROW_COUNTS, payload_format, row_count, split_files
 from prodml.data.record_batches import BATCH_SIZE
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from prodml.artifacts import Examples
 from prodml.components.example_gen.config import Output, SplitConfig
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.data.splitting import Bucketing, TimeCuts, hash_rows, time_cuts
 from prodml.data.writers import ExamplesWriter
 from prodml.dsl.component import suggest

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from prodml.serving.client import arrays
-from prodml.serving.data_types import Array
+from prodml.serving.clients.grpc_client import arrays
+from prodml.serving.values.data_types import Array
 
 
 def fault(

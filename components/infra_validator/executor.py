@@ -14,8 +14,8 @@ from prodml.components.infra_validator.requests import read_rows
 from prodml.components.infra_validator.validation import Candidate, validate
 from prodml.components.pusher.copying import copy_synced
 from prodml.dsl.executor import ExecutorContext
-from prodml.serving.server_launchers import Binary, DockerImage, Embedded, ServerLauncher
-from prodml.serving.warm_up import write_warm_up_requests
+from prodml.serving.models.warm_up import write_warm_up_requests
+from prodml.serving.processes.server_launchers import Binary, DockerImage, Embedded, ServerLauncher
 
 STAMPED_MODEL = "stamped_model"
 """Directory of the blessing that holds the model with its warm-up requests; TFX's name."""

@@ -14,13 +14,22 @@ from tensorflow_serving.apis import (
 
 from prodml.artifacts import Examples
 from prodml.components.infra_validator.component import RequestSpec
-from prodml.data.payload import payload_format, split_files
+from prodml.data.examples_layout import payload_format, split_files
 from prodml.data.record_batches import read_record_batches
 from prodml.dsl.component import suggest
 from prodml.errors import InputDataError, ModelContractError
-from prodml.serving.client import GrpcClient, examples_input, model_spec, predict_request
-from prodml.serving.signature_inputs import complete_rows, serialized_examples, signature_inputs
-from prodml.serving.signatures import CLASSIFY_METHOD, DEFAULT_SIGNATURE, REGRESS_METHOD
+from prodml.serving.clients.grpc_client import (
+    GrpcClient,
+    examples_input,
+    model_spec,
+    predict_request,
+)
+from prodml.serving.clients.signature_inputs import (
+    complete_rows,
+    serialized_examples,
+    signature_inputs,
+)
+from prodml.serving.values.signatures import CLASSIFY_METHOD, DEFAULT_SIGNATURE, REGRESS_METHOD
 
 _ROWS_LOOKED_AT = 1024
 """Rows among which those without missing values are looked for."""

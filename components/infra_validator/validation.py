@@ -13,9 +13,9 @@ from prodml.components.infra_validator.answers import fault
 from prodml.components.infra_validator.component import RequestSpec, ValidationSpec
 from prodml.components.infra_validator.requests import build_requests, row_count, send
 from prodml.errors import ServingError
-from prodml.serving.client import GrpcClient
-from prodml.serving.server_launchers import ServerLauncher
-from prodml.serving.server_process import ServerProcess
+from prodml.serving.clients.grpc_client import GrpcClient
+from prodml.serving.processes.server_launchers import ServerLauncher
+from prodml.serving.processes.server_process import ServerProcess
 
 
 @dataclass(frozen=True)

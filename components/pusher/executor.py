@@ -11,7 +11,7 @@ from prodml.components.pusher.copying import copy_synced
 from prodml.components.pusher.versions import push_version
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import ModelContractError, StorageError, refused_by_filesystem
-from prodml.serving.scan import scan
+from prodml.scan.saved_model_scan import scan
 from prodml.storage.locations import is_url, join, normal
 
 

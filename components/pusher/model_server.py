@@ -8,9 +8,9 @@ import shutil
 
 from prodml.components.pusher.component import PushDestination
 from prodml.errors import ServingError, StorageError
-from prodml.serving.client import GrpcClient
-from prodml.serving.endpoint import Endpoint, TlsFiles
-from prodml.serving.model_config import (
+from prodml.serving.clients.endpoint import Endpoint, TlsFiles
+from prodml.serving.clients.grpc_client import GrpcClient
+from prodml.serving.configuration.model_config import (
     default_config_path,
     entry,
     locked,

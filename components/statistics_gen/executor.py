@@ -11,7 +11,7 @@ import tensorflow_data_validation as tfdv
 from prodml.artifacts import Examples, ExampleStatistics, Schema
 from prodml.components.statistics_gen.component import StatsOptions
 from prodml.components.statistics_gen.transforms import WriteSplitStatistics
-from prodml.data.payload import payload_format, row_count, split_files
+from prodml.data.examples_layout import payload_format, row_count, split_files
 from prodml.data.split_selection import selected_splits
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError

@@ -13,7 +13,7 @@ import tensorflow_data_validation as tfdv
 
 from prodml.components.statistics_gen.component import StatsOptions
 from prodml.data.beam_source import ReadRecordBatches
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.data.record_batches import read_record_batches
 from prodml.data.statistics_sink import WriteStatistics
 

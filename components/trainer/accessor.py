@@ -12,9 +12,9 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from prodml.artifacts import Examples
-from prodml.components.trainer.drawn import Drawn
 from prodml.components.trainer.fn_args import DataAccessor
-from prodml.data.payload import ROW_COUNTS, PayloadFormat, payload_format, row_count
+from prodml.components.trainer.training_progress import Drawn
+from prodml.data.examples_layout import ROW_COUNTS, PayloadFormat, payload_format, row_count
 from prodml.data.record_batches import read_record_batches
 from prodml.data.tf_dataset import record_batch_iterator, tf_dataset
 from prodml.dsl.executor import ExecutorContext

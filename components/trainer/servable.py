@@ -14,15 +14,15 @@ from tensorflow.python.saved_model import loader_impl
 
 from prodml.components.trainer.parsed_examples import parsed_features
 from prodml.errors import InputDataError, ServingError, UserCodeError
-from prodml.serving.data_types import Array, string_array
-from prodml.serving.saved_model import SavedModel
-from prodml.serving.scan import scan
-from prodml.serving.signature_inputs import (
+from prodml.scan.saved_model_scan import scan
+from prodml.serving.clients.signature_inputs import (
     complete_rows,
     examples_input,
     serialized_examples,
     signature_inputs,
 )
+from prodml.serving.models.saved_model import SavedModel
+from prodml.serving.values.data_types import Array, string_array
 
 _REMEDY = (
     "export it with prodml.components.export_model(model, fn_args.serving_model_dir, ...), or with "

@@ -28,7 +28,7 @@ from prodml.components.transform.preprocessing import (
 )
 from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
 from prodml.components.transform.transforms import Analysis, Results, build
-from prodml.data.payload import describe_examples, empty_columns
+from prodml.data.examples_layout import describe_examples, empty_columns
 from prodml.dsl.executor import ExecutorContext
 from prodml.dsl.references import file_of_function
 from prodml.errors import InputDataError

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from prodml.components.transform.datasets import Dataset, Datasets
 from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.data.record_batches import read_record_batches
 
 

@@ -56,7 +56,7 @@ def serialized_examples(flights: pd.DataFrame) -> list[bytes]:
     import pyarrow as pa
 
     from prodml.data.columns import to_example_shape
-    from prodml.serving import signature_inputs
+    from prodml.serving.clients import signature_inputs
 
     rows = pa.RecordBatch.from_pandas(flights, preserve_index=False)
     return signature_inputs.serialized_examples(to_example_shape(rows))

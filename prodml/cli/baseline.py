@@ -33,7 +33,7 @@ def set_baseline(
 ) -> None:
     """Compare candidates with this model, until `baseline reset`."""
     from prodml.config import load_config
-    from prodml.orchestration.baseline import set_baseline
+    from prodml.releases.baseline import set_baseline
 
     set_baseline(load_config(config).open_store(), pipeline, model, who or _user(), why)
     say(f"baseline of {pipeline} is model {model}")
@@ -45,7 +45,7 @@ def reset_baseline(
 ) -> None:
     """Compare candidates with the latest blessed model again."""
     from prodml.config import load_config
-    from prodml.orchestration.baseline import reset_baseline
+    from prodml.releases.baseline import reset_baseline
 
     reset_baseline(load_config(config).open_store(), pipeline, who or _user(), why)
     say(f"baseline of {pipeline} is the latest blessed model")

@@ -12,8 +12,8 @@ from prodml.cli.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from prodml.orchestration.collection import Collected, Progress
-    from prodml.orchestration.garbage import KeepRules
+    from prodml.orchestration.garbage.collector import Collected, Progress
+    from prodml.orchestration.garbage.decisions import KeepRules
 
 _SHOWN = 50
 _QUIET_SECONDS = 2.0
@@ -55,7 +55,7 @@ def gc(
     """
     from prodml.cli import options, printing
     from prodml.config import load_config
-    from prodml.orchestration.collection import collect, preview
+    from prodml.orchestration.garbage.collector import collect, preview
 
     rules = _rules(keep_last, keep_blessed, keep_pushed, keep_since)
     loaded = load_config(config)
@@ -74,7 +74,7 @@ def gc(
 
 def _rules(last: int | None, blessed: bool, pushed: bool, since: str | None) -> KeepRules:
     from prodml.errors import RequestError
-    from prodml.orchestration.garbage import KeepRules
+    from prodml.orchestration.garbage.decisions import KeepRules
 
     if last is None and not blessed and not pushed and since is None:
         raise RequestError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from prodml.metadata.reading import LineageReader
     from prodml.metadata.records import RunRecord
-    from prodml.orchestration.event_log_reading import LoggedEvent
+    from prodml.orchestration.events.log_reading import LoggedEvent
 
 # Looked at again this often: what a person sees as at once. Being told by the kernel (inotify)
 # would work on neither network filesystems nor macOS, and two stat calls a second cost nothing.
@@ -98,8 +98,8 @@ def _show_events(
     log_dir: str, has_ended: Callable[[], bool], follow: bool, level: Level, json: bool
 ) -> None:
     from prodml.errors import NotFoundError
-    from prodml.orchestration.event_log import LEVELS
-    from prodml.orchestration.event_log_reading import EventLogReader
+    from prodml.orchestration.events.log_reading import EventLogReader
+    from prodml.orchestration.events.log_writing import LEVELS
 
     events = EventLogReader(log_dir)
     shown = LEVELS[LEVELS.index(level) :]
@@ -134,8 +134,8 @@ def _show_output(
     import os
     import sys
 
-    from prodml.orchestration.event_lines import GrowingFile
-    from prodml.orchestration.event_log_reading import EventLogReader
+    from prodml.orchestration.events.appended_lines import GrowingFile
+    from prodml.orchestration.events.log_reading import EventLogReader
 
     files: dict[str, tuple[GrowingFile, PlainOutput]] = {}
     events = EventLogReader(log_dir)

@@ -60,7 +60,7 @@ def load_spec(
     from prodml.dsl.pipeline import PipelineDefinition
     from prodml.dsl.user_code import load_module
     from prodml.errors import DefinitionError, ParameterError, RequestError, UserCodeError
-    from prodml.orchestration.module_roots import require_inside, require_modules_inside
+    from prodml.orchestration.code.module_roots import require_inside, require_modules_inside
 
     require_inside(module_roots, path, "pipeline file")
     try:
@@ -98,7 +98,7 @@ def open_reader(config: RunConfig) -> LineageReader | None:
 
     from prodml.errors import MetadataError
     from prodml.metadata.reading import LineageReader
-    from prodml.orchestration.dead_runs import settle_dead_runs
+    from prodml.orchestration.recovery.dead_runs import settle_dead_runs
 
     store = config.existing_store()
     if store is None:

@@ -20,7 +20,7 @@ def plan(
     from prodml.config import load_config
     from prodml.metadata.reading import LineageReader
     from prodml.metadata.store import Store
-    from prodml.orchestration.plan import make_plan
+    from prodml.orchestration.resolve.plan import make_plan
 
     loaded = load_config(config)
     spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from prodml.serving.client import GrpcClient
-    from prodml.serving.endpoint import Endpoint
-    from prodml.serving.rest_client import RestClient
+    from prodml.serving.clients.endpoint import Endpoint
+    from prodml.serving.clients.grpc_client import GrpcClient
+    from prodml.serving.clients.rest_client import RestClient
 
 _WRONG_REQUEST = ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION")
 _NAME_A_SCHEMA = " For features of types that the rows do not show, name a --schema."
@@ -76,7 +76,7 @@ def predict(
     Example: prodml predict --server=localhost:8500 --model=flights --limit=5 flights.csv
     """
     from prodml.errors import InputDataError, RequestError, ServingError
-    from prodml.serving.endpoint import Endpoint, TlsFiles
+    from prodml.serving.clients.endpoint import Endpoint, TlsFiles
 
     if version is not None and label is not None:
         raise RequestError("--version and --label exclude each other")
@@ -125,7 +125,7 @@ class _Asked:
         self._spec: dict[str, Any] = {"version": version, "label": label, "signature": signature}
 
     def about(self, first_row: int, batch: pa.RecordBatch) -> dict[str, Any]:
-        from prodml.serving.signature_inputs import signature_inputs
+        from prodml.serving.clients.signature_inputs import signature_inputs
 
         inputs = signature_inputs(self._signature, batch, first_row)
         return self._client.predict(self._model, inputs, **self._spec)
@@ -133,10 +133,10 @@ class _Asked:
 
 def _client(endpoint: Endpoint, rest: bool, timeout: float) -> GrpcClient | RestClient:
     if rest:
-        from prodml.serving.rest_client import RestClient
+        from prodml.serving.clients.rest_client import RestClient
 
         return RestClient(endpoint, timeout)
-    from prodml.serving.client import GrpcClient
+    from prodml.serving.clients.grpc_client import GrpcClient
 
     return GrpcClient(endpoint, timeout)
 

@@ -12,9 +12,9 @@ from prodml.cli.options import ConfigFile, Json, quiet_tensorflow
 from prodml.cli.terminal import say
 
 if TYPE_CHECKING:
-    from prodml.orchestration.rollouts import PushedVersion
-    from prodml.serving.rollout import Author, Rollout, RolloutTarget
-    from prodml.serving.rollout_journal import JournalEntry
+    from prodml.releases.recorded_rollouts import PushedVersion
+    from prodml.serving.rollouts.rollout import Author, Rollout, RolloutTarget
+    from prodml.serving.rollouts.rollout_journal import JournalEntry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,8 +63,8 @@ def status(
 ) -> None:
     """Show which version bears which label, which answer, and who moved what when."""
     from prodml.cli.printing import print_json, print_table, time_text
-    from prodml.serving.rollout import RolloutTarget, current_placement, whole_versions
-    from prodml.serving.rollout_journal import read_journal
+    from prodml.serving.rollouts.rollout import RolloutTarget, current_placement, whole_versions
+    from prodml.serving.rollouts.rollout_journal import read_journal
 
     target = RolloutTarget.of(model_dir, model, model_config)
     whole = whole_versions(target.base_path)
@@ -200,7 +200,7 @@ class RolloutOptions:
 def _move(options: RolloutOptions, move: Callable[[Rollout, Author], JournalEntry]) -> None:
     import contextlib
 
-    from prodml.serving.rollout import Author, Rollout, RolloutTarget, whole_versions
+    from prodml.serving.rollouts.rollout import Author, Rollout, RolloutTarget, whole_versions
 
     target = RolloutTarget.of(options.model_dir, options.model, options.model_config)
     pushed = _pushed(options.config, whole_versions(target.base_path))
@@ -209,7 +209,7 @@ def _move(options: RolloutOptions, move: Callable[[Rollout, Author], JournalEntr
         client: Any = None
         if options.server is not None:
             quiet_tensorflow()
-            from prodml.serving.client import GrpcClient
+            from prodml.serving.clients.grpc_client import GrpcClient
 
             client = stack.enter_context(GrpcClient(options.server, options.timeout))
         rollout = Rollout(target, blessings, client, options.timeout)
@@ -233,7 +233,7 @@ def _pushed(config: str | None, versions: dict[int, str]) -> dict[int, PushedVer
     """What ML Metadata knows of the versions; nothing, and a warning, where it does not answer."""
     from prodml.config import load_config
     from prodml.errors import ProdmlError
-    from prodml.orchestration.rollouts import pushed_versions
+    from prodml.releases.recorded_rollouts import pushed_versions
 
     try:
         store = load_config(config).existing_store()
@@ -247,8 +247,8 @@ def _record(config: str | None, target: RolloutTarget, pushed: dict[int, PushedV
     """Records what the journal has and ML Metadata does not, of earlier commands too."""
     from prodml.config import load_config
     from prodml.errors import ProdmlError
-    from prodml.orchestration.rollouts import record_rollouts
-    from prodml.serving.rollout_journal import read_journal
+    from prodml.releases.recorded_rollouts import record_rollouts
+    from prodml.serving.rollouts.rollout_journal import read_journal
 
     try:
         loaded = load_config(config)
@@ -267,7 +267,7 @@ def _states(server: str | None, model: str) -> dict[int, str]:
         return {}
     quiet_tensorflow()
     from prodml.errors import ServingError
-    from prodml.serving.client import GrpcClient, State
+    from prodml.serving.clients.grpc_client import GrpcClient, State
 
     with GrpcClient(server) as client:
         try:

@@ -23,7 +23,7 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
     from prodml.cli import printing
     from prodml.config import load_config
     from prodml.metadata.identity import known_store_id
-    from prodml.orchestration.root_ownership import owner_of, place_of
+    from prodml.orchestration.ownership.root_ownership import owner_of, place_of
     from prodml.storage.locations import normal
 
     loaded = load_config(config)
@@ -61,8 +61,8 @@ def adopt(
     """
     from prodml.cli import options
     from prodml.config import load_config
-    from prodml.orchestration.root_ownership import adopt as adopt_root
-    from prodml.orchestration.root_ownership import place_of
+    from prodml.orchestration.ownership.root_ownership import adopt as adopt_root
+    from prodml.orchestration.ownership.root_ownership import place_of
     from prodml.storage.locations import normal
 
     loaded = load_config(config)

@@ -72,9 +72,9 @@ def run(
     from prodml.cli.summary import print_summary, was_pushed
     from prodml.config import load_config
     from prodml.errors import NotPushedError, RunFailedError
-    from prodml.orchestration.cancellation import cancellable
-    from prodml.orchestration.dead_runs import cancel_run_of_this_process
-    from prodml.orchestration.keras_choices import keras_choices
+    from prodml.orchestration.launch.cancellation import cancellable
+    from prodml.orchestration.recovery.dead_runs import cancel_run_of_this_process
+    from prodml.orchestration.resolve.keras_choices import keras_choices
     from prodml.orchestration.results import RunResult
     from prodml.orchestration.run import run_pipeline
 

@@ -19,7 +19,7 @@ def scan(
     Nothing of the model is run. Exit codes: 0 there are none, 1 there are some, 2 no SavedModel.
     """
     from prodml.cli import printing
-    from prodml.serving.scan import scan
+    from prodml.scan.saved_model_scan import scan
 
     found = scan(model)
     if json:

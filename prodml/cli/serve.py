@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from prodml.cli.options import quiet_tensorflow
-from prodml.serving.options import ServerOptions
+from prodml.serving.configuration.server_options import ServerOptions
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -22,7 +22,7 @@ class ServeCommand(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from prodml.serving.tf_serving_options import without_foreign_options
+        from prodml.serving.configuration.tf_serving_options import without_foreign_options
 
         own = without_foreign_options(args)
         return super().parse_args(ctx, [_plain(argument) for argument in own])

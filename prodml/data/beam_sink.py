@@ -15,7 +15,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from prodml.artifacts import Examples, split_directory
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.data.writers import ExamplesWriter
 
 _SHARD_PREFIX = ".shard-"

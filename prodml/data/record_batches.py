@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prodml.data.columns import to_example_shape
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.errors import InputDataError
 
 BATCH_SIZE = 16_384

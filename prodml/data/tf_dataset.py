@@ -18,7 +18,7 @@ from tfx_bsl.public.tfxio import RecordBatchesOptions, TensorFlowDatasetOptions
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter, TensorAdapterConfig
 from tfx_bsl.tfxio.tensor_representation_util import InferTensorRepresentationsFromSchema
 
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.data.record_batches import read_record_batches
 from prodml.dsl.component import suggest
 from prodml.errors import InputDataError

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from prodml.artifacts import Examples, split_directory
 from prodml.data.columns import to_example_shape
-from prodml.data.payload import PayloadFormat, describe_examples
+from prodml.data.examples_layout import PayloadFormat, describe_examples
 from prodml.data.record_batches import serialize_examples
 from prodml.errors import InputDataError
 

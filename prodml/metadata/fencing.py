@@ -21,9 +21,9 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import PropertyValue
 from prodml.errors import FencedError
+from prodml.metadata.idempotent_writes import retry_lost_create_race
 from prodml.metadata.messages import PIPELINE_RUN, get_values, run_record, set_values
 from prodml.metadata.records import LeaseRecord, RunRecord
-from prodml.metadata.repeatable import retry_lost_create_race
 
 EXECUTION_END = "prodml.ExecutionEnd"
 RUN_CHANGE = "prodml.RunChange"

@@ -8,8 +8,8 @@ from typing import Any
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import PropertyValue
+from prodml.metadata.idempotent_writes import begun_execution
 from prodml.metadata.messages import BASELINE, PIPELINE, ROLLOUT, event, set_values
-from prodml.metadata.repeatable import begun_execution
 from prodml.metadata.store import Store
 from prodml.metadata.writing import stored_pairs
 

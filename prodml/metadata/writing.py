@@ -20,6 +20,7 @@ from prodml.metadata.fencing import (
     end_execution_once,
     require_newest,
 )
+from prodml.metadata.idempotent_writes import begun_execution, id_of_new_context, ids_of_outputs
 from prodml.metadata.messages import (
     EXECUTION_CACHE,
     NODE,
@@ -31,7 +32,6 @@ from prodml.metadata.messages import (
     set_values,
 )
 from prodml.metadata.records import ExecutionRecord, LeaseRecord, RunRecord, RunState, State
-from prodml.metadata.repeatable import begun_execution, id_of_new_context, ids_of_outputs
 from prodml.metadata.store import Store
 
 

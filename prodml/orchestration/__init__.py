@@ -1,1 +1,1 @@
-"""Plan and launch a PipelineSpec."""
+"""Runs a compiled pipeline: resolves, launches, publishes and records its nodes."""

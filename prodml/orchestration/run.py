@@ -27,26 +27,26 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord, RunRecord, RunState, State
 from prodml.metadata.store import RETRY_SECONDS, Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration import leases
-from prodml.orchestration.announcements import Announcements
-from prodml.orchestration.capture import captured
-from prodml.orchestration.dead_runs import (
+from prodml.orchestration.events.announcements import Announcements
+from prodml.orchestration.events.event import EventSink
+from prodml.orchestration.launch.launcher import Launcher
+from prodml.orchestration.launch.node_limits import NodeLimits
+from prodml.orchestration.launch.output_capture import captured
+from prodml.orchestration.launch.retries import RetryPolicy
+from prodml.orchestration.launch.run_context import RunContext
+from prodml.orchestration.ownership import leases
+from prodml.orchestration.ownership.root_ownership import RootOwner, claim, owner
+from prodml.orchestration.recovery.dead_runs import (
     cancel_run_of_this_process,
     close_executions,
     remove_half_done,
     remove_staging,
     settle_dead_runs,
 )
-from prodml.orchestration.events import EventSink
-from prodml.orchestration.finished import History, history
-from prodml.orchestration.keras_choices import keras_choices
-from prodml.orchestration.launcher import Launcher
-from prodml.orchestration.limits import NodeLimits
-from prodml.orchestration.prepare import Preparer
+from prodml.orchestration.recovery.earlier_attempts import History, history
+from prodml.orchestration.resolve.keras_choices import keras_choices
+from prodml.orchestration.resolve.prepared_node import Preparer
 from prodml.orchestration.results import NodeResult, Observer, RunResult
-from prodml.orchestration.retries import RetryPolicy
-from prodml.orchestration.root_ownership import RootOwner, claim, owner
-from prodml.orchestration.run_context import RunContext
 from prodml.storage.locations import is_url, join, normal
 
 OpenSinks = Callable[[str], Sequence[EventSink]]
@@ -318,7 +318,7 @@ def _run_nodes(run: RunContext, launcher: Launcher) -> tuple[NodeResult, ...]:
     if left:
         with captured(os.path.join(run.log_dir, "beam.log")):
             # Only now: a run that is fully cached never pays for importing Beam.
-            from prodml.orchestration.dag import run_nodes
+            from prodml.orchestration.launch.dag import run_nodes
 
             settled |= run_nodes(run.run_id, launcher, left, settled)
     return tuple(settled[node.id] for node in spec.nodes)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from prodml.errors import ServingError
 from prodml.paths import leading_out
-from prodml.serving.inference import warm
-from prodml.serving.metrics import ServerMetrics
-from prodml.serving.saved_model import SavedModel, SessionOptions
-from prodml.serving.servable import Servable
-from prodml.serving.signatures import Signature
-from prodml.serving.versions import LoadedVersion
-from prodml.serving.warm_up import read_warm_up_requests
+from prodml.serving.calls.inference import warm
+from prodml.serving.models.model_version import LoadedVersion
+from prodml.serving.models.saved_model import SavedModel, SessionOptions
+from prodml.serving.models.servable import Servable
+from prodml.serving.models.warm_up import read_warm_up_requests
+from prodml.serving.observation.metrics import ServerMetrics
+from prodml.serving.values.signatures import Signature
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _servable(path: str, options: ModelOptions) -> Servable:
             f"itself there",
         )
     if options.prefer_tflite and os.path.isfile(os.path.join(path, "model.tflite")):
-        from prodml.serving.tflite_model import load_tflite_model
+        from prodml.serving.models.tflite_model import load_tflite_model
 
         return load_tflite_model(path, interpreters=options.tflite_interpreters)
     return SavedModel(path, options.tags, options.session)

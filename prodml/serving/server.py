@@ -24,32 +24,36 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.config import logging_config_pb2
 
 from prodml.errors import ConfigError, ServingError
-from prodml.serving.admission import Admission
-from prodml.serving.allocator import keep_large_buffers
-from prodml.serving.batching import BatchingRunner
-from prodml.serving.batching_parameters import BatchingOptions, read_batching_options
-from prodml.serving.config_file import follow_config_file
-from prodml.serving.execution import DirectRunner, Runner
-from prodml.serving.grpc_answers import parses
-from prodml.serving.inference import Inference
+from prodml.serving.calls.admission import Admission
+from prodml.serving.calls.batching import BatchingRunner
+from prodml.serving.calls.execution import DirectRunner, Runner
+from prodml.serving.calls.inference import Inference
+from prodml.serving.configuration.batching_parameters import BatchingOptions, read_batching_options
+from prodml.serving.configuration.followed_config import follow_config_file
+from prodml.serving.configuration.model_roots import check_base_paths, model_roots
+from prodml.serving.configuration.monitoring_config import read_metrics_path
+from prodml.serving.configuration.server_options import ServerOptions, channel_arguments
+from prodml.serving.configuration.text_protos import ModelServerConfig, SslConfig, read_text_proto
+from prodml.serving.grpc_api.allocator import keep_large_buffers
+from prodml.serving.grpc_api.grpc_answers import parses
+from prodml.serving.grpc_api.model_service import (
+    MODEL_SERVICE,
+    ModelService,
+    describe_model_service,
+)
+from prodml.serving.grpc_api.prediction_service import PREDICTION_SERVICE, PredictionService
 from prodml.serving.loading import ModelOptions, load_version
-from prodml.serving.metrics import ServerMetrics
-from prodml.serving.model_roots import check_base_paths, model_roots
-from prodml.serving.model_service import MODEL_SERVICE, ModelService, describe_model_service
-from prodml.serving.models import Models
-from prodml.serving.monitoring_config import read_metrics_path
-from prodml.serving.options import ServerOptions, channel_arguments
-from prodml.serving.prediction_service import PREDICTION_SERVICE, PredictionService
-from prodml.serving.request_log import RequestLog
-from prodml.serving.request_log_options import RequestLogOptions
-from prodml.serving.saved_model import SessionOptions
-from prodml.serving.served_model import LoadingOptions
-from prodml.serving.text_protos import ModelServerConfig, SslConfig, read_text_proto
+from prodml.serving.models.model_catalog import Models
+from prodml.serving.models.saved_model import SessionOptions
+from prodml.serving.models.served_model import LoadingOptions
+from prodml.serving.observation.metrics import ServerMetrics
+from prodml.serving.observation.request_log import RequestLog
+from prodml.serving.observation.request_log_options import RequestLogOptions
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from prodml.serving.rest import RestApi
+    from prodml.serving.rest_api.rest_handlers import RestApi
 
 _SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
 
@@ -252,7 +256,7 @@ class ModelServer:
         # Only where it is asked for: InfraValidator's servers start sooner without it.
         from aiohttp import web
 
-        from prodml.serving.rest import RestApi, RestOptions, is_worth_logging
+        from prodml.serving.rest_api.rest_handlers import RestApi, RestOptions, is_worth_logging
 
         logging.getLogger("aiohttp.server").addFilter(is_worth_logging)
         options = self._options

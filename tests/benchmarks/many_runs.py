@@ -19,7 +19,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.liveness import new_holder
+from prodml.orchestration.ownership.liveness import new_holder
 
 FEW = 20
 

@@ -17,7 +17,7 @@ from tfx_bsl.public.tfxio import TensorFlowDatasetOptions
 
 from prodml.artifacts import Examples
 from prodml.data import csv_files
-from prodml.data.payload import PayloadFormat, split_files
+from prodml.data.examples_layout import PayloadFormat, split_files
 from prodml.data.record_batches import read_record_batches
 from prodml.data.tf_dataset import tf_dataset
 from prodml.data.writers import ExamplesWriter

@@ -197,7 +197,7 @@ def direct_calls(subject: Subject) -> Direct:
     """The same call by a session, as the server makes it, and by the loaded object's signature."""
     import tensorflow as tf
 
-    from prodml.serving.saved_model import SavedModel
+    from prodml.serving.models.saved_model import SavedModel
 
     version = newest(subject.base_path)
     model = SavedModel(version)

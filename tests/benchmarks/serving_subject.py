@@ -57,7 +57,7 @@ class Server:
 
 def newest(base_path: Path) -> str:
     """The directory of the highest version."""
-    from prodml.serving.version_directories import versions_on_disk
+    from prodml.serving.models.version_directories import versions_on_disk
 
     found = versions_on_disk(str(base_path))
     return found[max(found)]
@@ -67,8 +67,8 @@ def flights(base_path: Path) -> Subject:
     """One flight, as a serialized tf.Example of the columns that `serving_raw` names."""
     import tensorflow as tf
 
-    from prodml.serving.client import predict_request
-    from prodml.serving.saved_model import SavedModel
+    from prodml.serving.clients.grpc_client import predict_request
+    from prodml.serving.models.saved_model import SavedModel
 
     base_path = base_path.resolve()
     values = {
@@ -88,7 +88,7 @@ def flights(base_path: Path) -> Subject:
 
 def heavy(base_path: Path) -> Subject:
     """One row for the heavy model."""
-    from prodml.serving.client import predict_request
+    from prodml.serving.clients.grpc_client import predict_request
 
     row = np.linspace(-1, 1, _FEATURES, dtype=np.float32)[np.newaxis]
     request = predict_request("heavy", {"x": row}).SerializeToString()
@@ -129,7 +129,7 @@ def serving(name: str, base_path: Path, scratch: Path, *options: str) -> Iterato
     Raises:
         RuntimeError: it does not answer, or does not end with 0.
     """
-    from prodml.serving.server_process import free_ports
+    from prodml.serving.processes.server_process import free_ports
 
     port, rest_port = free_ports(2)
     log = scratch / "server.log"
@@ -151,7 +151,7 @@ def serving(name: str, base_path: Path, scratch: Path, *options: str) -> Iterato
 @contextlib.contextmanager
 def echoing() -> Iterator[Server]:
     """A gRPC server in Python that answers and does nothing else."""
-    from prodml.serving.server_process import free_ports
+    from prodml.serving.processes.server_process import free_ports
 
     (port,) = free_ports(1)
     command = [sys.executable, str(_ECHO), str(port)]

@@ -14,7 +14,7 @@ import grpc
 import httpx
 import pytest
 from conformance.served import save_all
-from running_server import channel_options, running_server
+from support.running_server import channel_options, running_server
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from conformance.conftest import Server
 from conformance.served import VERSION
-from running_server import outputs, predict_request, refusal
+from support.running_server import outputs, predict_request, refusal
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pickles import pickles_under
+from support.pickles import pickles_under
 
 ROOT = Path(__file__).parents[2]
 STEPS = 300

@@ -9,7 +9,7 @@ import tensorflow as tf
 from faults.invariants import links_of, versions_of
 from faults.subjects import flights, prepare_flights
 from faults.sweep import Subject, Trial
-from running_server import running_server
+from support.running_server import running_server
 from tensorflow_serving.apis import get_model_status_pb2
 
 from prodml.metadata.reading import LineageReader

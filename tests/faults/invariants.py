@@ -14,8 +14,8 @@ from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState, State
 from prodml.metadata.store import Store
-from prodml.orchestration import manifest
-from prodml.orchestration.liveness import is_held
+from prodml.orchestration.ownership.liveness import is_held
+from prodml.orchestration.publish import manifest
 
 ENDED_WELL = (State.COMPLETE, State.CACHED)
 

@@ -117,7 +117,7 @@ def main() -> None:
     from ml_metadata.metadata_store import metadata_store
 
     from prodml.cli.main import main as prodml
-    from prodml.orchestration import executors
+    from prodml.orchestration.code import executors
 
     for name in ("rename", "replace"):
         wrap(points, os, name, lambda source, target: f"rename to {place(target)}")

@@ -5,7 +5,7 @@ python short_lease.py POINTS KILL_AT run pipeline.py ...
 
 from faults import killed_run
 
-from prodml.orchestration import liveness
+from prodml.orchestration.ownership import liveness
 
 HEARTBEAT_SECONDS, SILENCE_SECONDS = 0.3, 2.0
 

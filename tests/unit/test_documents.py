@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import json_values
+from support.strategies import json_values
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from prodml.documents import MAX_DEPTH, parse_json, parse_text_proto

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pickles import is_pickle, pickles_under
+from support.pickles import is_pickle, pickles_under
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

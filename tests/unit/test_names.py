@@ -12,7 +12,7 @@ from prodml.compiler.spec import from_json, to_json
 from prodml.components.example_gen.config import Input as InputConfig
 from prodml.components.example_gen.config import InputSplit, OutputSplit, SplitConfig
 from prodml.components.infra_validator.component import ServingSpec
-from prodml.data.payload import split_files
+from prodml.data.examples_layout import split_files
 from prodml.dsl.signature import Signature
 from prodml.errors import DefinitionError, InputDataError, RequestError
 from prodml.names import LONGEST, is_name

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given
-from strategies import json_values
+from support.strategies import json_values
 
 from prodml.documents import MAX_DEPTH
 from prodml.yaml_documents import MAX_YAML_CHARACTERS, YamlError, parse_yaml

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from flight_rows import flight_rows
-from silent import Silent
+from support.flight_rows import flight_rows
+from support.silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module

@@ -14,7 +14,7 @@ from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ProcessRecord, RunState
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.events import EventSink
+from prodml.orchestration.events.event import EventSink
 from prodml.orchestration.results import NodeResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openlineage_schema import problems
+from support.openlineage_schema import problems
 
 PIPELINE = """
 import os, signal, time
@@ -174,7 +174,7 @@ def test_a_fully_cached_run_is_logged_without_importing_structlog_or_openlineage
     ran = work_with_a_run.run("run", "texts.py", PYTHONPROFILEIMPORTTIME="1")
     assert "2 cached" in ran.stdout
     imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
-    assert "prodml.orchestration.event_log" in imported
+    assert "prodml.orchestration.events.log_writing" in imported
     assert not imported & {"structlog", "openlineage.client", "requests"}
     shown = work_with_a_run.run("logs", "latest").stdout
     assert shown.count("ended: cached") == 2

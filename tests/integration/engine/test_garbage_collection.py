@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from silent import Silent
+from support.silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
@@ -20,14 +20,14 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration import leases
-from prodml.orchestration.baseline import set_baseline
-from prodml.orchestration.collection import Collected, collect, preview
-from prodml.orchestration.dead_runs import settle_dead_runs
-from prodml.orchestration.garbage import KeepRules
-from prodml.orchestration.manifest import seal
+from prodml.orchestration.garbage.collector import Collected, collect, preview
+from prodml.orchestration.garbage.decisions import KeepRules
+from prodml.orchestration.ownership import leases
+from prodml.orchestration.publish.manifest import seal
+from prodml.orchestration.recovery.dead_runs import settle_dead_runs
 from prodml.orchestration.results import NodeState, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.releases.baseline import set_baseline
 
 PIPELINE = """
 import os

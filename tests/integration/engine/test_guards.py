@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from silent import Silent
+from support.silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import PipelineSpec
@@ -13,7 +13,7 @@ from prodml.dsl.user_code import load_module
 from prodml.errors import RunFailedError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
-from prodml.orchestration.plan import Action, NodePlan, make_plan
+from prodml.orchestration.resolve.plan import Action, NodePlan, make_plan
 from prodml.orchestration.results import NodeResult, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 

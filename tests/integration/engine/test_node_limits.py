@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import wait_until_gone
+from support.processes import wait_until_gone
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
 from prodml.errors import RequestError, RunFailedError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
-from prodml.orchestration.limits import NodeLimits
+from prodml.orchestration.launch.node_limits import NodeLimits
+from prodml.orchestration.launch.retries import RetryPolicy
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
-from prodml.orchestration.retries import RetryPolicy
 from prodml.orchestration.run import RunSettings, run_pipeline
 from prodml.views.runs import show_run
 

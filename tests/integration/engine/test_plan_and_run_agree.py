@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import guarded_nodes
 import pytest
+from support import guarded_nodes
 
 from prodml import Cond, pipeline
 from prodml.compiler.compile import compile_pipeline
@@ -14,9 +14,9 @@ from prodml.compiler.spec import PipelineSpec
 from prodml.dsl.component import Component
 from prodml.errors import RunFailedError
 from prodml.metadata.reading import LineageReader
-from prodml.orchestration.plan import Action, Plan, make_plan
+from prodml.orchestration.launch.retries import RetryPolicy
+from prodml.orchestration.resolve.plan import Action, Plan, make_plan
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
-from prodml.orchestration.retries import RetryPolicy
 from prodml.orchestration.run import RunSettings, run_pipeline
 
 ALLOWED = {

@@ -18,9 +18,9 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord, ProcessRecord
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.attempts import refuse_damaged
-from prodml.orchestration.inputs import to_artifact
-from prodml.orchestration.liveness import SILENCE_SECONDS, is_held
+from prodml.orchestration.launch.attempts import refuse_damaged
+from prodml.orchestration.ownership.liveness import SILENCE_SECONDS, is_held
+from prodml.orchestration.resolve.inputs import to_artifact
 
 PIPELINE = """
 import errno, hashlib, os, time

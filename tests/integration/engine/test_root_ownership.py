@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from prodml.metadata.store import Store
-from prodml.orchestration.leases import hold
-from prodml.orchestration.root_ownership import adopt, claim, owner, owner_of
+from prodml.orchestration.ownership.leases import hold
+from prodml.orchestration.ownership.root_ownership import adopt, claim, owner, owner_of
 
 PIPELINE = """
 import os

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from silent import Silent
+from support.silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import PipelineSpec
@@ -16,10 +16,10 @@ from prodml.errors import RunFailedError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord, RunState
 from prodml.metadata.store import Store
-from prodml.orchestration.baseline import set_baseline
-from prodml.orchestration.plan import Action, make_plan
+from prodml.orchestration.resolve.plan import Action, make_plan
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.releases.baseline import set_baseline
 
 PIPELINE = """
 import os

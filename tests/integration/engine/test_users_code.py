@@ -12,7 +12,7 @@ import pytest
 
 from prodml.cli.options import load_spec
 from prodml.compiler.spec import from_json, to_json
-from prodml.orchestration.limits import NodeLimits
+from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.results import NodeResult, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 

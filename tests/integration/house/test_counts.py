@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flights_with_gaps import flights, write_flights
-from running import execute
-from silent import Silent
-from statistics_on_disk import write_schema
+from support.flights_with_gaps import flights, write_flights
+from support.running import execute
+from support.silent import Silent
+from support.statistics_on_disk import write_schema
 
 from prodml.artifacts import Examples, Schema
 from prodml.beam import local_runner
@@ -18,11 +18,11 @@ from prodml.compiler.compile import compile_pipeline
 from prodml.components.statistics_gen.component import StatisticsGen
 from prodml.components.transform.component import Transform
 from prodml.data import record_batches
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.dsl.channel import Channel
 from prodml.dsl.user_code import load_module
 from prodml.metadata.store import Store
-from prodml.orchestration import liveness
+from prodml.orchestration.ownership import liveness
 from prodml.orchestration.run import RunSettings, run_pipeline
 
 ROOT = Path(__file__).parents[3]
@@ -36,7 +36,7 @@ CALLS_A_NODE = {
     # In a first run two more than later: the directories of a node and of its output are new.
     "fsync": 5,
 }
-MODULE = str(Path(__file__).parents[2] / "flights_preprocessing.py")
+MODULE = str(Path(__file__).parents[2] / "support" / "flights_preprocessing.py")
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def python(prodml: Path, code: str, cwd: Path) -> str:
 
 def test_the_wheel_made_from_the_sdist_brings_the_components(installed: Path) -> None:
     assert (installed / "prodml/components/statistics_gen/executor.py").is_file()
-    assert (installed / "prodml/serving/registered_operations.txt").is_file()
+    assert (installed / "prodml/scan/registered_operations.txt").is_file()
     assert not (installed / "components").exists()
     code = "import prodml.components as c; print(c.__file__); c.StatisticsGen"
     assert str(installed) in python(installed, code, installed)
@@ -88,8 +88,8 @@ FINGERPRINTS = """
 import hashlib, json
 from prodml.cli.options import load_spec
 from prodml.compiler.spec import to_json
-from prodml.orchestration import source_text
-from prodml.orchestration.fingerprint import fingerprint
+from prodml.orchestration.code import source_text
+from prodml.orchestration.resolve.fingerprint import fingerprint
 spec = load_spec("pipelines/flights.py", {"data_root": "data"}, module_roots=[])
 parts = {n.id: fingerprint(spec.name, n, {}, None, frozenset()).parts for n in spec.nodes}
 print(json.dumps([to_json(spec), parts, source_text._read.cache_info().misses]))

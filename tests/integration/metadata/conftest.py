@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from database_servers import DatabaseServer, MariaDb, PostgreSql
+from support.database_servers import DatabaseServer, MariaDb, PostgreSql
 
 
 @pytest.fixture(scope="session")

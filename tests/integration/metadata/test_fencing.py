@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from database_servers import PASSWORD_VARIABLE
+from support.database_servers import PASSWORD_VARIABLE
 
 from prodml.artifacts import Model
 from prodml.errors import FencedError
@@ -30,7 +30,7 @@ from prodml.metadata.records import ProcessRecord, RunState, State
 from prodml.metadata.service import serving
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration import manifest
+from prodml.orchestration.publish import manifest
 
 TESTS = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from database_servers import PASSWORD, PASSWORD_VARIABLE, DatabaseServer
-from many_writers import write_with_many_processes
+from support.database_servers import PASSWORD, PASSWORD_VARIABLE, DatabaseServer
+from support.many_writers import write_with_many_processes
 
 from prodml.errors import MetadataError, MetadataUnavailableError
 from prodml.metadata.connection import SqliteConnection
@@ -21,7 +21,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.liveness import new_holder
+from prodml.orchestration.ownership.liveness import new_holder
 
 PIPELINE = """
 import os, time

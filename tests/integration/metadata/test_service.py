@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from database_servers import DatabaseServer
-from latency_proxy import LatencyProxy, latency_proxy
-from many_writers import write_with_many_processes
 from ml_metadata import errors, metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from silent import Silent
+from support.database_servers import DatabaseServer
+from support.latency_proxy import LatencyProxy, latency_proxy
+from support.many_writers import write_with_many_processes
+from support.silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from many_signatures import save_many_signatures
-from running_server import RunningServer, running_server
+from support.many_signatures import save_many_signatures
+from support.running_server import RunningServer, running_server
 
 MONITORING = "prometheus_config { enable: true }"
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from served_models import Scorer, save
+from support.served_models import Scorer, save
 from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ConfigError, ServingError
-from prodml.serving.client import GrpcClient
-from prodml.serving.endpoint import Endpoint, TlsFiles
-from prodml.serving.rest_client import RestClient
-from prodml.serving.server_launchers import Embedded
-from prodml.serving.server_process import ServerProcess, free_ports
+from prodml.serving.clients.endpoint import Endpoint, TlsFiles
+from prodml.serving.clients.grpc_client import GrpcClient
+from prodml.serving.clients.rest_client import RestClient
+from prodml.serving.processes.server_launchers import Embedded
+from prodml.serving.processes.server_process import ServerProcess, free_ports
 
 COLUMNS = {"distance": np.float32([[1000.0]]), "hour": [[12]], "origin": [["EWR"]]}
 ORIGINS = tf.train.Example(

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from running_server import (
+from support.running_server import (
     Held,
     outputs,
     predict_request,
@@ -35,7 +35,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from prodml.serving.warm_up import write_warm_up_requests
+from prodml.serving.models.warm_up import write_warm_up_requests
 
 _GOOD = {"x": [1.0, 2.0], "n": [10, 20], "s": [b"a", b"\xff\x00"]}
 _STATE = get_model_status_pb2.ModelVersionStatus.State

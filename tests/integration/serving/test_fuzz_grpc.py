@@ -6,7 +6,7 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running_server import (
+from support.running_server import (
     RunningServer,
     outputs,
     predict_request,

@@ -9,7 +9,7 @@ import socket
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running_server import RunningServer, running_server, save_mixed
+from support.running_server import RunningServer, running_server, save_mixed
 
 _EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 _LARGEST, _GROWTH_MB = 4_000_000, 400

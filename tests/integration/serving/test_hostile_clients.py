@@ -18,7 +18,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from running_server import (
+from support.running_server import (
     Held,
     RunningServer,
     outputs,
@@ -29,7 +29,7 @@ from running_server import (
     wait_until,
 )
 
-from prodml.serving.tensors import to_content_proto, to_proto
+from prodml.serving.values.tensors import to_content_proto, to_proto
 
 _LARGE = 48_000_000
 _ANSWERS = 20

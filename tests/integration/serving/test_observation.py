@@ -24,8 +24,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from prodml.serving.request_log_files import RequestLogFiles
-from prodml.serving.warm_up import WARM_UP_FILE, write_warm_up_requests
+from prodml.serving.models.warm_up import WARM_UP_FILE, write_warm_up_requests
+from prodml.serving.observation.request_log_reading import RequestLogFiles
 
 _LINEAR, _DAMAGED_WARM_UP = "half_plus_two", "cold"
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from pyarrow import csv, parquet
-from served_models import ROWS, Scorer, save
+from support.served_models import ROWS, Scorer, save
 
 from prodml.cli.main import app
 from prodml.errors import RequestError, ServingError
-from prodml.serving.server_launchers import Embedded
-from prodml.serving.server_process import ServerProcess
+from prodml.serving.processes.server_launchers import Embedded
+from prodml.serving.processes.server_process import ServerProcess
 
 EXPECTED = [0.0 + 5 / 24 + 1, 0.35 + 18 / 24, 0.05, 0.25 * 0.733 + 0.5 + 1, 0.25 * 2.475 + 23 / 24]
 SCHEMA = """

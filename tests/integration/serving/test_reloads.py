@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import text_format
-from running_server import (
+from support.running_server import (
     Held,
     RunningServer,
     outputs,

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from running_server import RunningServer
+from support.running_server import RunningServer
 
 MODEL = "/v1/models/many"
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from running_server import RunningServer, running_server
+from support.running_server import RunningServer, running_server
 
 from prodml.errors import RolloutError, ServingError
 from prodml.metadata.store import Store
-from prodml.orchestration.rollouts import record_rollouts
-from prodml.serving.model_config import default_config_path, entry, read_model_config
-from prodml.serving.rollout import Author, Rollout, RolloutTarget
-from prodml.serving.rollout_journal import journal_path, read_journal
+from prodml.releases.recorded_rollouts import record_rollouts
+from prodml.serving.configuration.model_config import default_config_path, entry, read_model_config
+from prodml.serving.rollouts.rollout import Author, Rollout, RolloutTarget
+from prodml.serving.rollouts.rollout_journal import journal_path, read_journal
 
 ANN = Author("ann@desk", "because")
 X = {"x": np.float32([0])}
@@ -163,7 +163,7 @@ def test_a_kill_between_the_steps_leaves_config_and_journal_whole(base: Path, po
             sys.executable,
             "-c",
             f"import os, signal\n"
-            f"from prodml.serving import rollout\n"
+            f"from prodml.serving.rollouts import rollout\n"
             f"rollout.{point} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
             f"target = rollout.RolloutTarget.of({str(base)!r})\n"
             f"rollout.Rollout(target, {{}}).promote(rollout.Author('bob', ''), 2)\n",

@@ -7,7 +7,7 @@ import urllib.request
 
 import grpc
 import pytest
-from running_server import (
+from support.running_server import (
     Held,
     RunningServer,
     command,

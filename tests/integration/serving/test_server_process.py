@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import wait_until_gone
+from support.processes import wait_until_gone
 
 from prodml.errors import ServingError
-from prodml.processes.guarded import ending
-from prodml.serving.server_launchers import Binary
-from prodml.serving.server_process import ServerProcess, without_tracebacks
+from prodml.processes.watched_process import ending
+from prodml.serving.processes.server_launchers import Binary
+from prodml.serving.processes.server_process import ServerProcess, without_tracebacks
 
 
 def process(tmp_path: Path, script: str, **limits: int) -> ServerProcess:
@@ -70,8 +70,8 @@ def test_a_server_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None
             sys.executable,
             "-c",
             "import sys, time\n"
-            "from prodml.serving.server_launchers import Binary\n"
-            "from prodml.serving.server_process import ServerProcess\n"
+            "from prodml.serving.processes.server_launchers import Binary\n"
+            "from prodml.serving.processes.server_process import ServerProcess\n"
             f"with ServerProcess(Binary({str(script)!r}), 'm', '.', {str(tmp_path / 'log')!r}):\n"
             "    time.sleep(60)\n",
         ],

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from conformance.served import save_tf1, save_tf2
-from running_server import (
+from support.running_server import (
     command,
     outputs,
     predict_request,

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import ENVIRONMENT, s3_server
+from support.s3_server import ENVIRONMENT, s3_server
 
 from prodml.artifacts import Schema
 from prodml.components.pusher import object_versions
 from prodml.data.spans import latest_versions, matching_files
 from prodml.errors import ArtifactError, StorageError
-from prodml.orchestration import manifest, publication
-from prodml.orchestration.local_copies import local_copy
-from prodml.orchestration.retries import is_transient
+from prodml.orchestration.launch.retries import is_transient
+from prodml.orchestration.publish import manifest, publication
+from prodml.orchestration.publish.local_copies import local_copy
 from prodml.storage import objects
 from prodml.storage.locations import join
 

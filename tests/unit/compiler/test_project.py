@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from strategies import json_values
+from support.strategies import json_values
 
 from prodml.compiler.project import absolute_paths, project_of, relative_paths
 

@@ -1,6 +1,6 @@
 import pytest
 from hypothesis import given
-from strategies import pipeline_specs
+from support.strategies import pipeline_specs
 
 from prodml.compiler.spec import PipelineSpec, from_json, to_json
 from prodml.errors import RequestError

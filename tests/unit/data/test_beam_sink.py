@@ -5,13 +5,13 @@ from pathlib import Path
 import apache_beam as beam
 import pyarrow as pa
 import pytest
-from flights_with_gaps import flights, write_flights
+from support.flights_with_gaps import flights, write_flights
 
 from prodml.artifacts import Examples
 from prodml.beam.profiles import RunnerProfile
 from prodml.data.beam_sink import WriteRecordBatches
 from prodml.data.beam_source import ReadRecordBatches
-from prodml.data.payload import PayloadFormat, describe_examples, split_files
+from prodml.data.examples_layout import PayloadFormat, describe_examples, split_files
 from prodml.data.record_batches import read_record_batches
 
 BOTH = pytest.mark.parametrize("payload", list(PayloadFormat))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prodml.artifacts import Examples
 from prodml.data.columns import to_example_shape
-from prodml.data.payload import PayloadFormat, row_count, split_files
+from prodml.data.examples_layout import PayloadFormat, row_count, split_files
 from prodml.data.record_batches import read_record_batches, serialize_examples
 from prodml.data.writers import ExamplesWriter
 from prodml.errors import InputDataError, storage_error

@@ -15,7 +15,7 @@ from tfx_bsl.public.tfxio import (
 )
 
 from prodml.artifacts import Examples
-from prodml.data.payload import PayloadFormat, split_files
+from prodml.data.examples_layout import PayloadFormat, split_files
 from prodml.data.tf_dataset import record_batch_iterator, tf_dataset
 from prodml.data.writers import ExamplesWriter
 from prodml.errors import InputDataError

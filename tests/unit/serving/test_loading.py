@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from running_server import predict_request, save_mixed
+from support.running_server import predict_request, save_mixed
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client.session import BaseSession
@@ -14,8 +14,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from prodml.errors import ServingError
 from prodml.serving.loading import ModelOptions, load_version
-from prodml.serving.metrics import ServerMetrics
-from prodml.serving.warm_up import write_warm_up_requests
+from prodml.serving.models.warm_up import write_warm_up_requests
+from prodml.serving.observation.metrics import ServerMetrics
 
 
 def test_a_version_with_a_link_that_leads_out_of_it_is_not_loaded(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import execute
+from support.running import execute
 
 from prodml.artifacts import InfraBlessing, Model, ModelBlessing
 from prodml.components.pusher.component import PushDestination, Pusher

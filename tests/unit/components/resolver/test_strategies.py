@@ -23,7 +23,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.inputs import find_in_store
+from prodml.orchestration.resolve.inputs import find_in_store
 
 
 class Train(Component):

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from prodml.components import export_model
-from prodml.serving.saved_model import SavedModel
+from prodml.serving.models.saved_model import SavedModel
 
 SPEC = {
     "distance": tf.io.FixedLenFeature([1], tf.float32),

@@ -11,7 +11,7 @@ import tf_keras
 
 from prodml.components.trainer.servable import check_servable
 from prodml.errors import UserCodeError
-from prodml.serving.saved_model import SavedModel
+from prodml.serving.models.saved_model import SavedModel
 
 ROWS = pa.RecordBatch.from_pydict(
     {

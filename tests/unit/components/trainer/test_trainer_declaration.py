@@ -21,11 +21,11 @@ def test_a_trainer_needs_a_module_file_or_a_run_fn() -> None:
 
 def test_a_trainer_refuses_both_a_module_file_and_a_run_fn() -> None:
     with pytest.raises(DefinitionError, match="and not both"):
-        Trainer(examples=EXAMPLES, module_file="module.py", run_fn="late_flights.run_fn")
+        Trainer(examples=EXAMPLES, module_file="module.py", run_fn="support.late_flights.run_fn")
 
 
 def test_the_code_of_an_imported_run_fn_is_watched() -> None:
-    trainer = Trainer(examples=EXAMPLES, run_fn="late_flights.run_fn")
+    trainer = Trainer(examples=EXAMPLES, run_fn="support.late_flights.run_fn")
     declared = Trainer.signature.parameters["run_fn"].type
     assert dict(watched(declared, trainer.parameters["run_fn"])) == {"": "function"}
 

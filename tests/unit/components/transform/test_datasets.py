@@ -8,7 +8,7 @@ import pytest
 from prodml.artifacts import Examples
 from prodml.components.transform.component import SplitsConfig
 from prodml.components.transform.datasets import plan_datasets
-from prodml.data.payload import PayloadFormat
+from prodml.data.examples_layout import PayloadFormat
 from prodml.data.writers import ExamplesWriter
 from prodml.errors import InputDataError
 

@@ -1,0 +1,1 @@
+"""TFMA's metrics computed over whole batches of rows."""

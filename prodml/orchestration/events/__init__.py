@@ -1,0 +1,1 @@
+"""What happens in a run, for people, event logs and OpenLineage."""

@@ -1,0 +1,200 @@
+"""What happens in a run, as OpenLineage events.
+
+The run and every attempt to run a node is a run of OpenLineage, whose id follows from ours: told
+twice, as after a resume, it is the same one. Source of the format:
+https://openlineage.io/spec/2-0-2/OpenLineage.json and the facets that each class names.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Set
+from dataclasses import replace
+from typing import Final
+
+import attr
+from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+from openlineage.client.facet_v2 import (
+    JobFacet,
+    RunFacet,
+    error_message_run,
+    job_type_job,
+    parent_run,
+    processing_engine_run,
+)
+
+from prodml import __version__
+from prodml.orchestration.events.event import Event, EventKind
+from prodml.orchestration.events.log_reading import LoggedEvent
+from prodml.orchestration.events.log_writing import timestamp
+from prodml.orchestration.events.openlineage_datasets import PRODUCER, SCHEMA, inputs_of, outputs_of
+from prodml.secrets import redact
+
+_IDS: Final = uuid.UUID("a3e3c5ad-6a6f-5c55-9d0c-3a9a4f0c2b11")
+
+
+@attr.define
+class ProdmlExecutionRunFacet(RunFacet):
+    """What ML Metadata knows of a run or of an attempt to run a node, and how it went."""
+
+    runId: str
+    node: str | None = attr.field(default=None)
+    executionId: int | None = attr.field(default=None)
+    attempt: int | None = attr.field(default=None)
+    state: str | None = attr.field(default=None)
+    note: str | None = attr.field(default=None)
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{SCHEMA}#/$defs/ProdmlExecutionRunFacet"
+
+
+class LineageEvents:
+    """Turns the events of one run into OpenLineage's.
+
+    Args:
+        namespace: of the jobs.
+        dead: starts of nodes in an earlier process, killed before it told their end.
+        told: executions whose end an earlier process told.
+    """
+
+    def __init__(
+        self, namespace: str, dead: Iterable[LoggedEvent] = (), told: Set[int] = frozenset()
+    ) -> None:
+        self._namespace = namespace
+        self._dead = list(dead)
+        self._known = told
+        self._open: dict[int, Event] = {}
+
+    def of(self, event: Event) -> list[RunEvent]:
+        """The OpenLineage events that tell this one, oldest first."""
+        match event.kind:
+            case EventKind.RUN_STARTED:
+                return [self._told(event, RunState.START)]
+            case EventKind.RUN_RESUMED:
+                return [*self._dead_attempts(event), self._told(event, RunState.START)]
+            case EventKind.NODE_STARTED:
+                self._open[event.execution_id] = event
+                return [self._told(event, RunState.START)]
+            case EventKind.NODE_RETRIED:
+                return [*self._start_of(event), self._told(event, RunState.FAIL)]
+            case EventKind.NODE_ENDED if event.execution_id in self._known:
+                return []
+            case EventKind.NODE_ENDED:
+                ended = {"failed": RunState.FAIL, "skipped": RunState.ABORT}
+                state = ended.get(event.state, RunState.COMPLETE)
+                return [*self._start_of(event), self._told(event, state)]
+            case EventKind.RUN_ENDED:
+                ended = {"FAILED": RunState.FAIL, "CANCELED": RunState.ABORT}
+                left = [self._told(self._left(node, event), RunState.ABORT) for node in self._open]
+                self._open.clear()
+                state = ended.get(event.state, RunState.COMPLETE)
+                return [*left, self._told(event, state)]
+
+    def _start_of(self, event: Event) -> list[RunEvent]:
+        """The start of a node that was not told: cached, found or skipped, it took no time."""
+        known = self._open.pop(event.execution_id, None) if event.execution_id else None
+        return [] if known else [self._told(_without_result(event), RunState.START)]
+
+    def _left(self, execution_id: int, end: Event) -> Event:
+        started = self._open[execution_id]
+        return replace(started, time=end.time, state=end.state.lower(), message=end.message)
+
+    def _dead_attempts(self, resumed: Event) -> list[RunEvent]:
+        return [
+            self._told(
+                Event(
+                    EventKind.NODE_ENDED,
+                    resumed.time,
+                    resumed.run_id,
+                    resumed.pipeline,
+                    node_id=start.text("node"),
+                    execution_id=int(start.fields.get("execution", 0)),
+                    attempt=int(start.fields.get("attempt", 0)),
+                    state="failed",
+                    message="its process died",
+                ),
+                RunState.ABORT,
+            )
+            for start in self._dead
+        ]
+
+    def _told(self, event: Event, state: RunState) -> RunEvent:
+        return RunEvent(
+            eventTime=timestamp(event.time),
+            eventType=state,
+            producer=PRODUCER,
+            run=Run(runId=_run_uuid(event), facets=self._run_facets(event, state)),
+            job=Job(self._namespace, _job_name(event), facets=_job_facets(event)),
+            inputs=inputs_of(event),
+            outputs=outputs_of(event),
+        )
+
+    def _run_facets(self, event: Event, state: RunState) -> dict[str, RunFacet]:
+        facets: dict[str, RunFacet] = {
+            "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
+                version=__version__,
+                name="prodml",
+                openlineageAdapterVersion=__version__,
+                producer=PRODUCER,
+            ),
+            "prodml_execution": ProdmlExecutionRunFacet(
+                runId=event.run_id,
+                node=event.node_id or None,
+                executionId=event.execution_id or None,
+                attempt=event.attempt or None,
+                state=event.state.lower() or None,
+                note=redact(event.message) or None,
+                producer=PRODUCER,
+            ),
+        }
+        if event.node_id:
+            facets["parent"] = self._parent(event)
+        if state is RunState.FAIL:
+            facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+                message=redact(event.message) or "no message",
+                programmingLanguage="PYTHON",
+                producer=PRODUCER,
+            )
+        return facets
+
+    def _parent(self, event: Event) -> parent_run.ParentRunFacet:
+        parent = str(_uuid(event.run_id))
+        return parent_run.ParentRunFacet(
+            run=parent_run.Run(runId=parent),
+            job=parent_run.Job(self._namespace, event.pipeline),
+            root=parent_run.Root(
+                parent_run.RootRun(runId=parent),
+                parent_run.RootJob(self._namespace, event.pipeline),
+            ),
+            producer=PRODUCER,
+        )
+
+
+def _run_uuid(event: Event) -> str:
+    if not event.node_id:
+        return str(_uuid(event.run_id))
+    return str(_uuid(f"{event.run_id}/{event.node_id}/{event.execution_id}"))
+
+
+def _uuid(name: str) -> uuid.UUID:
+    return uuid.uuid5(_IDS, name)
+
+
+def _job_name(event: Event) -> str:
+    return f"{event.pipeline}.{event.node_id}" if event.node_id else event.pipeline
+
+
+def _job_facets(event: Event) -> dict[str, JobFacet]:
+    return {
+        "jobType": job_type_job.JobTypeJobFacet(
+            processingType="BATCH",
+            integration="PRODML",
+            jobType="NODE" if event.node_id else "PIPELINE",
+            producer=PRODUCER,
+        )
+    }
+
+
+def _without_result(event: Event) -> Event:
+    return replace(event, state="", outputs={}, row_counts=())

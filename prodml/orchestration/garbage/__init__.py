@@ -1,0 +1,1 @@
+"""Removes artifacts that nobody can ask for any more."""

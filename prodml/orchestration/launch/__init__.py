@@ -1,0 +1,1 @@
+"""Runs nodes: when, in which process, within which limits, and how often."""

@@ -1,0 +1,40 @@
+"""What belongs to one run and stays the same while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prodml.beam.profiles import RunnerProfile
+from prodml.compiler.spec import PipelineSpec
+from prodml.orchestration.launch.node_limits import NodeLimits
+from prodml.orchestration.launch.retries import RetryPolicy
+from prodml.orchestration.recovery.earlier_attempts import History
+from prodml.orchestration.resolve.keras_choices import KerasChoices
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run.
+
+    Attributes:
+        pipeline_root: where the pipeline's artifacts are published; a path or a URL.
+        scratch_root: directory for staging and for local copies, where that is a URL.
+        log_dir: where each node's output is captured.
+        beam: the runner profile that executors get.
+        retry: when a node is tried again.
+        limits: by node id, of those that have any.
+        history: what the run did before it was resumed.
+        keras: what `tf.keras` means, in this process and for each node.
+    """
+
+    spec: PipelineSpec
+    run_id: str
+    pipeline_root: str
+    scratch_root: str
+    log_dir: str
+    beam: RunnerProfile = field(default_factory=RunnerProfile)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: Mapping[str, NodeLimits] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+    keras: KerasChoices = field(default_factory=KerasChoices)

@@ -1,0 +1,1 @@
+"""Takes up what runs left whose process died."""

@@ -1,0 +1,132 @@
+"""What is left of runs whose process died: they are recorded as failed, and cleaned up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+
+from prodml.metadata.leases import LeaseTable
+from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import ExecutionRecord, RunRecord, RunState, State
+from prodml.metadata.store import Store
+from prodml.metadata.writing import LineageWriter
+from prodml.orchestration.ownership.liveness import is_held, is_own
+from prodml.orchestration.publish.publication import STAGING, remove_unrecorded
+from prodml.storage import objects
+from prodml.storage.locations import is_url, join
+
+
+def settle_dead_runs(store: Store) -> list[RunRecord]:
+    """Records every run that is shown as running, but whose process is gone, as FAILED.
+
+    Returns:
+        The runs that were found dead.
+    """
+    reader = LineageReader(store)
+    running = reader.runs_in_state(RunState.RUNNING)
+    leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
+    dead = [
+        run for run in running if run.lease_id not in leases or not is_held(leases[run.lease_id])
+    ]
+    writer = LineageWriter(store)
+    message = "its process died; to go on: prodml run --resume {}"
+    return [
+        run
+        for run in dead
+        if _settle(reader, writer, run, RunState.FAILED, message.format(run.run_id))
+    ]
+
+
+def cancel_run_of_this_process(store: Store) -> None:
+    """Records the run that goes on in this process, which is about to be ended, as CANCELED."""
+    reader, writer = LineageReader(store), LineageWriter(store)
+    running = reader.runs_in_state(RunState.RUNNING)
+    leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
+    for run in running:
+        if run.lease_id in leases and is_own(leases[run.lease_id].holder):
+            _settle(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
+
+
+def close_executions(
+    reader: LineageReader, writer: LineageWriter, ids: Iterable[int], state: State
+) -> list[ExecutionRecord]:
+    """Ends executions that no live process runs, and gives them as they are recorded then.
+
+    One that became COMPLETE meanwhile stays so.
+    """
+    closed = list(ids)
+    for id in closed:
+        writer.end_execution(id, state, {"message": "its run was ended"})
+    return reader.executions(closed) if closed else []
+
+
+def remove_half_done(
+    pipeline_root: str, scratch_root: str, executions: Iterable[ExecutionRecord]
+) -> None:
+    """Removes what ended executions staged, and what they put in place but did not record.
+
+    Args:
+        pipeline_root: directory or URL of the pipeline's artifacts.
+        scratch_root: directory for staging if that is a URL.
+    """
+    staging_root = scratch_root if is_url(pipeline_root) else pipeline_root
+    for execution in executions:
+        if execution.state is State.RUNNING:
+            continue
+        staging = os.path.join(staging_root, execution.node_id, f"{STAGING}{execution.id}")
+        shutil.rmtree(staging, ignore_errors=True)
+        if execution.state in (State.COMPLETE, State.CACHED):
+            continue
+        for output in _outputs(join(pipeline_root, execution.node_id)):
+            remove_unrecorded(join(output, str(execution.id)), execution.name)
+
+
+def remove_staging(reader: LineageReader, pipeline_root: str) -> None:
+    """Removes the staging directories of all ended executions of a pipeline.
+
+    Those of executions that the store does not know, or of other nodes, are left alone.
+
+    Args:
+        pipeline_root: a directory; the pipeline's lease is held.
+    """
+    staged = {
+        int(number): (node, path)
+        for node in _folders(pipeline_root)
+        for path in _folders(node)
+        if (number := os.path.basename(path).removeprefix(STAGING)).isdecimal()
+        and os.path.basename(path).startswith(STAGING)
+    }
+    for execution in reader.executions(staged) if staged else []:
+        node, path = staged[execution.id]
+        if execution.state is not State.RUNNING and execution.node_id == os.path.basename(node):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _outputs(node: str) -> list[str]:
+    """Directories, or URLs, of a node's outputs."""
+    if is_url(node):
+        return [join(node, name) for name in {p.split("/")[0] for p in objects.listing(node)}]
+    return _folders(node)
+
+
+def _folders(directory: str) -> list[str]:
+    try:
+        return [
+            entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)
+        ]
+    except OSError:
+        return []
+
+
+def _settle(
+    reader: LineageReader, writer: LineageWriter, run: RunRecord, state: RunState, message: str
+) -> bool:
+    executions = reader.executions_of_run(run.run_id)
+    now = reader.run(run.run_id)
+    if (now.state, now.lease_id) != (RunState.RUNNING, run.lease_id):
+        # It was resumed meanwhile. The executions that were read before are of its earlier life.
+        return False
+    running = [e.id for e in executions if e.state is State.RUNNING]
+    close_executions(reader, writer, running, State(state))
+    return writer.end_run(run.run_id, state, message, run.lease_id)

@@ -1,0 +1,159 @@
+"""A process that is surely ended, with all its children, and watched for its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from prodml.processes import parent_watch
+
+_WATCH_SECONDS = 0.05
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+# Not a `PRODML_` variable: those are configuration, also of a `prodml` that the command runs.
+_MARKS = "_PRODML_GUARDED_BY"
+
+
+class GuardedProcess:
+    """A running command in a session of its own.
+
+    It ends, with all its children, when `stop` is called, when it takes too much memory, and when
+    this process is gone, however that came. A child that made itself a session of its own is
+    found by a mark in its environment, which names every guarded process above it.
+
+    Args:
+        command: what to run.
+        output: takes its standard output and error.
+        environment: added to this process's.
+        memory_limit_bytes: resident memory of the command and its children; killed above.
+        pass_fds: descriptors that it inherits.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        output: IO[bytes] | int,
+        *,
+        environment: Mapping[str, str] | None = None,
+        memory_limit_bytes: int | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self._mark = uuid.uuid4().hex
+        self._ended = threading.Event()
+        self.bytes_over_limit = 0
+        """What it held when it was killed for its memory; 0 where it was not."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", parent_watch.__file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {}), _MARKS: self._marks()},
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+        self._watcher: threading.Thread | None = None
+        if memory_limit_bytes is not None:
+            self._watcher = threading.Thread(
+                target=self._watch_memory, args=(memory_limit_bytes,), daemon=True
+            )
+            self._watcher.start()
+
+    def wait(self, timeout_seconds: float | None = None) -> int | None:
+        """Its exit code, negative for a signal; None where it still runs after the time."""
+        try:
+            return self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.poll()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Asks it to end, kills it after a while, and with it all that it has left behind."""
+        self._ended.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        if self.poll() is None:
+            self._signal(signal.SIGTERM)
+            self.wait(grace_seconds)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._kill_strays()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def resident_bytes(self) -> int:
+        """Memory that it and its children hold now; those that end meanwhile count no more."""
+        total = 0
+        for _, fields in _processes():
+            if int(fields[2]) == self._process.pid:
+                total += int(fields[21]) * _PAGE
+        return total
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _marks(self) -> str:
+        """Its own mark behind those of the guarded processes that this process runs in."""
+        return f"{os.environ.get(_MARKS, '')} {self._mark}".strip()
+
+    def _kill_strays(self) -> None:
+        for pid, _ in _processes():
+            with contextlib.suppress(OSError):
+                if self._mark in _marks_of(pid):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _watch_memory(self, limit: int) -> None:
+        while not self._ended.wait(_WATCH_SECONDS):
+            held = self.resident_bytes()
+            if held > limit:
+                self.bytes_over_limit = held
+                self._signal(signal.SIGKILL)
+                return
+
+
+def ending(code: int) -> str:
+    """How a process ended: `was killed by SIGSEGV`, `ended with exit code 1`.
+
+    Args:
+        code: as subprocess has it, a negative signal number, or as shells and Docker have it.
+    """
+    number = -code if code < 0 else code - 128
+    if code < 0 or code > 128:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(number).name}"
+    return f"ended with exit code {code}"
+
+
+def megabytes(size: int) -> str:
+    """`812 MB`."""
+    return f"{size / 1e6:,.0f} MB"
+
+
+def _marks_of(pid: int) -> list[str]:
+    name = f"{_MARKS}=".encode()
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        variables = file.read().split(b"\0")
+    marks = (v.removeprefix(name).decode() for v in variables if v.startswith(name))
+    return next(marks, "").split()
+
+
+def _processes() -> list[tuple[int, list[bytes]]]:
+    """Number and status fields, from the third on, of every process."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                # The command's name stands in parentheses and may hold anything.
+                fields = file.read().rpartition(b")")[2].split()
+                if len(fields) > 21:
+                    found.append((int(name), fields))
+    return found

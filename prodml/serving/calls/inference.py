@@ -1,0 +1,319 @@
+"""The prediction and model APIs of TF Serving, whatever front end asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_pb2,
+    prediction_log_pb2,
+)
+
+from prodml.errors import ServingError
+from prodml.serving.calls.execution import Runner
+from prodml.serving.models.model_catalog import Models
+from prodml.serving.models.model_version import LoadedVersion, Version
+from prodml.serving.observation.metrics import ServerMetrics
+from prodml.serving.observation.request_log import RequestLog
+from prodml.serving.values.classifications import check_classification, check_regression
+from prodml.serving.values.data_types import Array
+from prodml.serving.values.signatures import (
+    CLASSIFY_METHOD,
+    DEFAULT_SIGNATURE,
+    REGRESS_METHOD,
+    Call,
+    Signature,
+    classification_tensors,
+    examples_call,
+    predict_call,
+    regression_tensors,
+    serialized_examples,
+)
+from prodml.serving.values.status_codes import code_number
+
+_SIGNATURES = "signature_def"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a version found.
+
+    Attributes:
+        model: its name.
+        version: its number.
+        signature: key of the signature that ran.
+        outputs: by alias.
+        rows: examples in the request, where it carries examples.
+    """
+
+    model: str
+    version: int
+    signature: str
+    outputs: Mapping[str, Array]
+    rows: int = 0
+
+
+class Inference:
+    """Answers requests. Used on the event loop alone.
+
+    Every method raises ServingError, with TF Serving's code and text, where the request or the
+    model is at fault.
+
+    Args:
+        models: where versions are found.
+        runner: runs their calls.
+        metrics: where durations are counted.
+        request_log: where samples of requests and answers go.
+        options: what requests may ask.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        runner: Runner,
+        metrics: ServerMetrics,
+        request_log: RequestLog,
+    ) -> None:
+        self._models = models
+        self._runner = runner
+        self._metrics = metrics
+        self._request_log = request_log
+
+    async def predict(
+        self,
+        spec: model_pb2.ModelSpec,
+        inputs: Mapping[str, tensor_pb2.TensorProto | Array],
+        output_filter: Sequence[str] = (),
+    ) -> Answer:
+        """The outputs of a signature for tensors by name.
+
+        Args:
+            spec: model, version or label, and signature.
+            inputs: by alias.
+            output_filter: aliases of the outputs to compute; empty for all.
+        """
+        version = self._models.find(spec)
+        signature = _signature(version, spec)
+        if signature is None:
+            raise ServingError(
+                "FAILED_PRECONDITION",
+                f'Serving signature key "{_signature_key(spec)}" not found.',
+            )
+        call = predict_call(signature, inputs, output_filter)
+        outputs = await self._run(version, call, "Predict")
+        return Answer(version.model, version.number, signature.key, outputs)
+
+    async def classify(self, spec: model_pb2.ModelSpec, examples: Sequence[bytes]) -> Answer:
+        """Labels and scores for serialized tf.Examples, by a classification signature."""
+        version = self._models.find(spec)
+        signature = _example_signature(version, spec)
+        tensor, outputs = classification_tensors(signature)
+        call = examples_call(tensor, outputs, examples)
+        found = await self._run(version, call, "Classify")
+        check_classification(found, call.rows)
+        return Answer(version.model, version.number, signature.key, found, call.rows)
+
+    async def regress(self, spec: model_pb2.ModelSpec, examples: Sequence[bytes]) -> Answer:
+        """One value for each serialized tf.Example, by a regression signature."""
+        version = self._models.find(spec)
+        signature = _example_signature(version, spec)
+        tensor, outputs = regression_tensors(signature)
+        call = examples_call(tensor, outputs, examples)
+        found = await self._run(version, call, "Regress")
+        check_regression(found, call.rows)
+        return Answer(version.model, version.number, signature.key, found, call.rows)
+
+    async def multi_inference(
+        self, asked: Sequence[inference_pb2.InferenceTask], examples: Sequence[bytes]
+    ) -> list[Answer]:
+        """Classifications and regressions of the same tf.Examples, in one call of the graph.
+
+        Returns:
+            An answer to each task, in the same order.
+        """
+        version = self._models.find(asked[0].model_spec if asked else model_pb2.ModelSpec())
+        tasks = _tasks(version, asked)
+        tensors = dict.fromkeys(tensor for _, _, tensor, _ in tasks)
+        if len(tensors) > 1:
+            raise ServingError(
+                "INVALID_ARGUMENT", "Input tensor must be the same for all Signatures."
+            )
+        # Tensors by their own names: two signatures may share one.
+        fetched = {name: name for _, _, _, outputs in tasks for name in outputs.values()}
+        call = examples_call(next(iter(tensors)), fetched, examples)
+        found = await self._run(version, call, "MultiInference")
+        answers = []
+        for method, signature, _, outputs in tasks:
+            of_task = {alias: found[name] for alias, name in outputs.items()}
+            check = check_classification if method == CLASSIFY_METHOD else check_regression
+            check(of_task, call.rows)
+            answers.append(Answer(version.model, version.number, signature.key, of_task, call.rows))
+        return answers
+
+    def log(self, model: str, record: Callable[[], prediction_log_pb2.PredictionLog]) -> None:
+        """Offers a request and its answer to the request log. May be called from any thread.
+
+        Args:
+            model: its name.
+            record: makes the record; called only if the request is chosen.
+        """
+        self._request_log.offer(model, record)
+
+    def input_types(self, spec: model_pb2.ModelSpec) -> dict[str, Mapping[str, int]]:
+        """The data types of a version's inputs: numbers of DataType by alias, by signature."""
+        signatures = self._models.find(spec).signatures
+        return {key: signature.input_types for key, signature in signatures.items()}
+
+    def model_metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """The signatures of a version."""
+        if not request.HasField("model_spec"):
+            raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
+        if not request.metadata_field:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                "GetModelMetadataRequest must specify at least one metadata_field",
+            )
+        for field in request.metadata_field:
+            if field != _SIGNATURES:
+                raise ServingError("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
+        version = self._models.find(request.model_spec)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for key, signature in version.servable.signatures.items():
+            signatures.signature_def[key].CopyFrom(signature)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.metadata[_SIGNATURES].Pack(signatures)
+        response.model_spec.name = version.model
+        response.model_spec.version.value = version.number
+        return response
+
+    def model_status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Where the versions of a model stand."""
+        if not request.HasField("model_spec"):
+            raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
+        name = request.model_spec.name
+        versions = self._models.versions(name)
+        # A label is ignored, as TF Serving ignores it.
+        if request.model_spec.HasField("version"):
+            number = request.model_spec.version.value
+            versions = [version for version in versions if version.number == number]
+            if not versions:
+                raise ServingError("NOT_FOUND", f"Could not find version {number} of model {name}")
+        if not versions:
+            raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+        return get_model_status_pb2.GetModelStatusResponse(
+            model_version_status=[_status(version) for version in versions]
+        )
+
+    async def _run(self, version: LoadedVersion, call: Call, api: str) -> dict[str, Array]:
+        started = time.perf_counter()
+        outputs = await self._runner.run(version, call.feeds, call.fetches)
+        self._metrics.runtime(version.model, api, time.perf_counter() - started)
+        if call.rows:
+            self._metrics.examples(version.model, call.rows)
+        return dict(zip(call.aliases, outputs, strict=True))
+
+
+def warm(version: LoadedVersion, log: prediction_log_pb2.PredictionLog) -> None:
+    """Runs a recorded request on a version that does not answer yet. Blocks.
+
+    Raises:
+        ServingError: the version does not answer it.
+    """
+    kind = log.WhichOneof("log_type")
+    request = getattr(log, kind).request
+    for call in _warm_calls(version, kind, request):
+        version.servable.run(call.feeds, call.fetches)
+
+
+def _warm_calls(version: LoadedVersion, kind: str, request: Any) -> list[Call]:
+    if kind == "predict_log":
+        signature = _example_signature(version, request.model_spec)
+        return [predict_call(signature, request.inputs, request.output_filter)]
+    if kind == "multi_inference_log":
+        examples = serialized_examples(request.input)
+        return [
+            examples_call(tensor, outputs, examples)
+            for _, _, tensor, outputs in _tasks(version, request.tasks)
+        ]
+    tensors_of: Mapping[str, Callable[[Signature], tuple[str, dict[str, str]]]] = {
+        "classify_log": classification_tensors,
+        "regress_log": regression_tensors,
+    }
+    if kind not in tensors_of:
+        raise ServingError("UNIMPLEMENTED", f"Unsupported log_type for warmup: {kind}")
+    tensor, outputs = tensors_of[kind](_example_signature(version, request.model_spec))
+    return [examples_call(tensor, outputs, serialized_examples(request.input))]
+
+
+def _tasks(
+    version: LoadedVersion, asked: Sequence[inference_pb2.InferenceTask]
+) -> list[tuple[str, Signature, str, dict[str, str]]]:
+    """Method, signature, input tensor and output tensors of each task."""
+    tasks, keys = [], set()
+    for task in asked:
+        if not task.model_spec.name:
+            raise ServingError("INVALID_ARGUMENT", "Found ModelSpec with an empty model name.")
+        if task.model_spec.name != version.model:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name.",
+            )
+        key = _signature_key(task.model_spec)
+        if key in keys:
+            raise ServingError("INVALID_ARGUMENT", f"Duplicate evaluation of signature: {key}")
+        keys.add(key)
+        signature = version.signatures.get(key)
+        if signature is None:
+            raise ServingError(
+                "INVALID_ARGUMENT", f"Requested signature not found in model graph: {key}"
+            )
+        if task.method_name == CLASSIFY_METHOD:
+            tensor, outputs = classification_tensors(signature)
+        elif task.method_name == REGRESS_METHOD:
+            tensor, outputs = regression_tensors(signature)
+        else:
+            raise ServingError(
+                "UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}"
+            )
+        tasks.append((task.method_name, signature, tensor, outputs))
+    return tasks
+
+
+def _signature_key(spec: model_pb2.ModelSpec) -> str:
+    return spec.signature_name or DEFAULT_SIGNATURE
+
+
+def _signature(version: LoadedVersion, spec: model_pb2.ModelSpec) -> Signature | None:
+    return version.signatures.get(_signature_key(spec))
+
+
+def _example_signature(version: LoadedVersion, spec: model_pb2.ModelSpec) -> Signature:
+    signature = _signature(version, spec)
+    if signature is None:
+        raise ServingError(
+            "INVALID_ARGUMENT", f"No signature was found with the name: {_signature_key(spec)}"
+        )
+    return signature
+
+
+def _status(version: Version) -> get_model_status_pb2.ModelVersionStatus:
+    status = get_model_status_pb2.ModelVersionStatus(
+        version=version.number, state=version.state.value
+    )
+    if version.error is not None:
+        status.status.error_code = code_number(version.error.code)
+        status.status.error_message = str(version.error)
+    else:
+        status.status.SetInParent()
+    return status

@@ -1,0 +1,1 @@
+"""Clients of model servers, ours and TensorFlow's alike."""

@@ -1,0 +1,346 @@
+"""A client of model servers by gRPC: ours and TensorFlow's alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy as np
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    input_pb2,
+    model_management_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+from tensorflow_serving.config import model_server_config_pb2
+
+from prodml.errors import ServingError
+from prodml.serving.clients.endpoint import Endpoint
+from prodml.serving.values.data_types import Array, string_array
+from prodml.serving.values.status_codes import code_name
+from prodml.serving.values.tensors import to_array, to_content_proto
+
+State = get_model_status_pb2.ModelVersionStatus.State
+
+_LOOK_SECONDS = 0.25
+"""How long one look at a server that does not answer may take, before its process is looked at."""
+_PAUSE_SECONDS = 0.02
+_NOT_YET = ("NOT_FOUND", "FAILED_PRECONDITION", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+"""What a server says while it, the model, the version or the label is not there yet."""
+_CHANNEL = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # gRPC's own pause is a second at first: too long for a server that is about to listen.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Else a client of a server that was restarted on the same port may get the old connection.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class GrpcClient:
+    """Asks a model server by gRPC. A context manager; may be used by several threads.
+
+    Every method raises ServingError with the server's own code and text: UNAVAILABLE where it
+    cannot be reached, DEADLINE_EXCEEDED where it does not answer in time.
+
+    Args:
+        endpoint: the server; a text is `host:port` without TLS.
+        timeout_seconds: how long an answer may take.
+
+    Raises:
+        ConfigError: the address or a TLS file is wrong.
+    """
+
+    def __init__(self, endpoint: Endpoint | str, timeout_seconds: float = 30.0) -> None:
+        self.endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
+        self.endpoint.check()
+        self._timeout = timeout_seconds
+        self._channel = _channel(self.endpoint)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def __enter__(self) -> GrpcClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = "",
+        outputs: Sequence[str] = (),
+    ) -> dict[str, Array]:
+        """The outputs of a signature by name.
+
+        Args:
+            model: its name.
+            inputs: arrays, or what numpy makes arrays of, by name; strings as bytes or str.
+            version: the newest one where neither this nor a label is given.
+            label: a version by its label.
+            signature: `serving_default` where it is empty.
+            outputs: only these; all where it is empty.
+        """
+        request = predict_request(
+            model, inputs, version=version, label=label, signature=signature, outputs=outputs
+        )
+        return arrays(self.predict_proto(request))
+
+    def predict_proto(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        """The answer to a request as it is."""
+        return self._call(self._predictions.Predict, request)
+
+    def classify(
+        self,
+        model: str,
+        examples: Sequence[bytes],
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = "",
+    ) -> classification_pb2.ClassificationResult:
+        """The classes of serialized tf.Examples."""
+        request = classification_pb2.ClassificationRequest(
+            model_spec=model_spec(model, version, label, signature), input=examples_input(examples)
+        )
+        return self.classify_proto(request).result
+
+    def classify_proto(
+        self, request: classification_pb2.ClassificationRequest
+    ) -> classification_pb2.ClassificationResponse:
+        """The answer to a request as it is."""
+        return self._call(self._predictions.Classify, request)
+
+    def regress(
+        self,
+        model: str,
+        examples: Sequence[bytes],
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = "",
+    ) -> list[float]:
+        """One value for each of the serialized tf.Examples."""
+        request = regression_pb2.RegressionRequest(
+            model_spec=model_spec(model, version, label, signature), input=examples_input(examples)
+        )
+        return [regression.value for regression in self.regress_proto(request).result.regressions]
+
+    def regress_proto(
+        self, request: regression_pb2.RegressionRequest
+    ) -> regression_pb2.RegressionResponse:
+        """The answer to a request as it is."""
+        return self._call(self._predictions.Regress, request)
+
+    def multi_inference_proto(
+        self, request: inference_pb2.MultiInferenceRequest
+    ) -> inference_pb2.MultiInferenceResponse:
+        """The answer to a request as it is."""
+        return self._call(self._predictions.MultiInference, request)
+
+    def metadata(
+        self, model: str, version: int | None = None, *, label: str | None = None
+    ) -> dict[str, meta_graph_pb2.SignatureDef]:
+        """The signatures of a version by name."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=model_spec(model, version, label), metadata_field=["signature_def"]
+        )
+        response = self._call(self._predictions.GetModelMetadata, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        return dict(signatures.signature_def)
+
+    def status(
+        self, model: str, version: int | None = None
+    ) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
+        """The state of each version that the server knows, or of the one asked for."""
+        return self._status(model, version, self._timeout)
+
+    def reload_config(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Has the server serve what a config lists, and nothing else.
+
+        Returns when the new versions are loaded, or at once, as the server has it: ask
+        `wait_until_available`.
+        """
+        request = model_management_pb2.ReloadConfigRequest(config=config)
+        status = self._call(self._models.HandleReloadConfigRequest, request).status
+        if status.error_code:
+            raise ServingError(code_name(status.error_code), status.error_message)
+
+    def wait_until_available(
+        self,
+        model: str,
+        version: int | None = None,
+        timeout_seconds: float = 60.0,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Returns when a version answers requests.
+
+        Args:
+            model: its name.
+            version: by default the highest one that the server knows.
+            timeout_seconds: how long to wait, also for the server itself.
+            check: called between looks; what it raises ends the wait.
+
+        Returns:
+            The version that is available.
+
+        Raises:
+            ServingError: at once the server's own error where the version failed to load;
+                DEADLINE_EXCEEDED with the last state where the time is over.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        last = "the server does not answer"
+        while (left := deadline - time.monotonic()) > 0:
+            check()
+            try:
+                found = self._status(model, version, min(left, _LOOK_SECONDS), wait=True)
+            except ServingError as error:
+                if error.code not in _NOT_YET:
+                    raise
+                if error.code != "DEADLINE_EXCEEDED":
+                    last = str(error)
+            else:
+                if found:
+                    newest = found[max(found)]
+                    if newest.state == State.AVAILABLE:
+                        return int(newest.version)
+                    if newest.state == State.END and newest.status.error_code:
+                        raise ServingError(
+                            code_name(newest.status.error_code), newest.status.error_message
+                        )
+                    last = f"version {newest.version} is in state {State.Name(newest.state)}"
+                    if newest.status.error_message:
+                        last += f": {newest.status.error_message}"
+            time.sleep(min(_PAUSE_SECONDS, max(0.0, deadline - time.monotonic())))
+        check()
+        raise ServingError(
+            "DEADLINE_EXCEEDED",
+            f"model {model!r} is not available after {timeout_seconds:g} s: {last}",
+        )
+
+    def _status(
+        self,
+        model: str,
+        version: int | None,
+        timeout: float,
+        *,
+        wait: bool = False,
+    ) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec(model, version))
+        response = self._call(self._models.GetModelStatus, request, timeout=timeout, wait=wait)
+        return {each.version: each for each in response.model_version_status}
+
+    def _call(
+        self, method: Any, request: Any, *, timeout: float | None = None, wait: bool = False
+    ) -> Any:
+        try:
+            return method(request, timeout=timeout or self._timeout, wait_for_ready=wait)
+        except grpc.RpcError as error:
+            raise ServingError(error.code().name, error.details() or "") from error
+
+
+def predict_request(
+    model: str,
+    inputs: Mapping[str, Any],
+    *,
+    version: int | None = None,
+    label: str | None = None,
+    signature: str = "",
+    outputs: Sequence[str] = (),
+) -> predict_pb2.PredictRequest:
+    """A request as `GrpcClient.predict` sends it."""
+    return predict_pb2.PredictRequest(
+        model_spec=model_spec(model, version, label, signature),
+        inputs={name: to_content_proto(as_array(value)) for name, value in inputs.items()},
+        output_filter=outputs,
+    )
+
+
+def arrays(response: predict_pb2.PredictResponse) -> dict[str, Array]:
+    """The outputs of an answer by name; strings as bytes in object arrays."""
+    return {name: to_array(tensor, name) for name, tensor in response.outputs.items()}
+
+
+def as_array(value: Any) -> Array:
+    """An array that a TensorProto can carry: texts become bytes in an object array."""
+    array = np.asarray(value)
+    if not isinstance(value, np.ndarray) and array.dtype.kind == "S":
+        # Else numpy cuts zero bytes off the ends.
+        array = np.asarray(value, dtype=object)
+    if array.dtype.kind not in "SUO":
+        return array
+    texts = [v.encode() if isinstance(v, str) else v for v in array.ravel().tolist()]
+    return string_array(texts).reshape(array.shape)
+
+
+def model_spec(
+    model: str, version: int | None = None, label: str | None = None, signature: str = ""
+) -> model_pb2.ModelSpec:
+    """Which signature of which version of which model.
+
+    Raises:
+        ValueError: both a version and a label are given.
+    """
+    if version is not None and label is not None:
+        raise ValueError("a version and a label exclude each other")
+    spec = model_pb2.ModelSpec(name=model, signature_name=signature)
+    if version is not None:
+        spec.version.value = version
+    elif label is not None:
+        spec.version_label = label
+    return spec
+
+
+def examples_input(examples: Sequence[bytes]) -> input_pb2.Input:
+    """Serialized tf.Examples as Classify and Regress take them."""
+    return input_pb2.Input(
+        example_list=input_pb2.ExampleList.FromString(
+            # An ExampleList is its examples, each behind tag and length: they need no parsing.
+            b"".join(b"\x0a" + _varint(len(each)) + each for each in examples)
+        )
+    )
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
+
+
+def _channel(endpoint: Endpoint) -> grpc.Channel:
+    options = [*_CHANNEL, ("grpc.enable_http_proxy", 0 if endpoint.is_loopback else 1)]
+    if endpoint.tls is None:
+        return grpc.insecure_channel(endpoint.address, options)
+    ca, key, certificate = endpoint.tls.read()
+    credentials = grpc.ssl_channel_credentials(ca, key, certificate)
+    return grpc.secure_channel(endpoint.address, credentials, options)

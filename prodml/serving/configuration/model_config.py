@@ -1,0 +1,119 @@
+"""The model config file of a model server: which models it serves, and which versions of them.
+
+Beside the directories of the models stands `models.config`, a ModelServerConfig in protobuf's text
+format, which `--model_config_file` of TF Serving and of `prodml serve` reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from prodml.errors import RolloutError, refused_by_filesystem
+from prodml.serving.configuration.text_protos import ModelServerConfig, read_text_proto
+from prodml.storage.syncing import sync
+
+_FILE_NAME = "models.config"
+_LOCK_SECONDS = 10.0
+
+
+def default_config_path(base_path: str) -> Path:
+    """Where the config stands for a model whose versions are in `base_path`."""
+    return Path(os.path.abspath(base_path)).parent / _FILE_NAME
+
+
+def read_model_config(path: Path) -> Any:
+    """The ModelServerConfig in a file; one without models where there is no file.
+
+    Raises:
+        ConfigError: the file cannot be read or is no ModelServerConfig; names the line.
+    """
+    if not path.exists():
+        return ModelServerConfig()
+    return read_text_proto(str(path), ModelServerConfig)
+
+
+def write_model_config(path: Path, config: Any) -> None:
+    """Puts a config in place at once: a server that polls the file reads the old or the new one.
+
+    Raises:
+        StorageError: it cannot be written; the file is as it was.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}-", delete=False
+        ) as file:
+            file.write(text_format.MessageToString(config))
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+        sync(str(path.parent))
+    except OSError as error:
+        raise refused_by_filesystem(error, str(path)) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps others from changing the config meanwhile; the kernel frees it when its holder dies.
+
+    Raises:
+        RolloutError: somebody else has held it for long.
+        StorageError: the directory does not allow it.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        raise RolloutError(
+            f"{path} is being changed by another rollout or push; try again when it is done"
+        ) from None
+    except OSError as error:
+        raise refused_by_filesystem(error, str(path)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def entry(config: Any, model: str) -> Any:
+    """The ModelConfig of a model, or None where the config does not have it."""
+    return next((each for each in config.model_config_list.config if each.name == model), None)
+
+
+def with_versions(
+    config: Any, model: str, base_path: str, versions: Iterable[int], labels: Mapping[str, int]
+) -> Any:
+    """A copy of a config that serves exactly these versions of a model, under these labels.
+
+    Args:
+        config: the config; other models, and whatever else is said of this one, are kept.
+        model: its name; it is added where the config does not have it.
+        base_path: directory of its versions.
+        versions: those to serve; the latest one, whichever it is, where there are none.
+        labels: version by label.
+    """
+    made = model_server_config_pb2.ModelServerConfig()
+    made.CopyFrom(config)
+    found = entry(made, model)
+    if found is None:
+        found = made.model_config_list.config.add(
+            name=model, base_path=os.path.abspath(base_path), model_platform="tensorflow"
+        )
+    found.ClearField("model_version_policy")
+    found.model_version_policy.SetInParent()
+    found.model_version_policy.specific.versions.extend(sorted(versions))
+    if not found.model_version_policy.specific.versions:
+        found.ClearField("model_version_policy")
+    found.ClearField("version_labels")
+    for label, version in labels.items():
+        found.version_labels[label] = version
+    return made

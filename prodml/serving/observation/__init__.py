@@ -1,0 +1,1 @@
+"""What a model server counts and records."""

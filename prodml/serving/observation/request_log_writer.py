@@ -1,0 +1,221 @@
+"""The files of a request log: TFRecord files that appear whole under one prefix."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from prodml.serving.values.tfrecords import DamagedRecordError, read_records
+
+SUFFIX = ".tfrecord"
+_PARTIAL = ".partial"
+
+
+class RequestLogWriter:
+    """Writes framed records to `<prefix>-<UTC time>-<number>.tfrecord`.
+
+    A file is written as `.<name>.partial` beside its place, under a lock, and renamed when it is
+    full, old or closed; sorted by name, files are in the order of their records. Files and new
+    directories are for this user alone: requests may hold personal data. For one thread.
+
+    Args:
+        prefix: directory and beginning of the names.
+        max_bytes: a file of this size is full.
+        max_seconds: a file of this age is old.
+    """
+
+    def __init__(self, prefix: str, max_bytes: int, max_seconds: float) -> None:
+        self.prefix = prefix
+        self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
+        self._directory, self._name = os.path.split(os.path.abspath(prefix))
+        if prefix.endswith("/"):
+            self._directory, self._name = os.path.abspath(prefix), "requests"
+        self._file: _OpenFile | None = None
+        self._lost: Counter[str] = Counter()
+        self._number = 0
+        self._last_time = ""
+
+    def recover(self) -> None:
+        """Makes the directory, and publishes the whole records of files that a server left behind.
+
+        Raises:
+            OSError: the directory cannot be made, or a file not recovered; the others are.
+        """
+        _make_private(self._directory)
+        pattern = f".{glob.escape(self._name)}-*{SUFFIX}{_PARTIAL}"
+        failed = None
+        for path in glob.glob(os.path.join(glob.escape(self._directory), pattern)):
+            try:
+                _recover_file(path)
+            except FileNotFoundError:
+                continue  # another server has recovered it
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+
+    def write(self, models: Counter[str], records: bytes) -> None:
+        """Puts records into the current file. They are whole in there, or it raises.
+
+        Args:
+            models: how many records each model has among them, for the count of what is lost.
+            records: framed, one after another.
+
+        Raises:
+            OSError: the disk refused; none of the records is in a file.
+        """
+        if self._file is not None and not self._file.is_in_place():
+            # Someone removed it or its directory: what is written there, nobody will see.
+            self._abandon()
+        if self._file is None:
+            self._file = self._opened()
+        file = self._file
+        try:
+            _write_all(file.descriptor, records)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._publish()
+            raise
+        file.size += len(records)
+        file.models += models
+
+    def rotate(self) -> None:
+        """Publishes the current file, if it is full or old.
+
+        Raises:
+            OSError: it could not be renamed; take_lost has what was in it.
+        """
+        if self._file is not None and self.seconds_to_rotation() == 0:
+            self._publish()
+
+    def close(self) -> None:
+        """Publishes the current file.
+
+        Raises:
+            OSError: as for `rotate`.
+        """
+        if self._file is not None:
+            self._publish()
+
+    def seconds_to_rotation(self) -> float | None:
+        """Until the current file is full or old; None where there is none."""
+        if self._file is None:
+            return None
+        if self._file.size >= self._max_bytes:
+            return 0.0
+        return max(0.0, self._file.opened_at + self._max_seconds - time.monotonic())
+
+    def take_lost(self) -> Counter[str]:
+        """Records by model that were written, and then their file went; each is told once."""
+        lost, self._lost = self._lost, Counter()
+        return lost
+
+    def _opened(self) -> _OpenFile:
+        while True:
+            # Never back, even where the clock goes back: names are in the order of the records.
+            now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            self._last_time = max(now, self._last_time)
+            self._number += 1
+            name = f"{self._name}-{self._last_time}-{self._number:06d}{SUFFIX}"
+            partial = os.path.join(self._directory, f".{name}{_PARTIAL}")
+            try:
+                descriptor = os.open(
+                    partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600
+                )
+            except FileExistsError:
+                continue
+            file = _OpenFile(descriptor, partial, os.path.join(self._directory, name))
+            # Between its creation and the lock, another server may have taken it for a leftover.
+            if _lock(descriptor) and file.is_in_place():
+                return file
+            os.close(descriptor)
+
+    def _publish(self) -> None:
+        file = self._file
+        assert file is not None
+        self._file = None
+        try:
+            # A record that was cut off by a full disk is not part of the file.
+            os.ftruncate(file.descriptor, file.size)
+            if file.size:
+                os.fsync(file.descriptor)
+                os.rename(file.partial, file.path)
+            else:
+                os.unlink(file.partial)
+        except OSError:
+            self._lost += file.models
+            raise
+        finally:
+            os.close(file.descriptor)
+
+    def _abandon(self) -> None:
+        file, self._file = self._file, None
+        assert file is not None
+        self._lost += file.models
+        os.close(file.descriptor)
+
+
+@dataclass
+class _OpenFile:
+    descriptor: int
+    partial: str
+    path: str
+    size: int = 0
+    models: Counter[str] = field(default_factory=Counter)
+    opened_at: float = field(default_factory=time.monotonic)
+
+    def is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.partial), os.fstat(self.descriptor))
+        except FileNotFoundError:
+            return False
+
+
+def _make_private(directory: str) -> None:
+    # Not os.makedirs, whose mode is the last directory's only.
+    if not os.path.isdir(directory):
+        _make_private(os.path.dirname(directory))
+        with contextlib.suppress(FileExistsError):  # another server has made it
+            os.mkdir(directory, 0o700)
+
+
+def _recover_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if not _lock(descriptor):
+            return  # a server is writing it
+        size = 0
+        try:
+            for record in read_records(path):
+                size += len(record) + 16
+        except DamagedRecordError as error:
+            size = error.offset
+        os.ftruncate(descriptor, size)
+        if size:
+            directory, name = os.path.split(path)
+            os.rename(path, os.path.join(directory, name[1 : -len(_PARTIAL)]))
+        else:
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]

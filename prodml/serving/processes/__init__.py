@@ -1,0 +1,1 @@
+"""Model servers in processes of their own."""

@@ -1,0 +1,166 @@
+"""A model server in a process of its own: started, watched, and surely ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+from types import TracebackType
+
+from prodml.errors import ServingError
+from prodml.processes.watched_process import GuardedProcess, ending, megabytes
+from prodml.serving.clients.endpoint import Endpoint
+from prodml.serving.clients.grpc_client import GrpcClient
+from prodml.serving.processes.server_launchers import ServedModel, ServerLauncher
+
+LAST_LINES = 20
+
+_DRAIN_SECONDS = 2.0
+_EXIT_SECONDS = 1.0
+_TAIL_BYTES = 64 * 1024
+
+
+class ServerProcess:
+    """A model server on one model, on free loopback ports. A context manager.
+
+    Entering starts it; leaving ends it and all its children. They end, too, when this process is
+    killed.
+
+    Args:
+        launcher: the kind of server.
+        model: name of the model.
+        base_path: directory of the model's versions.
+        log_path: file for what the server says.
+        tags: of the graph in the SavedModel.
+        memory_limit_bytes: resident memory of the server and its children; it is killed above.
+        has_rest: whether it answers by REST, too.
+
+    Attributes:
+        endpoint: where it answers by gRPC.
+        rest_endpoint: where it answers by REST, if it does.
+
+    Raises:
+        ConfigError: this machine has no such server.
+    """
+
+    def __init__(
+        self,
+        launcher: ServerLauncher,
+        model: str,
+        base_path: str,
+        log_path: str,
+        *,
+        tags: Sequence[str] = ("serve",),
+        memory_limit_bytes: int | None = None,
+        has_rest: bool = False,
+    ) -> None:
+        port, rest_port = free_ports(2)
+        self.endpoint = Endpoint(f"127.0.0.1:{port}")
+        self.rest_endpoint = Endpoint(f"127.0.0.1:{rest_port}")
+        self._launcher = launcher
+        self._model = ServedModel(
+            model,
+            os.path.abspath(base_path),
+            port,
+            rest_port if has_rest else 0,
+            tags,
+            memory_limit_bytes,
+        )
+        self._log_path = log_path
+        self._process: GuardedProcess | None = None
+
+    def __enter__(self) -> ServerProcess:
+        self._launcher.check()
+        with open(self._log_path, "wb") as log:
+            self._process = GuardedProcess(
+                self._launcher.command(self._model),
+                log,
+                memory_limit_bytes=self._model.memory_limit_bytes,
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._started().stop(_DRAIN_SECONDS)
+
+    def wait_until_available(self, timeout_seconds: float) -> int:
+        """The version that answers, as soon as it does.
+
+        Raises:
+            ServingError: the model did not load, or the server ended, says why; DEADLINE_EXCEEDED
+                where neither happened in time.
+        """
+        with GrpcClient(self.endpoint) as client:
+            return client.wait_until_available(
+                self._model.name, timeout_seconds=timeout_seconds, check=self.check
+            )
+
+    def check(self) -> None:
+        """Returns where the server runs.
+
+        Raises:
+            ServingError: it has ended. RESOURCE_EXHAUSTED where it was killed for its memory,
+                else ABORTED, with its exit code or signal.
+        """
+        process = self._started()
+        code = process.poll()
+        if code is None:
+            return
+        limit = self._model.memory_limit_bytes
+        if process.bytes_over_limit and limit is not None:
+            raise ServingError(
+                "RESOURCE_EXHAUSTED",
+                f"the server was ended at {megabytes(process.bytes_over_limit)} of memory; its "
+                f"limit is {megabytes(limit)}",
+            )
+        raise ServingError("ABORTED", f"the server {ending(code)}")
+
+    def check_after_failure(self, error: ServingError) -> None:
+        """The same after a request failed: where the connection broke, the server may be gone in a
+        moment."""
+        if error.code == "UNAVAILABLE":
+            self._started().wait(_EXIT_SECONDS)
+        self.check()
+
+    def last_words(self) -> str:
+        """The last lines of what the server said; of a traceback, its last line."""
+        with open(self._log_path, "rb") as log:
+            log.seek(max(0, os.path.getsize(self._log_path) - _TAIL_BYTES))
+            text = log.read().decode(errors="replace")
+        return "\n".join(without_tracebacks(text.splitlines())[-LAST_LINES:])
+
+    def resident_bytes(self) -> int:
+        """Memory that the server and its children hold now."""
+        return self._started().resident_bytes()
+
+    def _started(self) -> GuardedProcess:
+        assert self._process is not None, "the server was not started"
+        return self._process
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nothing listens on now, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def without_tracebacks(lines: Sequence[str]) -> list[str]:
+    """The lines, with only the last one of each Python traceback, and no empty ones."""
+    kept, inside = [], False
+    for line in lines:
+        if line.startswith("Traceback (most recent call last)"):
+            inside = True
+        elif inside and (line.startswith(" ") or not line.strip()):
+            continue
+        elif line.strip():
+            inside = False
+            kept.append(line)
+    return kept

@@ -1,0 +1,114 @@
+"""Bodies of REST answers to predict, classify and regress, as TF Serving writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from prodml.serving.rest_api.json_tensors import as_json, decimals, invalid
+from prodml.serving.values.data_types import Array
+
+
+def predictions(outputs: Mapping[str, Array]) -> str:
+    """The outputs row by row; an object a row where there are several.
+
+    Raises:
+        ServingError: the outputs do not have the same number of rows.
+    """
+    arrays = dict(sorted(outputs.items()))
+    rows = _rows(arrays)
+    if len(arrays) == 1:
+        ((name, output),) = arrays.items()
+        return _body("predictions", as_json(output, name))
+    names = [json.dumps(name) for name in arrays]
+    items = []
+    for row in range(rows):
+        # A row of a one-dimensional string tensor is bytes, no array.
+        values = (
+            as_json(np.asarray(output[row], output.dtype), name) for name, output in arrays.items()
+        )
+        fields = (f"{name}: {value}" for name, value in zip(names, values, strict=True))
+        items.append(f"{{{', '.join(fields)}}}")
+    return _body("predictions", f"[{', '.join(items)}]")
+
+
+def outputs(outputs: Mapping[str, Array]) -> str:
+    """The outputs column by column; without names where there is one."""
+    texts = {name: as_json(array, name) for name, array in sorted(outputs.items())}
+    if len(texts) == 1:
+        return _body("outputs", next(iter(texts.values())))
+    fields = ",\n        ".join(f"{json.dumps(name)}: {text}" for name, text in texts.items())
+    return _body("outputs", f"{{\n        {fields}\n    }}")
+
+
+def classifications(outputs: Mapping[str, Array]) -> str:
+    """Pairs of label and score, a list a row.
+
+    Args:
+        outputs: `classes`, `scores` or both, of shape [rows, classes].
+    """
+    classes, scores = outputs.get("classes"), outputs.get("scores")
+    shape = (scores if classes is None else classes).shape  # type: ignore[union-attr]
+    labels = (
+        ['""'] * (shape[0] * shape[1])
+        if classes is None
+        else [
+            json.dumps(label.decode("utf-8", errors="replace"), ensure_ascii=False)
+            for label in classes.ravel()
+        ]
+    )
+    values = ["0.0"] * len(labels) if scores is None else decimals(scores.ravel())
+    pairs = [f"[{label}, {value}]" for label, value in zip(labels, values, strict=True)]
+    width = shape[1]
+    rows = (
+        f"[{', '.join(pairs[start : start + width])}]"
+        for start in range(0, shape[0] * width, width or 1)
+    )
+    return _body("results", f"[{', '.join(rows if width else ['[]'] * shape[0])}]")
+
+
+def regressions(outputs: Mapping[str, Array]) -> str:
+    """One number a row.
+
+    Args:
+        outputs: one, of shape [rows] or [rows, 1].
+    """
+    (output,) = outputs.values()
+    return _body("results", as_json(output.ravel(), ""))
+
+
+def error(message: str) -> str:
+    """What went wrong."""
+    return json.dumps({"error": message}, ensure_ascii=False)
+
+
+def _rows(arrays: Mapping[str, Array]) -> int:
+    if not arrays:
+        raise invalid("Cannot convert empty tensor map to JSON")
+    rows = 0
+    for name, array in arrays.items():
+        if not array.ndim:
+            raise invalid(f"Tensor name: {name} has no shape information ")
+        if not len(array):
+            raise invalid(f"Tensor name: {name} has invalid batch size: 0")
+        if rows and len(array) != rows:
+            raise invalid(
+                f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}"
+            )
+        rows = len(array)
+    return rows
+
+
+def _body(key: str, value: str) -> str:
+    return f'{{\n    "{key}": {value}\n}}'
+
+
+FORMS: dict[str, Callable[[Mapping[str, Array]], str]] = {
+    "predictions": predictions,
+    "outputs": outputs,
+    "classifications": classifications,
+    "regressions": regressions,
+}
+"""What writes the outputs of a model, by name."""

@@ -1,0 +1,91 @@
+"""Bodies of REST requests: read and unpacked within bounds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
+
+from prodml.errors import ServingError
+from prodml.serving.calls.admission import Admitted
+from prodml.serving.calls.execution import run_in_thread
+
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_PIECE = 1 << 18
+"""Bytes that are unpacked at once."""
+
+
+async def read_body(
+    request: web.Request, place: Admitted, limit: int, pool: ThreadPoolExecutor
+) -> list[bytes]:
+    """The parts of a request's body, unpacked.
+
+    Args:
+        request: its body is not read yet.
+        place: where bytes are counted, before they are read if the request says how many.
+        limit: bytes that the body may have, packed or not.
+        pool: where it is unpacked.
+
+    Raises:
+        ServingError: it is packed in a way that is unknown or broken, or the server holds too
+            many bytes already.
+        aiohttp.web.HTTPRequestEntityTooLarge: it has more bytes than it may.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip", "deflate"):
+        raise ServingError(
+            "INVALID_ARGUMENT", f"Content-Encoding {encoding!r} is not supported; use gzip"
+        )
+    announced = request.content_length or 0
+    if announced > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, announced)
+    place.hold(announced)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, size)
+        if size > announced:
+            place.hold(size - announced)
+            announced = size
+        parts.append(part)
+    if encoding == "identity" or not parts:
+        return parts
+    unpacked = await run_in_thread(pool, lambda: unpack(parts, limit))
+    place.hold(sum(map(len, unpacked)))
+    return unpacked
+
+
+def unpack(parts: Sequence[bytes], limit: int) -> list[bytes]:
+    """What gzip or zlib packed, in parts.
+
+    Raises:
+        ServingError: it is broken or ends early.
+        aiohttp.web.HTTPRequestEntityTooLarge: it is more than `limit` bytes; no more than that are
+            ever held.
+    """
+    unpacked: list[bytes] = []
+    size = 0
+    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        for part in parts:
+            left = part
+            while left:
+                if decompressor.eof:
+                    # gzip files may stand one behind the other.
+                    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
+                piece = decompressor.decompress(left, _PIECE)
+                size += len(piece)
+                if size > limit:
+                    raise web.HTTPRequestEntityTooLarge(limit, size)
+                unpacked.append(piece)
+                left = decompressor.unconsumed_tail or decompressor.unused_data
+        unpacked.append(decompressor.flush())
+    except zlib.error as error:
+        raise ServingError("INVALID_ARGUMENT", f"the body cannot be unpacked: {error}") from None
+    if not decompressor.eof:
+        raise ServingError("INVALID_ARGUMENT", "the body cannot be unpacked: it ends early")
+    return unpacked

@@ -1,0 +1,322 @@
+"""The REST front end: TF Serving's HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import tensorflow as tf
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    prediction_log_pb2,
+    regression_pb2,
+)
+
+from prodml.errors import ServingError
+from prodml.serving.calls.admission import Admission
+from prodml.serving.calls.execution import run_in_thread
+from prodml.serving.calls.inference import Answer, Inference
+from prodml.serving.calls.responses import classify_log, predict_log, predict_request, regress_log
+from prodml.serving.observation.metrics import ServerMetrics
+from prodml.serving.rest_api import json_answers, json_metadata
+from prodml.serving.rest_api.json_processes import JsonProcesses
+from prodml.serving.rest_api.json_requests import PredictBody, read_examples_body, read_predict_body
+from prodml.serving.rest_api.json_tensors import check_writable
+from prodml.serving.rest_api.rest_bodies import read_body
+from prodml.serving.rest_api.rest_paths import parse_path
+from prodml.serving.values.data_types import is_large
+from prodml.serving.values.signatures import DEFAULT_SIGNATURE
+
+_HTTP_CODES = {
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+_WORTH_COMPRESSING = 1024
+_SMALL = 1 << 15
+"""Bytes of a body that takes less time to read than to send it to another process and back."""
+_PART = 1 << 18
+"""Bytes of an answer that are written at once."""
+_THREADS = 2
+_Infer: TypeAlias = Callable[[model_pb2.ModelSpec, list[bytes], bool], Awaitable[str | memoryview]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RestOptions:
+    """How REST requests are answered.
+
+    Attributes:
+        timeout_seconds: how long a request may take, its body included, and its answer.
+        max_body_bytes: the largest body, unpacked.
+        idle_seconds: how long a connection may be open without a whole head of a request.
+        drain_seconds: how long requests may take that have begun when the server ends.
+        metrics_path: where the metrics are served; None for nowhere.
+        enable_cors: whether browsers may ask from other origins.
+    """
+
+    timeout_seconds: float = 30.0
+    max_body_bytes: int = 64 << 20
+    idle_seconds: float = 60.0
+    drain_seconds: float = 10.0
+    metrics_path: str | None = None
+    enable_cors: bool = False
+
+
+class RestApi:
+    """The HTTP API.
+
+    Args:
+        inference: answers the requests.
+        metrics: where requests are counted.
+        admission: bounds the requests.
+        options: how they are answered.
+    """
+
+    def __init__(
+        self,
+        inference: Inference,
+        metrics: ServerMetrics,
+        admission: Admission,
+        options: RestOptions = RestOptions(),
+    ) -> None:
+        self._inference = inference
+        self._metrics = metrics
+        self._admission = admission
+        self._options = options
+        self._headers = _CORS if options.enable_cors else {}
+        self._json = JsonProcesses()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
+        self._questions: dict[str, Callable[[model_pb2.ModelSpec], str]] = {
+            "status": self._status,
+            "metadata": self._metadata,
+        }
+        self._inferences: dict[str, _Infer] = {
+            "predict": self._predict,
+            "classify": functools.partial(self._of_examples, "classify"),
+            "regress": functools.partial(self._of_examples, "regress"),
+        }
+
+    def runner(self) -> web.AppRunner:
+        """What listens, once it has been set up and has a site."""
+        application = web.Application()
+        if self._options.metrics_path:
+            application.router.add_get(self._options.metrics_path, self._expose)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        return web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=self._options.drain_seconds,
+            # Bodies are unpacked in threads, within a bound.
+            auto_decompress=False,
+            # A request whose client has gone need not run.
+            handler_cancellation=True,
+            keepalive_timeout=self._options.idle_seconds,
+        )
+
+    def close(self) -> None:
+        """Ends what reads and writes large bodies."""
+        self._json.close()
+        self._pool.shutdown()
+
+    async def _expose(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), content_type="text/plain")
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        started = time.perf_counter()
+        if request.method == "OPTIONS" and self._headers:
+            return web.Response(headers=self._headers)
+        path = request.rel_url.raw_path
+        if not path.lower().startswith("/v1/"):
+            return self._response(404, json_answers.error("Not Found"), request)
+        model, verb, code = "", "", "OK"
+        body: str | memoryview
+        try:
+            async with asyncio.timeout(self._options.timeout_seconds):
+                call = parse_path(request.method, path)
+                model, verb, status = call.spec.name, call.verb, 200
+                if verb in self._questions:
+                    body = self._questions[verb](call.spec)
+                else:
+                    with self._admission.request() as place:
+                        parts = await read_body(
+                            request, place, self._options.max_body_bytes, self._pool
+                        )
+                        body = await self._inferences[verb](
+                            call.spec, parts, _is_packed_for(request)
+                        )
+        except ServingError as error:
+            code, status = error.code, _HTTP_CODES[error.code]
+            body = json_answers.error(str(error))
+        except TimeoutError:
+            code, status = "DEADLINE_EXCEEDED", 504
+            body = json_answers.error("Timed out: the request took longer than the server allows")
+        except web.HTTPRequestEntityTooLarge as error:
+            code, status = "INVALID_ARGUMENT", 413
+            body = json_answers.error(error.text or "the body is too large")
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            code, status = "INVALID_ARGUMENT", 400
+            body = json_answers.error(f"the body cannot be read: {error}")
+        except (web.HTTPException, ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            # Whatever a request may bring about, its client is told no more than this.
+            log.exception("a request failed unexpectedly")
+            code, status, body = "INTERNAL", 500, json_answers.error("internal error")
+        if verb:
+            self._metrics.request(model, verb, "REST", code, time.perf_counter() - started)
+        if isinstance(body, str):
+            return self._response(status, body, request)
+        return await self._stream(body, request)
+
+    def _response(self, status: int, body: str, request: web.Request) -> web.Response:
+        response = web.Response(status=status, body=body.encode(), headers=self._headers)
+        # Bare, as TF Serving has it: aiohttp would add the character set.
+        response.headers["Content-Type"] = "application/json"
+        if len(body) >= _WORTH_COMPRESSING and _is_packed_for(request):
+            response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    async def _stream(self, body: memoryview, request: web.Request) -> web.StreamResponse:
+        """Sends a large answer in parts: the connection would copy it whole."""
+        response = web.StreamResponse(headers=self._headers)
+        response.headers["Content-Type"] = "application/json"
+        if _is_packed_for(request):
+            response.headers["Content-Encoding"] = "gzip"
+        response.content_length = len(body)
+        try:
+            async with asyncio.timeout(self._options.timeout_seconds):
+                await response.prepare(request)
+                for start in range(0, len(body), _PART):
+                    await response.write(body[start : start + _PART])
+                await response.write_eof()
+        except TimeoutError:
+            raise ConnectionResetError("the client does not read its answer") from None
+        return response
+
+    async def _predict(
+        self, spec: model_pb2.ModelSpec, parts: list[bytes], is_packed: bool
+    ) -> str | memoryview:
+        types = self._inference.input_types(spec)
+        is_small = sum(map(len, parts)) <= _SMALL
+        if is_small:
+            asked = read_predict_body(b"".join(parts), types, DEFAULT_SIGNATURE)
+        else:
+            asked = await self._json.read_predict(parts, types)
+        spec.signature_name = asked.signature_name
+        answer = await self._inference.predict(spec, asked.inputs)
+        form = "predictions" if asked.has_rows else "outputs"
+        record = functools.partial(_predict_log, spec, asked, answer)
+        return await self._written(form, answer, record, is_small, is_packed)
+
+    async def _of_examples(
+        self, verb: str, spec: model_pb2.ModelSpec, parts: list[bytes], is_packed: bool
+    ) -> str | memoryview:
+        self._inference.input_types(spec)
+        is_small = sum(map(len, parts)) <= _SMALL
+        if is_small:
+            asked = read_examples_body(b"".join(parts), tf.train.Example)
+            spec.signature_name, examples = asked.signature_name, asked.serialized()
+        else:
+            spec.signature_name, examples = await self._json.read_examples(parts)
+        is_classify = verb == "classify"
+        infer = self._inference.classify if is_classify else self._inference.regress
+        answer = await infer(spec, examples)
+        form = "classifications" if is_classify else "regressions"
+        log = _classify_log if is_classify else _regress_log
+        record = functools.partial(log, spec, examples, answer)
+        return await self._written(form, answer, record, is_small, is_packed)
+
+    async def _written(
+        self,
+        form: str,
+        answer: Answer,
+        record: Callable[[], prediction_log_pb2.PredictionLog],
+        is_small: bool,
+        is_packed: bool,
+    ) -> str | memoryview:
+        """The body of an answer; text if it is small."""
+        outputs = answer.outputs
+        is_small = is_small and not any(map(is_large, outputs.values()))
+        if is_small:
+            self._inference.log(answer.model, record)
+            return json_answers.FORMS[form](outputs)
+        await run_in_thread(self._pool, lambda: self._inference.log(answer.model, record))
+        if not any(map(is_large, outputs.values())):
+            return json_answers.FORMS[form](outputs)
+        for output in outputs.values():
+            check_writable(output)
+        return await self._json.render(form, outputs, packed=is_packed)
+
+    def _status(self, spec: model_pb2.ModelSpec) -> str:
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+        return json_metadata.status(self._inference.model_status(request))
+
+    def _metadata(self, spec: model_pb2.ModelSpec) -> str:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=spec, metadata_field=["signature_def"]
+        )
+        return json_metadata.metadata(self._inference.model_metadata(request))
+
+
+def _is_packed_for(request: web.Request) -> bool:
+    return "gzip" in request.headers.get("Accept-Encoding", "")
+
+
+def _predict_log(
+    spec: model_pb2.ModelSpec, asked: PredictBody, answer: Answer
+) -> prediction_log_pb2.PredictionLog:
+    return predict_log(predict_request(spec, asked.inputs), answer)
+
+
+def _classify_log(
+    spec: model_pb2.ModelSpec, examples: list[bytes], answer: Answer
+) -> prediction_log_pb2.PredictionLog:
+    request = classification_pb2.ClassificationRequest(model_spec=spec)
+    request.input.example_list.examples.extend(map(tf.train.Example.FromString, examples))
+    return classify_log(request, answer)
+
+
+def _regress_log(
+    spec: model_pb2.ModelSpec, examples: list[bytes], answer: Answer
+) -> prediction_log_pb2.PredictionLog:
+    request = regression_pb2.RegressionRequest(model_spec=spec)
+    request.input.example_list.examples.extend(map(tf.train.Example.FromString, examples))
+    return regress_log(request, answer)
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's log: what is no HTTP would write a traceback each time."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, (HttpProcessingError, RequestPayloadError))

@@ -1,0 +1,1 @@
+"""Canary, promotion and rollback by version labels."""

@@ -1,0 +1,113 @@
+"""The journal of rollouts: who moved which label when, beside the model config it is about.
+
+It makes a rollback possible when ML Metadata, the pipeline's code and the network are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from prodml.documents import parse_json
+from prodml.errors import StorageError, refused_by_filesystem
+from prodml.serving.rollouts.label_rules import Placement
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One move of labels.
+
+    Attributes:
+        id: tells it from all others.
+        time: Unix ms.
+        who: who asked for it.
+        action: `canary`, `promote` or `rollback`; `found` for a change that was made otherwise.
+        model: name of the model.
+        base_path: directory of its versions.
+        version: the version that it was about.
+        before: where the labels stood.
+        after: where they stand since.
+        is_blessed: whether the version was blessed; None where that was not known.
+        message: why.
+    """
+
+    id: str
+    time: int
+    who: str
+    action: str
+    model: str
+    base_path: str
+    version: int
+    before: Placement
+    after: Placement
+    is_blessed: bool | None = None
+    message: str = ""
+
+
+def journal_path(config_path: Path) -> Path:
+    return config_path.with_name(f"{config_path.name}.journal")
+
+
+def read_journal(config_path: Path, model: str) -> list[JournalEntry]:
+    """The moves of a model's labels, oldest first.
+
+    A last line that was cut off by a crash is passed over.
+
+    Raises:
+        StorageError: the journal cannot be read, or another line of it is damaged.
+    """
+    path = journal_path(config_path)
+    try:
+        lines = path.read_text().splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path}: cannot be read: {error}") from error
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found = parse_json(line)
+            found["before"], found["after"] = (
+                Placement(**{**found[key], "earlier": tuple(found[key]["earlier"])})
+                for key in ("before", "after")
+            )
+            entries.append(JournalEntry(**found))
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines):
+                break
+            raise StorageError(
+                f"{path}:{number}: the line is damaged ({error}); mend or take it away, the other "
+                f"lines stand by themselves"
+            ) from error
+    return [each for each in entries if each.model == model]
+
+
+def append_to_journal(config_path: Path, entry: JournalEntry) -> None:
+    """Adds a line, and returns when it is on the disk.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = journal_path(config_path)
+    try:
+        with open(path, "a+b") as file:
+            # A line that a crash cut off must not run into this one.
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    _cut_last_line(file)
+            file.write(json.dumps(asdict(entry)).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise refused_by_filesystem(error, str(path)) from error
+
+
+def _cut_last_line(file: object) -> None:
+    import io
+
+    assert isinstance(file, io.BufferedRandom)
+    file.seek(0)
+    whole = file.read()
+    file.truncate(whole.rfind(b"\n") + 1)
+    file.seek(0, os.SEEK_END)

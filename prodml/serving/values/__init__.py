@@ -1,0 +1,1 @@
+"""Tensors, signatures and status codes, without TensorFlow where that is possible."""

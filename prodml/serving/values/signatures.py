@@ -1,0 +1,248 @@
+"""A model's signatures, checked against requests as TF Serving checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import input_pb2
+
+from prodml.errors import ServingError
+from prodml.serving.values.data_types import Array, string_array
+from prodml.serving.values.tensors import to_array
+
+DEFAULT_SIGNATURE = "serving_default"
+PREDICT_METHOD = "tensorflow/serving/predict"
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
+CLASSIFY_CLASSES, CLASSIFY_SCORES = "classes", "scores"
+_EXAMPLES_INPUT = "inputs"
+_REGRESS_OUTPUT = "outputs"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one request asks of the graph.
+
+    Attributes:
+        feeds: values by tensor name.
+        fetches: the tensors to compute.
+        aliases: the signature's names of the fetches, in the same order.
+        rows: examples in the request, where it carries examples.
+    """
+
+    feeds: Mapping[str, Array]
+    fetches: tuple[str, ...]
+    aliases: tuple[str, ...]
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature, with its tensors' names at hand.
+
+    Attributes:
+        key: its name in the SavedModel.
+        method_name: `tensorflow/serving/predict`, `.../classify` or `.../regress`.
+        inputs: tensor name by alias, in alphabetical order.
+        input_types: data type by alias of the inputs, from TensorFlow's DataType.
+        outputs: tensor name by alias, in alphabetical order.
+        defaults: values of inputs that a request may leave out, by alias.
+        checks_method: whether a request must be of the signature's method. TF2 writes the method of
+            Predict into every signature.
+    """
+
+    key: str
+    method_name: str
+    inputs: Mapping[str, str]
+    input_types: Mapping[str, int]
+    outputs: Mapping[str, str]
+    defaults: Mapping[str, Array]
+    checks_method: bool
+
+    @classmethod
+    def of(
+        cls, key: str, signature: meta_graph_pb2.SignatureDef, *, checks_method: bool = False
+    ) -> Signature:
+        return cls(
+            key,
+            signature.method_name,
+            {alias: info.name for alias, info in sorted(signature.inputs.items())},
+            {alias: info.dtype for alias, info in sorted(signature.inputs.items())},
+            {alias: info.name for alias, info in sorted(signature.outputs.items())},
+            {alias: to_array(value, alias) for alias, value in signature.defaults.items()},
+            checks_method,
+        )
+
+
+def _check_predict_method(signature: Signature) -> None:
+    allowed = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if signature.checks_method and signature.method_name not in allowed:
+        raise ServingError(
+            "INTERNAL",
+            f"Expected prediction signature method_name to be one of {{{', '.join(allowed)}}}. "
+            f"Was: {signature.method_name}",
+        )
+
+
+def predict_call(
+    signature: Signature,
+    given: Mapping[str, tensor_pb2.TensorProto | Array],
+    output_filter: Sequence[str],
+) -> Call:
+    """The call that a Predict request asks for.
+
+    Args:
+        signature: to run.
+        given: the inputs of the request by alias.
+        output_filter: aliases of the outputs to compute; empty for all.
+
+    Raises:
+        ServingError: the inputs, the output filter or the method do not fit the signature.
+    """
+    _check_predict_method(signature)
+    inputs = signature.inputs
+    if len(given) != len(inputs) or not all(alias in given for alias in inputs):
+        _check_inputs(given.keys(), signature)
+    feeds = {
+        tensor: _value(given[alias], alias) if alias in given else signature.defaults[alias]
+        for alias, tensor in inputs.items()
+    }
+    aliases = tuple(output_filter) or tuple(signature.outputs)
+    if output_filter:
+        _check_outputs(aliases, signature)
+    return Call(feeds, tuple(signature.outputs[alias] for alias in aliases), aliases)
+
+
+def examples_call(tensor: str, outputs: Mapping[str, str], examples: Sequence[bytes]) -> Call:
+    """The call that a request with tf.Examples asks for.
+
+    Args:
+        tensor: name of the tensor that takes serialized tf.Examples.
+        outputs: tensor name by alias.
+        examples: serialized.
+
+    Raises:
+        ServingError: there are no examples.
+    """
+    if not examples:
+        raise ServingError("INVALID_ARGUMENT", "Input is empty.")
+    return Call(
+        {tensor: string_array(examples)}, tuple(outputs.values()), tuple(outputs), len(examples)
+    )
+
+
+def serialized_examples(request_input: input_pb2.Input) -> list[bytes]:
+    """The tf.Examples of a request, each with the context that all of them share."""
+    kind = request_input.WhichOneof("kind")
+    if kind == "example_list":
+        return [e.SerializeToString() for e in request_input.example_list.examples]
+    if kind == "example_list_with_context":
+        with_context = request_input.example_list_with_context
+        context = with_context.context.SerializeToString()
+        # Serialized messages one behind the other are the merged message.
+        return [context + e.SerializeToString() for e in with_context.examples]
+    return []
+
+
+def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
+    """Name of the input tensor, and tensor names of `classes` and `scores`, of what there is.
+
+    Raises:
+        ServingError: it is no classification signature.
+    """
+    _check_method(signature, "classification", CLASSIFY_METHOD)
+    if len(signature.inputs) != 1:
+        raise ServingError("INVALID_ARGUMENT", "Expected one input Tensor.")
+    if len(signature.outputs) not in (1, 2):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Expected one or two output Tensors, found {len(signature.outputs)}",
+        )
+    tensor = _examples_tensor(signature, "classification")
+    outputs = {
+        alias: signature.outputs[alias]
+        for alias in (CLASSIFY_CLASSES, CLASSIFY_SCORES)
+        if alias in signature.outputs
+    }
+    if not outputs:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Expected classification signature outputs to contain at least one of "
+            f'"{CLASSIFY_CLASSES}" or "{CLASSIFY_SCORES}". Signature was: {signature}',
+        )
+    return tensor, outputs
+
+
+def regression_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
+    """Name of the input tensor, and of the output tensor by its alias.
+
+    Raises:
+        ServingError: it is no regression signature.
+    """
+    _check_method(signature, "regression", REGRESS_METHOD)
+    for name, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+        if len(tensors) != 1:
+            raise ServingError("INVALID_ARGUMENT", f"Expected one {name} Tensor.")
+    tensor = _examples_tensor(signature, "regression")
+    if _REGRESS_OUTPUT not in signature.outputs:
+        raise ServingError(
+            "INVALID_ARGUMENT", f"No regression outputs found in SignatureDef: {signature}"
+        )
+    return tensor, {_REGRESS_OUTPUT: signature.outputs[_REGRESS_OUTPUT]}
+
+
+def _value(given: tensor_pb2.TensorProto | Array, alias: str) -> Array:
+    return given if isinstance(given, np.ndarray) else to_array(given, alias)
+
+
+def _check_method(signature: Signature, kind: str, expected: str) -> None:
+    if signature.checks_method and signature.method_name != expected:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Expected {kind} signature method_name to be {expected}. Was: {signature.method_name}",
+        )
+
+
+def _examples_tensor(signature: Signature, kind: str) -> str:
+    if _EXAMPLES_INPUT not in signature.inputs:
+        raise ServingError(
+            "INVALID_ARGUMENT", f"No {kind} inputs found in SignatureDef: {signature}"
+        )
+    return signature.inputs[_EXAMPLES_INPUT]
+
+
+def _check_inputs(given: Collection[str], signature: Signature) -> None:
+    extra = sorted(set(given) - signature.inputs.keys())
+    missing = sorted(signature.inputs.keys() - set(given))
+    if not extra and all(alias in signature.defaults for alias in missing):
+        return
+    if len(given) == len(signature.inputs):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"input tensor alias not found in signature: {extra[0]}. Inputs expected to be in the "
+            f"set {{{','.join(signature.inputs)}}}.",
+        )
+    raise ServingError(
+        "INVALID_ARGUMENT",
+        f"input size does not match signature: {len(given)}!={len(signature.inputs)} "
+        f"len({{{','.join(sorted(given))}}}) != len({{{','.join(signature.inputs)}}}). "
+        f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}.",
+    )
+
+
+def _check_outputs(aliases: Sequence[str], signature: Signature) -> None:
+    seen = set()
+    for alias in aliases:
+        if alias not in signature.outputs:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in "
+                f"the set {{{','.join(signature.outputs)}}}.",
+            )
+        if alias in seen:
+            raise ServingError("INVALID_ARGUMENT", f"duplicate output tensor alias: {alias}")
+        seen.add(alias)

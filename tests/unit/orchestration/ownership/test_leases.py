@@ -1,0 +1,100 @@
+"""Leases that are held, released, and left behind, on a real store."""
+
+import itertools
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prodml.errors import BusyError, MetadataUnavailableError
+from prodml.metadata.leases import LeaseTable
+from prodml.metadata.records import LeaseRecord
+from prodml.metadata.store import Store
+from prodml.orchestration.ownership.leases import hold
+from prodml.orchestration.ownership.liveness import is_held
+
+
+@pytest.fixture
+def open_store(tmp_path: Path) -> Callable[[], Store]:
+    return lambda: Store(str(tmp_path / "metadata.db"))
+
+
+def newest(open_store: Callable[[], Store]) -> LeaseRecord:
+    found = LeaseTable(open_store()).newest("p")
+    assert found is not None
+    return found
+
+
+def held_elsewhere(lease: LeaseRecord) -> bool:
+    """Whether another process of this machine takes a lease for held."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(is_held, (lease,))
+
+
+def test_a_pipeline_is_free_after_the_block(open_store: Callable[[], Store]) -> None:
+    with hold(open_store, "p", "run-1"), pytest.raises(BusyError), hold(open_store, "p", "run-2"):
+        pass
+    with hold(open_store, "p", "run-3") as lease:
+        assert lease.number == 2
+
+
+def test_a_lease_that_could_not_be_released_is_free_though_its_process_lives(
+    open_store: Callable[[], Store],
+) -> None:
+    with pytest.raises(MetadataUnavailableError), hold(open_store, "p", "run-1"):
+        raise MetadataUnavailableError("the database is unreachable")
+    left = newest(open_store)
+    assert not left.ended
+    assert not is_held(left)
+    assert not held_elsewhere(left)
+
+
+@pytest.mark.parametrize("step", ["take", "give_back"])
+def test_an_interrupt_beside_the_block_leaves_a_free_lease(
+    open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    real = getattr(LeaseTable, step)
+
+    def interrupted(*arguments: object) -> None:
+        if step == "take":
+            real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LeaseTable, step, interrupted)
+    with pytest.raises(KeyboardInterrupt), hold(open_store, "p", "run-1"):
+        pass
+    monkeypatch.undo()
+    left = newest(open_store)
+    assert not left.ended
+    assert not is_held(left)
+    assert not held_elsewhere(left)
+
+
+def test_other_leases_of_the_process_stay_held_when_one_is_left_behind(
+    open_store: Callable[[], Store],
+) -> None:
+    with hold(open_store, "p", "run-1"):
+        with pytest.raises(MetadataUnavailableError), hold(open_store, "other", "run-2"):
+            raise MetadataUnavailableError("the database is unreachable")
+        with pytest.raises(BusyError), hold(open_store, "p", "run-3"):
+            pass
+
+
+def test_a_system_that_forbids_to_watch_processes_is_no_reason_not_to_wait(
+    open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(pid: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.pidfd_open", forbidden)
+    monkeypatch.setattr("prodml.orchestration.ownership.leases._LOOK_SECONDS", 0.01)
+    looks = itertools.count()
+    monkeypatch.setattr(
+        "prodml.orchestration.ownership.leases.is_held", lambda lease: next(looks) < 2
+    )
+    with hold(open_store, "p", "run-1"):
+        waited_for: list[LeaseRecord] = []
+        with hold(open_store, "p", "run-2", waited_for.append) as lease:
+            assert lease.number == 2
+    assert [each.run_id for each in waited_for] == ["run-1"]

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from prodml.errors import ServingError
+from prodml.serving.calls.admission import Admission
+
+
+def test_requests_above_the_bound_are_refused_until_one_leaves():
+    admission = Admission(max_requests=2, max_bytes=100)
+    with admission.request():
+        with admission.request(), pytest.raises(ServingError, match="2 requests are running"):
+            admission.request()
+        with admission.request():
+            pass
+
+
+def test_bytes_of_all_requests_together_are_bounded():
+    admission = Admission(max_requests=10, max_bytes=100)
+    with admission.request() as first, admission.request() as second:
+        first.hold(60)
+        with pytest.raises(ServingError, match="60 bytes are running or waiting already") as caught:
+            second.hold(50)
+        assert caught.value.code == "RESOURCE_EXHAUSTED"
+        second.hold(40)
+    with admission.request() as third:
+        third.hold(100)
+
+
+def test_a_request_that_fails_gives_its_place_and_its_bytes_back():
+    admission = Admission(max_requests=1, max_bytes=10)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), admission.request() as place:
+            place.hold(10)
+            raise ZeroDivisionError

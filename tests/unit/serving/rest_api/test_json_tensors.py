@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
+
+from prodml.errors import ServingError
+from prodml.serving.rest_api.json_tensors import _walked, array_of, as_json
+from prodml.serving.values.data_types import string_array
+
+FLOAT, DOUBLE = tf.float32.as_datatype_enum, tf.float64.as_datatype_enum
+INT32, INT64 = tf.int32.as_datatype_enum, tf.int64.as_datatype_enum
+UINT8, UINT64 = tf.uint8.as_datatype_enum, tf.uint64.as_datatype_enum
+BOOL, STRING = tf.bool.as_datatype_enum, tf.string.as_datatype_enum
+HALF = tf.half.as_datatype_enum
+
+scalars = (
+    st.integers(-(2**70), 2**70)
+    | st.integers(-200, 200)
+    | st.floats(width=32)
+    | st.floats()
+    | st.booleans()
+    | st.none()
+    | st.text(max_size=3)
+    | st.just({"b64": "YQ=="})
+    | st.just({"b64": "?"})
+)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4), max_leaves=12)
+types = st.sampled_from([FLOAT, DOUBLE, INT32, INT64, UINT8, UINT64, BOOL, STRING, HALF])
+
+
+@given(values, types)
+def test_the_quick_way_and_the_walk_agree_on_tensors_and_on_errors(value, dtype):
+    def outcome(convert):
+        try:
+            array = convert(value, dtype)
+        except ServingError as error:
+            return error.code, str(error)
+        return array.dtype, array.shape, [repr(item) for item in array.ravel().tolist()]
+
+    assert outcome(array_of) == outcome(_walked)
+
+
+@given(
+    st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint64, np.bool_]).flatmap(
+        lambda dtype: st_numpy.arrays(
+            dtype, st_numpy.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+        )
+    )
+)
+def test_numbers_come_back_as_they_were(array):
+    text = as_json(array, "x")
+    read = np.array(json.loads(text), array.dtype).reshape(array.shape)
+    np.testing.assert_array_equal(read, array)
+    if array.ndim and array.size:
+        assert np.shape(json.loads(text)) == array.shape
+
+
+@given(st.lists(st.binary(), max_size=3))
+def test_bytes_come_back_by_base64(strings):
+    text = as_json(string_array(strings), "image_bytes")
+    assert array_of(json.loads(text), STRING).tolist() == strings
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.float32(0.2), "0.2"),
+        (np.float32(1 / 3), "0.333333343"),
+        (np.float64(1 / 3), "0.33333333333333331"),
+        (np.float32(9e6), "9e+06"),
+        (np.array([3.0, np.nan, -np.inf, np.inf], np.float32), "[3.0, NaN, -Infinity, Infinity]"),
+        (np.array([[True], [False]]), "[[true], [false]]"),
+        (np.array([[1, -2]], np.int64), "[[1, -2]]"),
+        (string_array(['é"'.encode()]), '["é\\""]'),
+        (np.zeros((2, 0), np.float32), "[[], []]"),
+    ],
+)
+def test_values_are_written_as_tf_serving_writes_them(array, text):
+    assert as_json(np.asarray(array), "x") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        ([1, "a"], FLOAT, 'JSON Value: "a" Type: String is not of expected type: float'),
+        ([1, True], INT64, "JSON Value: true Type: True is not of expected type: int64"),
+        ([1.5], INT32, "JSON Value: 1.5 Type: Number is not of expected type: int32"),
+        ([1 << 40], INT32, "is not of expected type: int32"),
+        ([None], FLOAT, "JSON Value: null Type: Null is not of expected type: float"),
+        ([16777217], FLOAT, "Cannot convert JSON value: 16777217 to float without loss"),
+        ([1e300], FLOAT, "without loss of precision"),
+        ([[1, 2], [3]], FLOAT, "list at unexpected size: 1 at level: 1 expected size: 2"),
+        ([[1], 2], FLOAT, "JSON Value: 2 found at incorrect level: 2 in the JSON DOM"),
+        ([1, [2]], FLOAT, "Encountered list at unexpected level: 1 expected < 1"),
+        ([{"b64": 1}], STRING, "not formatted correctly for base64 data"),
+        ([{"b64": "!"}], STRING, "Unable to base64 decode"),
+    ],
+)
+def test_what_does_not_fit_is_told_as_tf_serving_tells_it(value, dtype, message):
+    with pytest.raises(ServingError) as caught:
+        array_of(value, dtype)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert message in str(caught.value)
+
+
+def test_both_alphabets_of_base64_are_read():
+    raw = bytes(range(248, 256))
+    for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
+        assert array_of({"b64": encoded.decode()}, STRING).item() == raw

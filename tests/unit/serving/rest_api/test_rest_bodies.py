@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prodml.errors import ServingError
+from prodml.serving.rest_api.rest_bodies import unpack
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=3), st.integers(1, 7))
+def test_what_was_packed_comes_back_however_it_is_cut(contents, size):
+    packed = b"".join(map(gzip.compress, contents))
+    parts = [packed[start : start + size] for start in range(0, len(packed), size)]
+    assert b"".join(unpack(parts, 1000)) == b"".join(contents)
+
+
+def test_zlib_is_unpacked_too():
+    assert b"".join(unpack([zlib.compress(b"[1]")], 10)) == b"[1]"
+
+
+def test_a_bomb_is_refused_at_the_limit_and_not_unpacked_before():
+    bomb = gzip.compress(b"1," * 50_000_000, mtime=0)
+    tracemalloc.start()
+    with pytest.raises(web.HTTPRequestEntityTooLarge):
+        unpack([bomb], 1_000_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"[1]", mtime=0)[:-3], b"\x1f\x8b"])
+def test_what_is_broken_or_cut_off_is_refused(body):
+    with pytest.raises(ServingError, match="the body cannot be unpacked"):
+        unpack([body], 1000)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prodml.errors import RolloutError
+from prodml.serving.rollouts.label_rules import Placement, canary, promote, rollback
+
+versions = st.integers(1, 6)
+moves = st.lists(
+    st.tuples(st.sampled_from(["canary", "promote", "rollback"]), st.none() | versions),
+    max_size=12,
+)
+
+
+def anything_goes(_: int) -> bool:
+    return True
+
+
+def moved(placement: Placement, action: str, version: int | None) -> Placement:
+    if action == "canary":
+        return canary(placement, version or 1)
+    if action == "promote":
+        return promote(placement, version)
+    return rollback(placement, anything_goes, version)
+
+
+@st.composite
+def placements(draw: st.DrawFn) -> Placement:
+    """Whatever moves can lead to."""
+    placement = Placement()
+    for action, version in draw(moves):
+        try:
+            placement = moved(placement, action, version)
+        except RolloutError:
+            continue
+    return placement
+
+
+@given(placements())
+def test_labels_name_different_versions_and_history_holds_no_present_or_repeated_one(placement):
+    assert placement.stable is None or placement.stable != placement.canary
+    assert placement.stable not in placement.earlier
+    assert len(set(placement.earlier)) == len(placement.earlier)
+    assert placement.canary is None or placement.stable is not None
+
+
+@given(placements(), versions)
+def test_a_canary_that_is_taken_back_leaves_everything_as_it_was(placement, version):
+    before = Placement(placement.stable, None, placement.earlier)
+    try:
+        tried = canary(before, version)
+    except RolloutError:
+        return
+    assert rollback(tried, anything_goes) == before
+
+
+@given(placements(), versions)
+def test_a_promotion_that_is_rolled_back_returns_to_the_version_before(placement, version):
+    if placement.stable is None or version == placement.stable:
+        return
+    back = rollback(promote(placement, version), anything_goes)
+    assert back.stable == placement.stable
+    assert back.canary is None
+    assert back.earlier == tuple(v for v in placement.earlier if v != version)
+
+
+@given(placements())
+def test_what_a_rollback_would_make_stable_is_kept_loaded(placement):
+    try:
+        back = rollback(placement, anything_goes)
+    except RolloutError:
+        return
+    assert back.stable in placement.served
+
+
+@given(placements(), st.sets(versions))
+def test_a_rollback_passes_over_what_cannot_be_served(placement, unusable):
+    without_canary = Placement(placement.stable, None, placement.earlier)
+    usable = [v for v in placement.earlier if v not in unusable]
+    try:
+        back = rollback(without_canary, lambda v: v not in unusable)
+    except RolloutError:
+        assert not usable
+    else:
+        assert back.stable == usable[-1]
+
+
+@pytest.mark.parametrize(
+    ("move", "message"),
+    [
+        (lambda: canary(Placement(), 1), "no version is stable yet"),
+        (lambda: canary(Placement(1), 1), "version 1 is stable already"),
+        (lambda: promote(Placement(1)), "there is no canary to promote"),
+        (lambda: promote(Placement(1), 1), "version 1 is stable already"),
+        (lambda: rollback(Placement(1), anything_goes), "no blessed version to go back to"),
+        (lambda: rollback(Placement(1), lambda _: False, 2), "not there, or was not blessed"),
+    ],
+)
+def test_a_move_that_cannot_be_says_why(move, message):
+    with pytest.raises(RolloutError, match=message):
+        move()
