@@ -18,7 +18,8 @@ from prodml.components.evaluator.parsed_features import parsed_features
 from prodml.components.evaluator.predictions import read_outputs
 from prodml.components.evaluator.sample import Sample
 from prodml.data.record_batches import serialize_examples
-from prodml.dsl.component import suggest
+from prodml.serving.clients.signature_inputs import examples_input
+from prodml.suggestions import suggest
 
 _ROWS_CALLED = 64
 
@@ -172,10 +173,8 @@ def _plain_name(keras_input: str) -> str:
 
 
 def _takes_serialized(signature: Any, columns: frozenset[str]) -> bool:
-    if len(signature.inputs) != 1:
-        return False
-    [(name, tensor)] = signature.inputs.items()
-    return tensor.dtype == tf.string.as_datatype_enum and name not in columns
+    name = examples_input(signature)
+    return name is not None and name not in columns
 
 
 def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from prodml.components.evaluator.beam_errors import first_line
 from prodml.components.evaluator.tfma import config_pb2, metric_specs, metric_types
-from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
+from prodml.suggestions import suggest
 
 
 def check_metrics(config: Any) -> None:

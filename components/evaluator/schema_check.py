@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from tensorflow_metadata.proto.v0 import schema_pb2
-
 from prodml.artifacts import Schema
 from prodml.components.evaluator.sample import Sample
-from prodml.documents import parse_text_proto
+from prodml.data.schemas import read_schema
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import ModelContractError
 
@@ -20,8 +18,7 @@ def check_schema(context: ExecutorContext, sample: Sample) -> None:
     artifact = context.optional_input("schema", Schema)
     if artifact is None:
         return
-    with open(artifact.schema_path, encoding="utf-8") as file:
-        schema = parse_text_proto(file.read(), schema_pb2.Schema())
+    schema = read_schema(artifact.schema_path)
     required = (f.name for f in schema.feature if f.presence.min_fraction > 0)
     missing = sample.lacks(required)
     if missing:

@@ -17,8 +17,8 @@ from prodml.components.evaluator.tfma import (
     model_util,
     slicer_lib,
 )
-from prodml.dsl.component import suggest
 from prodml.errors import ValidationError
+from prodml.suggestions import suggest
 
 _MOST_CHECKS_TOLD = 5
 

@@ -13,9 +13,9 @@ from prodml.components.example_gen.config import Output, SplitConfig
 from prodml.data.examples_layout import PayloadFormat
 from prodml.data.splitting import Bucketing, TimeCuts, hash_rows, time_cuts
 from prodml.data.writers import ExamplesWriter
-from prodml.dsl.component import suggest
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
+from prodml.suggestions import suggest
 
 ReadBatches = Callable[[], Iterator[pa.RecordBatch]]
 """Reads all rows of a source, from the start each time it is called."""

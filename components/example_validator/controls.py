@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow_data_validation as tfdv
 
 from prodml.artifacts import ExampleStatistics
-from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
+from prodml.suggestions import suggest
 
 INPUTS: Mapping[str, str] = {"drift": "previous_statistics", "skew": "serving_statistics"}
 """The input that each kind of comparison reads."""

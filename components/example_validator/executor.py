@@ -20,6 +20,7 @@ from prodml.components.example_validator.validation import (
     severity_from,
     validate_split,
 )
+from prodml.data.schemas import read_schema
 from prodml.data.split_selection import selected_splits
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import ValidationError
@@ -30,7 +31,7 @@ _SHOWN_NOTES = 20
 def execute(context: ExecutorContext) -> None:
     statistics = context.input("statistics", ExampleStatistics)
     output = context.output("anomalies", ExampleAnomalies)
-    schema = tfdv.load_schema_text(context.input("schema", Schema).schema_path)
+    schema = read_schema(context.input("schema", Schema).schema_path)
     others = {
         kind: [a for a in context.inputs[key] if isinstance(a, ExampleStatistics)]
         for kind, key in INPUTS.items()

@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
-
-from prodml.documents import parse_text_proto
+from prodml.data.schemas import parse_schema, schema_text
 from prodml.errors import InputDataError
-
-_POSITION = re.compile(r"^(\d+):(\d+) : (.*)$", re.DOTALL)
 
 
 def read_schema_file(path: str) -> str:
@@ -21,30 +16,9 @@ def read_schema_file(path: str) -> str:
         InputDataError: there is no such file, or it is not a schema that can be used; names the
             file and the line.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError:
-        raise InputDataError(f"schema file {path} does not exist") from None
-    except IsADirectoryError:
-        raise InputDataError(f"schema file {path} is a directory; name the file in it") from None
-    except UnicodeDecodeError as error:
-        raise InputDataError(
-            f"schema file {path} is not UTF-8 text (byte {error.start}); "
-            f"it must be a text proto, as SchemaGen's schema.pbtxt is"
-        ) from error
-    try:
-        schema = parse_text_proto(text, schema_pb2.Schema())
-    except text_format.ParseError as error:
-        raise InputDataError(_malformed(path, str(error))) from error
-    _check(path, text, schema)
+    text = schema_text(path)
+    _check(path, text, parse_schema(text, path))
     return text
-
-
-def _malformed(path: str, message: str) -> str:
-    at = _POSITION.match(message)
-    where, what = (f"{path}:{at[1]}:{at[2]}", at[3]) if at else (path, message)
-    return f"{where}: not a text tensorflow_metadata Schema: {what}"
 
 
 def _check(path: str, text: str, schema: Any) -> None:

@@ -16,11 +16,10 @@ from prodml.artifacts import Examples
 from prodml.components.infra_validator.component import RequestSpec
 from prodml.data.examples_layout import payload_format, split_files
 from prodml.data.record_batches import read_record_batches
-from prodml.dsl.component import suggest
 from prodml.errors import InputDataError, ModelContractError
 from prodml.serving.clients.grpc_client import (
     GrpcClient,
-    examples_input,
+    example_list,
     model_spec,
     predict_request,
 )
@@ -30,6 +29,7 @@ from prodml.serving.clients.signature_inputs import (
     signature_inputs,
 )
 from prodml.serving.values.signatures import CLASSIFY_METHOD, DEFAULT_SIGNATURE, REGRESS_METHOD
+from prodml.suggestions import suggest
 
 _ROWS_LOOKED_AT = 1024
 """Rows among which those without missing values are looked for."""
@@ -144,4 +144,4 @@ def _request(
 
 def _examples(rows: pa.RecordBatch) -> Any:
     serialized: Sequence[bytes] = serialized_examples(rows)
-    return examples_input(serialized)
+    return example_list(serialized)

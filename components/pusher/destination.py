@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prodml.components.pusher.versions import PUSH_FILE, versions
+from prodml.components.pusher.versions import PUSH_FILE
 from prodml.documents import parse_json
 from prodml.errors import StorageError
 from prodml.storage import objects
 from prodml.storage.locations import is_url, join
+from prodml.storage.model_versions import versions_on_disk
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def versions_at(base: str) -> list[int]:
         found = {path[0] for path in paths if path[1:] == ["saved_model.pb"]}
         return sorted(int(name) for name in found if name.isascii() and name.isdigit())
     try:
-        return versions(base)
+        return sorted(versions_on_disk(base))
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
+
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from prodml.components.pusher.component import PushDestination
 from prodml.errors import ServingError, StorageError
@@ -16,8 +17,8 @@ from prodml.serving.configuration.model_config import (
     locked,
     read_model_config,
     with_versions,
-    write_model_config,
 )
+from prodml.serving.rollouts.served_change import ServedChange, make_change
 
 
 def client(destination: PushDestination.ModelServer) -> GrpcClient:
@@ -70,7 +71,7 @@ def serve_version(
 def _reload(
     server: GrpcClient,
     destination: PushDestination.ModelServer,
-    old: object,
+    old: ModelServerConfig,
     model: str,
     base: str,
     version: int,
@@ -80,11 +81,5 @@ def _reload(
     labels = dict(found.version_labels)
     # Without versions of its own the config follows the newest, which this one is.
     new = with_versions(old, model, base, {*served, version} if served else (), labels)
-    try:
-        server.reload_config(new)
-        server.wait_until_available(model, version, destination.timeout_seconds)
-        write_model_config(default_config_path(base), new)
-    except (ServingError, StorageError):
-        with contextlib.suppress(ServingError):
-            server.reload_config(old)
-        raise
+    change = ServedChange(model, [version], old=old, through=new, new=new)
+    make_change(server, change, default_config_path(base), destination.timeout_seconds)

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from prodml.components.pusher.copying import copy_synced
 from prodml.documents import parse_json
+from prodml.storage.model_versions import versions_on_disk
 from prodml.storage.syncing import sync
 
 PUSH_FILE = ".prodml-push.json"
@@ -62,14 +63,9 @@ def push_version(source: str, base: str, origin: str) -> int:
     return version
 
 
-def versions(base: str) -> list[int]:
-    """The versions that stand in a directory, ascending."""
-    return sorted(int(name) for name in os.listdir(base) if name.isascii() and name.isdigit())
-
-
 def _version_of(base: str, pushed: Mapping[str, object]) -> int | None:
     """The version that this very push made before, if it is still whole."""
-    for version in reversed(versions(base)):
+    for version in sorted(versions_on_disk(base), reverse=True):
         directory = os.path.join(base, str(version))
         with (
             contextlib.suppress(OSError, ValueError),
@@ -117,7 +113,7 @@ def _is_abandoned(staging: str) -> bool:
 
 
 def _rename_to_next(staging: str, base: str) -> int:
-    version = max(int(time.time()), max(versions(base), default=0) + 1)
+    version = max(int(time.time()), max(versions_on_disk(base), default=0) + 1)
     while True:
         target = os.path.join(base, str(version))
         try:

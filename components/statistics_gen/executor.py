@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import tensorflow as tf
 import tensorflow_data_validation as tfdv
 
 from prodml.artifacts import Examples, ExampleStatistics, Schema
 from prodml.components.statistics_gen.component import StatsOptions
 from prodml.components.statistics_gen.transforms import WriteSplitStatistics
 from prodml.data.examples_layout import payload_format, row_count, split_files
+from prodml.data.schemas import read_schema
 from prodml.data.split_selection import selected_splits
+from prodml.data.tfrecords import RecordFile
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
 
@@ -30,7 +31,7 @@ def execute(context: ExecutorContext) -> None:
         statistics.custom_properties["sample_rate"] = options.sample_rate
 
     schema = context.optional_input("schema", Schema)
-    known = tfdv.load_schema_text(schema.schema_path) if schema else None
+    known = read_schema(schema.schema_path) if schema else None
     with context.beam.pipeline() as pipeline:
         for split in splits:
             pipeline | f"Statistics[{split}]" >> WriteSplitStatistics(
@@ -66,8 +67,8 @@ def _write_record(statistics: Any, path: str) -> None:
     # `tfdv.load_statistics` and `tfdv.load_sharded_statistics` read records and not the binary
     # file that TFX's own tools read; TFX writes both, under these names, when it writes shards.
     record = f"{os.path.splitext(path)[0]}-00000-of-00001.tfrecords"
-    with tf.io.TFRecordWriter(record) as writer:
-        writer.write(statistics.SerializeToString(deterministic=True))
+    with RecordFile(record) as file:
+        file.write([statistics.SerializeToString(deterministic=True)])
 
 
 def _reconcile(context: ExecutorContext, split: str, rows: int, looked_at: int) -> None:

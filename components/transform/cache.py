@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers
 from tensorflow_transform.beam import analysis_graph_builder, analyzer_cache
 from tfx_bsl import sketches
 
 from prodml.artifacts import TransformCache
+from prodml.data.tfrecords import RecordFile
 
 _MANIFEST = "MANIFEST.json"
 
@@ -130,9 +130,8 @@ class _WriteEntry(beam.PTransform):  # type: ignore[misc]
 
 
 def _write(path: str, values: Sequence[bytes]) -> None:
-    with tf.io.TFRecordWriter(f"{path}-00000-of-00001.gz", "GZIP") as writer:
-        for value in values:
-            writer.write(value)
+    with RecordFile(f"{path}-00000-of-00001.gz", "GZIP") as file:
+        file.write(values)
 
 
 def _read(pipeline: Any, uri: str, keys: Sequence[Any]) -> dict[Any, Any]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from prodml.artifacts import Examples
 from prodml.components.transform.component import SplitsConfig
 from prodml.data.examples_layout import PayloadFormat, payload_format, row_count, split_files
-from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
+from prodml.suggestions import suggest
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from prodml.components.transform.preprocessing import (
 from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
 from prodml.components.transform.transforms import Analysis, Results, build
 from prodml.data.examples_layout import describe_examples, empty_columns
+from prodml.data.schemas import read_schema
 from prodml.dsl.executor import ExecutorContext
 from prodml.dsl.references import file_of_function
 from prodml.errors import InputDataError
@@ -49,7 +50,7 @@ def execute(context: ExecutorContext) -> None:
         preprocessing_fn=load_preprocessing_fn(
             module_file, import_path, parameters["custom_config"]
         ),
-        features=RawFeatures(tfdv.load_schema_text(schema_path)),
+        features=RawFeatures(read_schema(schema_path)),
         force_tf_compat_v1=parameters["force_tf_compat_v1"],
         stored_cache=_stored_cache(context),
         cache_path=_cache_path(context),

@@ -13,7 +13,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from prodml.dsl.component import suggest
 from prodml.dsl.references import load_by_import_path
 from prodml.dsl.user_code import load_function, user_line
 from prodml.errors import (
@@ -23,6 +22,7 @@ from prodml.errors import (
     causes_and_contexts,
     storage_error,
 )
+from prodml.suggestions import suggest
 
 _AUTOGRAPH_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\w+)', re.MULTILINE)
 _AT_BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")

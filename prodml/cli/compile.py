@@ -27,7 +27,9 @@ def compile(
     from prodml.errors import RequestError
 
     loaded = load_config(config)
-    spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
+    spec = options.load_spec_and_warn(
+        pipeline, loaded.params, param, module_roots=loaded.module_roots
+    )
     text = to_json(spec)
     if output is None:
         print_json_text(text.removesuffix("\n"))

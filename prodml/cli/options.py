@@ -37,55 +37,30 @@ Limit: TypeAlias = Annotated[
 ]
 
 
-def load_spec(
+def load_spec_and_warn(
     path: str,
     values: Mapping[str, Any],
-    params: list[str] | None = None,
+    params: Sequence[str] | None = None,
     *,
     module_roots: Sequence[str],
 ) -> PipelineSpec:
     """The spec of the pipeline in a file; verdicts that nothing reads are warned of.
 
     Args:
+        path: the file.
         values: runtime parameters, such as those of the configuration.
         params: `name=value` texts of --param, which override them.
-        module_roots: directories that the file and all modules it names must lie in; where there
-            are none, they may lie anywhere.
+        module_roots: directories that all code must lie in; none for no limit.
 
     Raises:
         RequestError: the file, the pipeline or a parameter is wrong.
     """
-    from prodml.compiler.compile import compile_pipeline
     from prodml.compiler.unread_verdicts import unread_verdicts
-    from prodml.dsl.pipeline import PipelineDefinition
-    from prodml.dsl.user_code import load_module
-    from prodml.errors import DefinitionError, ParameterError, RequestError, UserCodeError
-    from prodml.orchestration.code.module_roots import require_inside, require_modules_inside
+    from prodml.orchestration.code.pipeline_file import load_spec
 
-    require_inside(module_roots, path, "pipeline file")
-    try:
-        module = load_module(path)
-    except UserCodeError as error:
-        raise RequestError(str(error)) from error
-    found = [v for v in vars(module).values() if isinstance(v, PipelineDefinition)]
-    found = [d for d in found if d.location.file == module.__file__] or found
-    if len(found) != 1:
-        names = ", ".join(definition.name for definition in found) or "none"
-        raise DefinitionError(f"{path} must define one @pipeline; it has: {names}")
-    (definition,) = found
-    values = dict(values)
-    for text in params or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ParameterError(f"--param {text!r}: write name=value")
-        values[name] = definition.parse(name, value)
-    try:
-        spec = compile_pipeline(definition.build(values))
-    except UserCodeError as error:
-        raise RequestError(str(error)) from error
+    spec = load_spec(path, values, params or (), module_roots=module_roots)
     for warning in unread_verdicts(spec):
         say(f"warning: {warning}", is_error=True)
-    require_modules_inside(module_roots, spec)
     return spec
 
 

@@ -23,7 +23,9 @@ def plan(
     from prodml.orchestration.resolve.plan import make_plan
 
     loaded = load_config(config)
-    spec = options.load_spec(pipeline, loaded.params, param, module_roots=loaded.module_roots)
+    spec = options.load_spec_and_warn(
+        pipeline, loaded.params, param, module_roots=loaded.module_roots
+    )
     with tempfile.TemporaryDirectory() as empty:
         # A plan makes nothing, also no store where there is none.
         store = loaded.existing_store() or Store(os.path.join(empty, "metadata.db"))

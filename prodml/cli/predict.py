@@ -111,8 +111,8 @@ class _Asked:
         label: str | None,
         signature: str,
     ) -> None:
-        from prodml.dsl.component import suggest
         from prodml.errors import RequestError
+        from prodml.suggestions import suggest
 
         signatures = client.metadata(model, version, label=label)
         if signature not in signatures:

@@ -139,7 +139,10 @@ def _what_to_run(
         if pipeline is None:
             raise RequestError("name the pipeline: prodml run PIPELINE.py")
         roots = config.module_roots
-        return options.load_spec(pipeline, config.params, params, module_roots=roots), None
+        return (
+            options.load_spec_and_warn(pipeline, config.params, params, module_roots=roots),
+            None,
+        )
     if params:
         raise RequestError("a run that is resumed keeps its parameters: leave --param away")
     resumed = _run_to_resume(config, resume)
@@ -149,7 +152,7 @@ def _what_to_run(
             f"run {resumed.run_id} was started from {file or 'Python'}, which is no file here; "
             f"name the pipeline: prodml run PIPELINE.py --resume {resumed.run_id}"
         )
-    spec = options.load_spec(
+    spec = options.load_spec_and_warn(
         file,
         json.loads(resumed.parameters),
         module_roots=config.module_roots,

@@ -21,9 +21,8 @@ from prodml.compiler.spec import (
     PipelineSpec,
     WatchedSpec,
 )
-from prodml.dsl.channel import Channel, OutputChannel
+from prodml.dsl.channel import Channel, OutputChannel, Predicate
 from prodml.dsl.component import Component
-from prodml.dsl.conditions import Predicate
 from prodml.dsl.locations import SourceLocation
 from prodml.dsl.module_search import Origin
 from prodml.dsl.parameters import JsonValue, Watched, watched

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prodml.compiler.component_files import driver_problem, executor_problem
 from prodml.dsl.channel import Channel, OutputChannel
-from prodml.dsl.component import Component, suggest
+from prodml.dsl.component import Component
 from prodml.dsl.pipeline import Pipeline
 from prodml.errors import DefinitionError
 from prodml.names import RULE, is_name
+from prodml.suggestions import suggest
 
 
 def has_nodes(pipeline: Pipeline) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from prodml.artifacts import Examples
 from prodml.compiler.graph import topological_order, upstream_ids
 from prodml.compiler.spec import GuardSpec
-from prodml.dsl.channel import Channel, OutputChannel
+from prodml.dsl.channel import Channel, OutputChannel, Producer
 from prodml.dsl.component import Component
 
 Upstream = Mapping[str, Iterable[str]]
@@ -93,7 +93,7 @@ def _judged_by_all_ends(
     return set.intersection(*(judged[end] for end in ends))
 
 
-def _consumed(component: Component) -> set[_Output]:
+def _consumed(component: Producer) -> set[_Output]:
     return {
         _output(channel)
         for channels in component.inputs.values()

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from prodml.data.columns import to_example_shape
 from prodml.data.examples_layout import PayloadFormat
+from prodml.data.tfrecords import read_records
 from prodml.errors import InputDataError
 
 BATCH_SIZE = 16_384
@@ -74,7 +75,7 @@ def _read_tf_examples(
 
     decoder = ExamplesToRecordBatchDecoder()
     done = 0
-    for records in _read_records(file, batch_size):
+    for records in read_records(file, batch_size):
         try:
             batch = decoder.DecodeBatch(records)
         except RuntimeError as error:
@@ -96,25 +97,6 @@ def _selected(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
     # As a table: a record batch that is made of no columns has no rows.
     (selected,) = pa.Table.from_batches([batch]).select(list(names)).to_batches()
     return selected
-
-
-def _read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:
-    """Raw records; TensorFlow's reader checks their checksums in C++."""
-    import tensorflow as tf
-
-    with open(file, "rb") as opened:
-        compression = "GZIP" if opened.read(2) == b"\x1f\x8b" else ""
-    dataset = tf.data.TFRecordDataset([file], compression, buffer_size=1 << 20)
-    try:
-        for records in dataset.batch(batch_size).as_numpy_iterator():
-            yield records.tolist()
-    except tf.errors.DataLossError as error:
-        # Around the reason, TensorFlow names its own parts: {{node}} reason [Op:...] name: ...
-        reason = error.message.rpartition("}} ")[2].partition(" [Op:")[0]
-        whole = sum(1 for _ in dataset.ignore_errors().as_numpy_iterator())
-        raise InputDataError(
-            f"{file} is damaged after record {whole}: {reason}; write the file again"
-        ) from error
 
 
 def _first_undecodable(decoder: Any, records: Sequence[bytes]) -> int:

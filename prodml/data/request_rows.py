@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from prodml.data import csv_files, parquet_files
 from prodml.data.columns import to_example_shape
-from prodml.documents import parse_json, parse_text_proto
-from prodml.dsl.component import suggest
+from prodml.data.schemas import read_schema
+from prodml.documents import parse_json
 from prodml.errors import InputDataError
+from prodml.suggestions import suggest
 
 Types = Mapping[str, pa.DataType]
 """int64, float32 or large_binary by column."""
@@ -39,17 +40,9 @@ def schema_types(path: str) -> dict[str, pa.DataType]:
     Raises:
         InputDataError: the file is not a Schema in protobuf's text format.
     """
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0.schema_pb2 import FeatureType, Schema
+    from tensorflow_metadata.proto.v0.schema_pb2 import FeatureType
 
-    try:
-        schema = parse_text_proto(Path(path).read_text(encoding="utf-8"), Schema())
-    except OSError as error:
-        raise InputDataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, text_format.ParseError) as error:
-        raise InputDataError(
-            f"{path} is not a Schema in protobuf's text format: {error}"
-        ) from error
+    schema = read_schema(path)
     kinds = {
         FeatureType.INT: pa.int64(),
         FeatureType.FLOAT: pa.float32(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prodml.artifacts import Artifact
-from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
+from prodml.suggestions import suggest
 
 
 def selected_splits(artifact: Artifact, exclude_splits: Iterable[str]) -> list[str]:

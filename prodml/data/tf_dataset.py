@@ -20,8 +20,8 @@ from tfx_bsl.tfxio.tensor_representation_util import InferTensorRepresentationsF
 
 from prodml.data.examples_layout import PayloadFormat
 from prodml.data.record_batches import read_record_batches
-from prodml.dsl.component import suggest
 from prodml.errors import InputDataError
+from prodml.suggestions import suggest
 
 _VALUE_TYPES = {
     FeatureType.INT: pa.int64(),

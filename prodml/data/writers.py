@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -16,6 +14,7 @@ from prodml.artifacts import Examples, split_directory
 from prodml.data.columns import to_example_shape
 from prodml.data.examples_layout import PayloadFormat, describe_examples
 from prodml.data.record_batches import serialize_examples
+from prodml.data.tfrecords import RecordFile
 from prodml.errors import InputDataError
 
 _ROW_GROUP = 65_536
@@ -95,29 +94,13 @@ class _ParquetFile:
 
 class _TFRecordFile:
     def __init__(self, path: str) -> None:
-        import tensorflow as tf
-
-        self._path = path
-        self._full = tf.errors.ResourceExhaustedError
-        self._writer = tf.io.TFRecordWriter(path, "GZIP")
+        self._file = RecordFile(path, "GZIP")
 
     def write(self, batch: pa.RecordBatch) -> None:
-        records = serialize_examples(to_example_shape(batch)).to_pylist()
-        with self._os_error_where_full():
-            for record in records:
-                self._writer.write(record)
+        self._file.write(serialize_examples(to_example_shape(batch)).to_pylist())
 
     def close(self) -> None:
-        with self._os_error_where_full():
-            self._writer.close()
-
-    @contextlib.contextmanager
-    def _os_error_where_full(self) -> Iterator[None]:
-        """TensorFlow has its own name for a full disk; the engine knows the system's."""
-        try:
-            yield
-        except self._full as error:
-            raise OSError(errno.ENOSPC, error.message, self._path) from error
+        self._file.close()
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema, path: str) -> pa.RecordBatch:

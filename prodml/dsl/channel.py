@@ -1,16 +1,28 @@
-"""Channels: typed promises of artifacts."""
+"""Channels: typed promises of artifacts, and of the values that these will have."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NoReturn, Protocol
 
-from prodml.artifacts import Artifact
-from prodml.dsl.conditions import FutureArtifacts
-from prodml.dsl.locations import author_location
+from prodml.artifacts import Artifact, PropertyValue
+from prodml.dsl.locations import SourceLocation, author_location
 from prodml.errors import DefinitionError
 
-if TYPE_CHECKING:
-    from prodml.dsl.component import Component
+
+class Producer(Protocol):
+    """The component that a channel comes from."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def location(self) -> SourceLocation: ...
+
+    @property
+    def inputs(self) -> Mapping[str, Sequence[Channel]]: ...
 
 
 class Channel:
@@ -58,7 +70,7 @@ class Channel:
 class OutputChannel(Channel):
     """The artifacts that one component will write under one of its output keys."""
 
-    def __init__(self, type: type[Artifact], producer: Component, output_key: str) -> None:
+    def __init__(self, type: type[Artifact], producer: Producer, output_key: str) -> None:
         super().__init__(type=type, output_key=output_key)
         self.producer = producer
 
@@ -68,6 +80,102 @@ class OutputChannel(Channel):
 
     def __repr__(self) -> str:
         return f"{self.producer.id}.outputs[{self.output_key!r}] ({self.type.type_name})"
+
+
+class Comparison(StrEnum):
+    """How a value is compared."""
+
+    EQ = "=="
+    NE = "!="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+
+
+Place = Literal["property", "custom_property", "uri"]
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A comparison of a value that an artifact will have with one that is known.
+
+    Attributes:
+        channel: whose artifact.
+        index: which of its artifacts.
+        place: where in the artifact; `name` is the property's, and empty for `uri`.
+    """
+
+    channel: OutputChannel
+    index: int
+    place: Place
+    name: str
+    comparison: Comparison
+    value: PropertyValue
+
+
+@dataclass(frozen=True, eq=False)
+class FutureValue:
+    """A value that an artifact will have; compared, it makes a Predicate."""
+
+    channel: OutputChannel
+    index: int
+    place: Place
+    name: str = ""
+
+    def __eq__(self, value: object) -> Predicate:  # type: ignore[override]  # as in TFX
+        return self._compared(Comparison.EQ, value)
+
+    def __ne__(self, value: object) -> Predicate:  # type: ignore[override]  # as in TFX
+        return self._compared(Comparison.NE, value)
+
+    def __lt__(self, value: PropertyValue) -> Predicate:
+        return self._compared(Comparison.LT, value)
+
+    def __le__(self, value: PropertyValue) -> Predicate:
+        return self._compared(Comparison.LE, value)
+
+    def __gt__(self, value: PropertyValue) -> Predicate:
+        return self._compared(Comparison.GT, value)
+
+    def __ge__(self, value: PropertyValue) -> Predicate:
+        return self._compared(Comparison.GE, value)
+
+    def _compared(self, comparison: Comparison, value: object) -> Predicate:
+        if not isinstance(value, int | float | str):
+            raise TypeError(f"a condition compares with a number or a string, got {value!r}")
+        return Predicate(self.channel, self.index, self.place, self.name, comparison, value)
+
+
+@dataclass(frozen=True)
+class FutureArtifact:
+    """An artifact that will be."""
+
+    channel: OutputChannel
+    index: int
+
+    @property
+    def uri(self) -> FutureValue:
+        """Where it will stand."""
+        return FutureValue(self.channel, self.index, "uri")
+
+    def property(self, name: str) -> FutureValue:
+        """A property that its type declares."""
+        return FutureValue(self.channel, self.index, "property", name)
+
+    def custom_property(self, name: str) -> FutureValue:
+        """Any other property."""
+        return FutureValue(self.channel, self.index, "custom_property", name)
+
+
+@dataclass(frozen=True)
+class FutureArtifacts:
+    """The artifacts that a channel will carry."""
+
+    channel: OutputChannel
+
+    def __getitem__(self, index: int) -> FutureArtifact:
+        return FutureArtifact(self.channel, index)
 
 
 def _is_artifact_type(value: object) -> bool:

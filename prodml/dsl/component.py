@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, ClassVar, Literal, Self
 
-from prodml.dsl import building
 from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.conditions import open_conditions
 from prodml.dsl.locations import author_location
 from prodml.dsl.parameters import JsonValue, encode
 from prodml.dsl.signature import REQUIRED, Signature, read_signature, refuse_markers
 from prodml.errors import DefinitionError
+from prodml.suggestions import suggest
 
 
 class Outputs(Mapping[str, OutputChannel]):
@@ -122,7 +123,7 @@ class Component:
             },
             omitted,
         )
-        building.register(self)
+        _register(self)
 
     def omitted_outputs(self) -> Mapping[str, str]:
         """Declared outputs that are not made with these parameters, and the argument that says so.
@@ -237,14 +238,6 @@ def component(function: Callable[..., None]) -> type[Component]:
     return made
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'? known: x, y`, for the end of a message."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint}{';' if not close else ''} known: {', '.join(names) or 'none'}"
-
-
 def _python_signature(signature: Signature) -> inspect.Signature:
     keyword = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
     empty = inspect.Parameter.empty
@@ -259,3 +252,24 @@ def _python_signature(signature: Signature) -> inspect.Signature:
         ),
     ]
     return inspect.Signature(arguments)
+
+
+_open: ContextVar[list[Component] | None] = ContextVar("open_pipeline", default=None)
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[list[Component]]:
+    """Collects, in order, the components that are made inside the block."""
+    components: list[Component] = []
+    token = _open.set(components)
+    try:
+        yield components
+    finally:
+        _open.reset(token)
+
+
+def _register(component: Component) -> None:
+    """Adds a component to the open pipeline; outside of one it belongs to none."""
+    components = _open.get()
+    if components is not None:
+        components.append(component)

@@ -11,13 +11,13 @@ from json import JSONDecodeError
 from typing import Any
 
 from prodml.documents import check_json_depth
-from prodml.dsl import building
-from prodml.dsl.component import Component, suggest
+from prodml.dsl.component import Component, collecting
 from prodml.dsl.locations import SourceLocation, author_location
 from prodml.dsl.parameters import JsonValue, declares_secret, decode, encode
 from prodml.errors import DefinitionError, ParameterError
 from prodml.names import RULE, is_name
 from prodml.secrets import REFUSED
+from prodml.suggestions import suggest
 
 _SHOWN_CHARACTERS = 200
 
@@ -80,7 +80,7 @@ class PipelineDefinition:
         bound = {name: self._value(spec, values) for name, spec in self.parameters.items()}
         directory = os.path.dirname(os.path.abspath(self.location.file))
         with (
-            building.collecting() as components,
+            collecting() as components,
             user_code(directory, f"pipeline {self.name!r} cannot be built"),
         ):
             self._function(**{n: decode(self.parameters[n].type, v) for n, v in bound.items()})

@@ -15,9 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from prodml import keras_choice
-from prodml.dsl.component import suggest
 from prodml.dsl.loaded_modules import BY_PATH, LOADED
 from prodml.errors import ProdmlError, UserCodeError, storage_error
+from prodml.suggestions import suggest
 
 
 def load_module(path: str) -> ModuleType:

@@ -7,11 +7,9 @@ are left out are skipped by the parser. TensorFlow's own classes take it five se
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-_PACKAGE: Final = "prodml.scan"
+from prodml.message_classes import message_classes
 
 _MESSAGES: Final = {
     "SavedModel": "2 *meta_graphs MetaGraphDef",
@@ -51,32 +49,6 @@ _MESSAGES: Final = {
     "FunctionEntry": "1 key string; 2 value SavedConcreteFunction",
     "SavedConcreteFunction": "2 *bound_inputs int32",
 }
-"""Message -> fields as `number name type`; `*` before the name of a repeated one."""
 
-_SCALARS: Final = {"string": 9, "bytes": 12, "bool": 8, "int32": 5}
-
-
-def _build() -> Any:
-    file: Any = descriptor_pb2.FileDescriptorProto(
-        name="prodml/scan.proto", package=_PACKAGE, syntax="proto3"
-    )
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for text in fields.split(";"):
-            number, label, kind = text.split()
-            field = message.field.add(
-                name=label.lstrip("*"),
-                number=int(number),
-                label=3 if label.startswith("*") else 1,
-            )
-            if kind in _SCALARS:
-                field.type = _SCALARS[kind]
-            else:
-                field.type, field.type_name = 11, f".{_PACKAGE}.{kind}"
-    pool: Any = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.SavedModel"))
-
-
-SavedModel: Final = _build()
+SavedModel: Final = message_classes("prodml.scan", _MESSAGES)["SavedModel"]
 """Message class of `saved_model.pb`."""

@@ -29,6 +29,7 @@ from prodml.scan.risky_operations import (
 )
 from prodml.scan.saved_model_graphs import SAVER, MetaGraph, Origin, Place
 from prodml.scan.saved_model_messages import SavedModel
+from prodml.storage.model_versions import versions_on_disk
 
 _BINARY: Final = "saved_model.pb"
 _TEXT: Final = "saved_model.pbtxt"
@@ -186,8 +187,7 @@ def _read(directory: str) -> Any:
 
 def _hint(directory: str) -> str:
     try:
-        versions = [n for n in os.listdir(directory) if n.isascii() and n.isdigit()]
+        versions = versions_on_disk(directory)
     except OSError:
         return "; there is no such directory"
-    newest = max(versions, key=int, default=None)
-    return f"; a version is {os.path.join(directory, newest)}" if newest else ""
+    return f"; a version is {versions[max(versions)]}" if versions else ""

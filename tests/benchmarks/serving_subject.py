@@ -57,7 +57,7 @@ class Server:
 
 def newest(base_path: Path) -> str:
     """The directory of the highest version."""
-    from prodml.serving.models.version_directories import versions_on_disk
+    from prodml.storage.model_versions import versions_on_disk
 
     found = versions_on_disk(str(base_path))
     return found[max(found)]

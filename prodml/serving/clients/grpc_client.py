@@ -30,6 +30,7 @@ from prodml.serving.clients.endpoint import Endpoint
 from prodml.serving.values.data_types import Array, string_array
 from prodml.serving.values.status_codes import code_name
 from prodml.serving.values.tensors import to_array, to_content_proto
+from prodml.serving.values.wire_format import length_field
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
@@ -126,7 +127,7 @@ class GrpcClient:
     ) -> classification_pb2.ClassificationResult:
         """The classes of serialized tf.Examples."""
         request = classification_pb2.ClassificationRequest(
-            model_spec=model_spec(model, version, label, signature), input=examples_input(examples)
+            model_spec=model_spec(model, version, label, signature), input=example_list(examples)
         )
         return self.classify_proto(request).result
 
@@ -147,7 +148,7 @@ class GrpcClient:
     ) -> list[float]:
         """One value for each of the serialized tf.Examples."""
         request = regression_pb2.RegressionRequest(
-            model_spec=model_spec(model, version, label, signature), input=examples_input(examples)
+            model_spec=model_spec(model, version, label, signature), input=example_list(examples)
         )
         return [regression.value for regression in self.regress_proto(request).result.regressions]
 
@@ -318,23 +319,14 @@ def model_spec(
     return spec
 
 
-def examples_input(examples: Sequence[bytes]) -> input_pb2.Input:
+def example_list(examples: Sequence[bytes]) -> input_pb2.Input:
     """Serialized tf.Examples as Classify and Regress take them."""
     return input_pb2.Input(
         example_list=input_pb2.ExampleList.FromString(
-            # An ExampleList is its examples, each behind tag and length: they need no parsing.
-            b"".join(b"\x0a" + _varint(len(each)) + each for each in examples)
+            # They need no parsing: an ExampleList is its examples, each behind tag and length.
+            b"".join(part for each in examples for part in length_field(1, [each]))
         )
     )
-
-
-def _varint(number: int) -> bytes:
-    parts = bytearray()
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
 
 
 def _channel(endpoint: Endpoint) -> grpc.Channel:

@@ -2,74 +2,38 @@
 
 tensorflow-serving-api ships the messages of the API, not those of the server's own files, so these
 are described here, with the field names and numbers of TF Serving
-(`servables/tensorflow/session_bundle_config.proto`, `config/ssl_config.proto`).
+(`servables/tensorflow/session_bundle_config.proto`, `config/ssl_config.proto`,
+`config/monitoring_config.proto`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.documents import parse_text_proto
 from prodml.errors import ConfigError
+from prodml.message_classes import message_classes
 
-# The messages' wrapper types must be in the pool before they are named.
-from google.protobuf import wrappers_pb2  # noqa: F401  isort: skip
-
-_Field = descriptor_pb2.FieldDescriptorProto
-_PACKAGE = "prodml.serving"
-_SCALARS = {
-    "int64": _Field.TYPE_INT64,
-    "string": _Field.TYPE_STRING,
-    "bool": _Field.TYPE_BOOL,
-}
-
-_BATCHING = {
-    "max_batch_size": (1, "Int64Value"),
-    "batch_timeout_micros": (2, "Int64Value"),
-    "max_enqueued_batches": (3, "Int64Value"),
-    "num_batch_threads": (4, "Int64Value"),
-    "thread_pool_name": (5, "StringValue"),
-    "allowed_batch_sizes": (6, "repeated int64"),
-    "pad_variable_length_inputs": (7, "bool"),
-    "enable_large_batch_splitting": (8, "BoolValue"),
-    "max_execution_batch_size": (9, "Int64Value"),
-}
-_SSL = {
-    "server_key": (1, "string"),
-    "server_cert": (2, "string"),
-    "custom_ca": (3, "string"),
-    "client_verify": (4, "bool"),
-}
-
-
-def _message_class(name: str, fields: dict[str, tuple[int, str]]) -> Any:
-    file = descriptor_pb2.FileDescriptorProto(
-        name=f"prodml/serving/{name}.proto",
-        package=_PACKAGE,
-        syntax="proto3",
-        dependency=["google/protobuf/wrappers.proto"],
-    )
-    message = file.message_type.add(name=name)
-    for field_name, (number, kind) in fields.items():
-        field = message.field.add(name=field_name, number=number, label=_Field.LABEL_OPTIONAL)
-        scalar = kind.removeprefix("repeated ")
-        if scalar != kind:
-            field.label = _Field.LABEL_REPEATED
-        if scalar in _SCALARS:
-            field.type = _SCALARS[scalar]
-        else:
-            field.type = _Field.TYPE_MESSAGE
-            field.type_name = f".google.protobuf.{scalar}"
-    pool = descriptor_pool.Default()  # type: ignore[no-untyped-call]
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-
-BatchingParameters = _message_class("BatchingParameters", _BATCHING)
-SslConfig = _message_class("SSLConfig", _SSL)
+_CLASSES = message_classes(
+    "prodml.serving",
+    {
+        "BatchingParameters": "1 max_batch_size Int64Value; 2 batch_timeout_micros Int64Value; "
+        "3 max_enqueued_batches Int64Value; 4 num_batch_threads Int64Value; "
+        "5 thread_pool_name StringValue; 6 *allowed_batch_sizes int64; "
+        "7 pad_variable_length_inputs bool; 8 enable_large_batch_splitting BoolValue; "
+        "9 max_execution_batch_size Int64Value",
+        "MonitoringConfig": "1 prometheus_config PrometheusConfig",
+        "PrometheusConfig": "1 enable bool; 2 path string",
+        "SSLConfig": "1 server_key string; 2 server_cert string; 3 custom_ca string; "
+        "4 client_verify bool",
+    },
+)
+BatchingParameters = _CLASSES["BatchingParameters"]
+MonitoringConfig = _CLASSES["MonitoringConfig"]
+SslConfig = _CLASSES["SSLConfig"]
 ModelServerConfig = model_server_config_pb2.ModelServerConfig
 
 

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import input_pb2, predict_pb2
 
-from prodml.serving.grpc_api import wire_format
+from prodml.serving.values import wire_format
 from prodml.serving.values.data_types import Array, aligned_empty, string_array
 from prodml.serving.values.tensors import TensorHead
 

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from prodml.serving.calls.inference import Answer
 from prodml.serving.calls.responses import fill_spec
-from prodml.serving.grpc_api import wire_format
+from prodml.serving.values import wire_format
 from prodml.serving.values.data_types import Array
 from prodml.serving.values.tensors import fill_head, fill_values
 

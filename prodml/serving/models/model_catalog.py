@@ -23,8 +23,9 @@ from prodml.serving.models.served_model import (
     LoadVersion,
     ServedModel,
 )
-from prodml.serving.models.version_directories import aspired_versions, versions_on_disk
 from prodml.serving.models.version_labels import checked_labels
+from prodml.serving.models.version_policy import aspired_versions
+from prodml.storage.model_versions import versions_on_disk
 
 Configs = Mapping[str, model_server_config_pb2.ModelConfig]
 

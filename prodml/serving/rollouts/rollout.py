@@ -8,7 +8,6 @@ what it had.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import uuid
@@ -26,10 +25,11 @@ from prodml.serving.configuration.model_config import (
     with_versions,
     write_model_config,
 )
-from prodml.serving.models.version_directories import versions_on_disk
 from prodml.serving.rollouts import label_rules as rules
 from prodml.serving.rollouts.label_rules import CANARY, STABLE, Placement
 from prodml.serving.rollouts.rollout_journal import JournalEntry, append_to_journal, read_journal
+from prodml.serving.rollouts.served_change import ServedChange, make_change
+from prodml.storage.model_versions import versions_on_disk
 
 if TYPE_CHECKING:
     from prodml.serving.clients.grpc_client import GrpcClient
@@ -194,28 +194,17 @@ class Rollout:
         both = with_versions(
             old, target.model, target.base_path, after.served | served | present, labels
         )
+        # A model that the config did not name follows its newest version.
+        before = old if found else with_versions(old, target.model, target.base_path, (), {})
+        change = ServedChange(target.model, after.served, before, both, new)
         try:
-            server.reload_config(both)
-            for version in sorted(after.served):
-                server.wait_until_available(target.model, version, self._timeout_seconds)
-            server.reload_config(new)
-            write_model_config(target.config_path, new)
-        except Exception as error:
-            # Whatever stopped it, the server must serve what it served before.
-            before = (
-                old
-                if found is not None
-                else with_versions(old, target.model, target.base_path, (), {})
-            )
-            with contextlib.suppress(ServingError):
-                server.reload_config(before)
-            if isinstance(error, ServingError):
-                raise ServingError(
-                    error.code,
-                    f"{server.endpoint.address} did not take the move; what it serves has not "
-                    f"changed: {error}",
-                ) from error
-            raise
+            make_change(server, change, target.config_path, self._timeout_seconds)
+        except ServingError as error:
+            raise ServingError(
+                error.code,
+                f"{server.endpoint.address} did not take the move; what it serves has not "
+                f"changed: {error}",
+            ) from error
 
     def _available(self, server: GrpcClient) -> set[int]:
         try:

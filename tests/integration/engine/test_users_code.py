@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from prodml.cli.options import load_spec
 from prodml.compiler.spec import from_json, to_json
+from prodml.orchestration.code.pipeline_file import load_spec
 from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.results import NodeResult, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline

@@ -86,7 +86,7 @@ def test_the_wheel_brings_the_project_of_the_demo(installed: Path) -> None:
 
 FINGERPRINTS = """
 import hashlib, json
-from prodml.cli.options import load_spec
+from prodml.orchestration.code.pipeline_file import load_spec
 from prodml.compiler.spec import to_json
 from prodml.orchestration.code import source_text
 from prodml.orchestration.resolve.fingerprint import fingerprint

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from prodml.cli.demo import demo, make_project
-from prodml.cli.options import load_spec
 from prodml.errors import RequestError
+from prodml.orchestration.code.pipeline_file import load_spec
 
 
 def test_the_project_compiles_and_brings_the_slim_environment(

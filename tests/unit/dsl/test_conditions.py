@@ -2,7 +2,7 @@ import pytest
 
 from prodml import Component, Cond, Output
 from prodml.artifacts import ModelBlessing
-from prodml.dsl.conditions import Comparison, Predicate
+from prodml.dsl.channel import Comparison, Predicate
 
 
 class Judge(Component):

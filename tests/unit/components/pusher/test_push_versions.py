@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodml.components.pusher.versions import PUSH_FILE, _staging, push_version, versions
+from prodml.components.pusher.versions import PUSH_FILE, _staging, push_version
+from prodml.storage.model_versions import versions_on_disk
 
 _PUSH_TWENTY = """
 import os, sys
@@ -48,7 +49,7 @@ def test_the_version_is_the_unix_time(model: str, tmp_path: Path) -> None:
 def test_pushes_within_one_second_get_rising_versions(model: str, tmp_path: Path) -> None:
     pushed = [push(model, tmp_path / "base") for _ in range(5)]
     assert pushed == sorted(set(pushed))
-    assert versions(str(tmp_path / "base")) == pushed
+    assert sorted(versions_on_disk(str(tmp_path / "base"))) == pushed
 
 
 @settings(max_examples=25, deadline=None)
@@ -86,7 +87,8 @@ def test_two_processes_pushing_at_once_never_share_a_version(model: str, tmp_pat
     assert all(own == sorted(own) and len(own) == 20 for own in pushed)
     assert len({version for own in pushed for version in own}) == 40
     assert all(
-        _files(Path(base, str(version))) == _files(Path(model)) for version in versions(base)
+        _files(Path(base, str(version))) == _files(Path(model))
+        for version in versions_on_disk(base)
     )
 
 
@@ -114,7 +116,7 @@ def test_a_push_made_again_gives_the_version_that_it_made(model: str, tmp_path: 
     first = push_version(model, str(base), "run/Pusher")
     assert push_version(model, str(base), "run/Pusher") == first
     assert push_version(model, str(base), "other/Pusher") > first
-    assert len(versions(str(base))) == 2
+    assert len(versions_on_disk(str(base))) == 2
 
 
 @pytest.mark.parametrize("what", ["the source changed", "the version is damaged"])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from prodml.cli.options import load_spec
 from prodml.compiler.spec import PipelineSpec, to_json
+from prodml.orchestration.code.pipeline_file import load_spec
 from prodml.orchestration.resolve.fingerprint import Parts, fingerprint
 
 PROJECT = {

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from prodml.artifacts import Examples
-from prodml.cli.options import load_spec
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import PipelineSpec
 from prodml.config import load_config
@@ -13,6 +12,7 @@ from prodml.dsl.pipeline import pipeline
 from prodml.dsl.signature import Output, Parameter
 from prodml.errors import RequestError
 from prodml.orchestration.code.module_roots import require_inside, require_modules_inside
+from prodml.orchestration.code.pipeline_file import load_spec
 
 
 class Uses(Component):

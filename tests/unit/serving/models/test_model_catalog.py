@@ -18,7 +18,7 @@ from prodml.errors import ServingError
 from prodml.serving.models.model_catalog import Models
 from prodml.serving.models.model_version import LoadedVersion, VersionState
 from prodml.serving.models.served_model import LoadingOptions
-from prodml.serving.models.version_directories import versions_on_disk
+from prodml.storage.model_versions import versions_on_disk
 
 NO_WAITING = LoadingOptions(poll_seconds=0.01, max_retries=0, retry_seconds=0)
 

@@ -1,0 +1,93 @@
+"""TFRecord files of serialized messages, read and written by TensorFlow's C++.
+
+Model servers and monitoring have TFRecord without TensorFlow: `prodml/serving/values/tfrecords.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+from prodml.errors import InputDataError
+
+_READ_BUFFER = 1 << 20
+
+
+class RecordFile:
+    """A TFRecord file that is written; a context manager that closes it.
+
+    Args:
+        path: of the file; replaced if it exists.
+        compression: "GZIP" or "".
+    """
+
+    def __init__(self, path: str, compression: str = "") -> None:
+        import tensorflow as tf
+
+        self._path = path
+        self._full = tf.errors.ResourceExhaustedError
+        self._writer = tf.io.TFRecordWriter(path, compression)
+
+    def write(self, records: Iterable[bytes]) -> None:
+        """Appends records.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        with self._os_error_where_full():
+            for record in records:
+                self._writer.write(record)
+
+    def close(self) -> None:
+        """Writes what is buffered, and closes the file.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        with self._os_error_where_full():
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _os_error_where_full(self) -> Iterator[None]:
+        """TensorFlow has its own name for a full disk; the engine knows the system's."""
+        try:
+            yield
+        except self._full as error:
+            raise OSError(errno.ENOSPC, error.message, self._path) from error
+
+
+def read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:
+    """The records of a file, plain or gzipped, in lists of at most `batch_size`.
+
+    Raises:
+        InputDataError: the file is damaged; names the last record that is whole.
+    """
+    import tensorflow as tf
+
+    with open(file, "rb") as opened:
+        compression = "GZIP" if opened.read(2) == b"\x1f\x8b" else ""
+    dataset = tf.data.TFRecordDataset([file], compression, buffer_size=_READ_BUFFER)
+    try:
+        for records in dataset.batch(batch_size).as_numpy_iterator():
+            yield records.tolist()
+    except tf.errors.DataLossError as error:
+        # Around the reason, TensorFlow names its own parts: {{node}} reason [Op:...] name: ...
+        reason = error.message.rpartition("}} ")[2].partition(" [Op:")[0]
+        whole = sum(1 for _ in dataset.ignore_errors().as_numpy_iterator())
+        raise InputDataError(
+            f"{file} is damaged after record {whole}: {reason}; write the file again"
+        ) from error
