@@ -20,8 +20,9 @@ databases:  ## Install PostgreSQL and MariaDB from Debian, where they are missin
 	@tests/support/install_databases.sh
 
 .PHONY: test
-test: setup databases lint types layers  ## Lint, types, layer contracts and tests: what CI runs.
-	$(RUN)/pytest
+test: setup lint types layers  ## Lint, types, layer contracts and tests: what CI runs.
+	@tests/support/install_databases.sh || test "$$CI" != true
+	$(RUN)/pytest -n auto
 
 .PHONY: lint
 lint: setup  ## Check style.

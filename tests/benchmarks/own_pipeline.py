@@ -19,6 +19,7 @@ from prodml.components import (
     Resolver,
     SchemaGen,
     StatisticsGen,
+    StatsOptions,
     TrainArgs,
     Trainer,
     Transform,
@@ -29,14 +30,25 @@ FLIGHTS = runpy.run_path(str(Path(__file__).parents[2] / "pipelines" / "flights.
 
 @pipeline(name="flights")
 def flights(
-    data_root: str, module_file: str, train_steps: int, min_auc: float, serving_dir: str
+    data_root: str,
+    module_file: str,
+    train_steps: int,
+    min_auc: float,
+    serving_dir: str,
+    as_tfx: bool,
 ) -> None:
-    """Ingests the latest span, trains on it, evaluates and pushes."""
+    """Ingests the latest span, trains on it, evaluates and pushes.
+
+    Args:
+        as_tfx: counts exactly and writes TFRecord, as TFX does.
+    """
     examples = CsvExampleGen(
         input_base=data_root,
         input_config=Input(splits=[Input.Split(name="months", pattern="span-{SPAN:2}/*.csv")]),
+        payload_format="FORMAT_TF_EXAMPLE" if as_tfx else "FORMAT_PARQUET",
     ).outputs["examples"]
-    statistics = StatisticsGen(examples=examples).outputs["statistics"]
+    options = StatsOptions(use_sketch_based_topk_uniques=not as_tfx)
+    statistics = StatisticsGen(examples=examples, stats_options=options).outputs["statistics"]
     schema = SchemaGen(statistics=statistics).outputs["schema"]
     ExampleValidator(statistics=statistics, schema=schema)
     transform = Transform(examples=examples, schema=schema, module_file=module_file)

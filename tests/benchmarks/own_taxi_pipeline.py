@@ -23,6 +23,7 @@ from prodml.components import (
     SchemaGen,
     SlicingSpec,
     StatisticsGen,
+    StatsOptions,
     TrainArgs,
     Trainer,
     Transform,
@@ -31,11 +32,24 @@ from prodml.components import (
 
 @pipeline(name="taxi")
 def taxi(
-    data_root: str, module_file: str, train_steps: int, min_auc: float, serving_dir: str
+    data_root: str,
+    module_file: str,
+    train_steps: int,
+    min_auc: float,
+    serving_dir: str,
+    as_tfx: bool,
 ) -> None:
-    """Ingests the trips, trains on them, evaluates and pushes."""
-    examples = CsvExampleGen(input_base=data_root).outputs["examples"]
-    statistics = StatisticsGen(examples=examples).outputs["statistics"]
+    """Ingests the trips, trains on them, evaluates and pushes.
+
+    Args:
+        as_tfx: counts exactly and writes TFRecord, as TFX does.
+    """
+    examples = CsvExampleGen(
+        input_base=data_root,
+        payload_format="FORMAT_TF_EXAMPLE" if as_tfx else "FORMAT_PARQUET",
+    ).outputs["examples"]
+    options = StatsOptions(use_sketch_based_topk_uniques=not as_tfx)
+    statistics = StatisticsGen(examples=examples, stats_options=options).outputs["statistics"]
     schema = SchemaGen(statistics=statistics).outputs["schema"]
     ExampleValidator(statistics=statistics, schema=schema)
     transform = Transform(examples=examples, schema=schema, module_file=module_file)

@@ -52,6 +52,8 @@ class System(Protocol):
     """Runs a pipeline; a second run in the same directory finds the first's cache."""
 
     name: str
+    directory: str
+    """What its directories are called."""
 
     def run(self, workload: Workload, work_dir: Path) -> Measurement: ...
 
@@ -66,9 +68,16 @@ def run_fn_seconds(work_dir: Path) -> float:
 
 
 class Prodml:
-    """This project, through its command line."""
+    """This project, through its command line.
 
-    name = "prodml"
+    Args:
+        as_tfx: counts exactly and writes TFRecord, as TFX does.
+    """
+
+    def __init__(self, as_tfx: bool = False) -> None:
+        self._as_tfx = as_tfx
+        self.name = "prodml as TFX" if as_tfx else "prodml"
+        self.directory = self.name.replace(" ", "-")
 
     def run(self, workload: Workload, work_dir: Path) -> Measurement:
         parameters = {
@@ -79,6 +88,7 @@ class Prodml:
             "train_steps": workload.train_steps,
             "min_auc": workload.min_auc,
             "serving_dir": work_dir / "serving",
+            "as_tfx": self._as_tfx,
         }
         arguments = ["run", str(OWN_PIPELINES[workload.pipeline]), "--require-push"]
         for name, value in parameters.items():
@@ -122,6 +132,7 @@ class Tfx:
     """TFX 1.16.0 with Beam in one process; see setup_peer.sh."""
 
     name = "TFX 1.16.0"
+    directory = "tfx"
 
     def run(self, workload: Workload, work_dir: Path) -> Measurement:
         source = MODULE_FILES[workload.pipeline]
@@ -156,7 +167,11 @@ def systems(names: Sequence[str]) -> list[System]:
     Raises:
         FileNotFoundError: TFX is asked for and was not set up.
     """
-    known: dict[str, System] = {"prodml": Prodml(), "tfx": Tfx()}
+    known: dict[str, System] = {
+        "prodml": Prodml(),
+        "prodml-as-tfx": Prodml(as_tfx=True),
+        "tfx": Tfx(),
+    }
     if "tfx" in names and not shutil.which("python", path=str(PEER_BIN)):
         raise FileNotFoundError(f"{PEER_BIN} is missing; run tests/benchmarks/setup_peer.sh")
     return [known[name] for name in names]

@@ -73,10 +73,10 @@ def target_rows(results: Sequence[Result], engine: Engine | None) -> list[Row]:
 
 def _compared(results: Sequence[Result]) -> Iterator[Row]:
     by_system = {
-        system: {r.rows: r for r in results if r.system.lower().startswith(system)}
-        for system in ("prodml", "tfx")
+        system: {r.rows: r for r in results if r.system == system}
+        for system in ("prodml", "TFX 1.16.0")
     }
-    ours, theirs = by_system["prodml"], by_system["tfx"]
+    ours, theirs = by_system["prodml"], by_system["TFX 1.16.0"]
 
     def row(what: str, count: int, figure: Callable[[Result], float], target: float | None) -> Row:
         peer = theirs.get(count)
@@ -100,8 +100,8 @@ def _compared(results: Sequence[Result]) -> Iterator[Row]:
 
 def _of_the_taxi(results: Sequence[Result]) -> Iterator[Row]:
     """A module file of TFX's shape must not be slower than in TFX."""
-    ours = next((r for r in results if r.system.lower().startswith("prodml")), None)
-    theirs = next((r for r in results if r.system.lower().startswith("tfx")), None)
+    ours = next((r for r in results if r.system == "prodml"), None)
+    theirs = next((r for r in results if r.system == "TFX 1.16.0"), None)
     if ours is None:
         return
 

@@ -37,6 +37,13 @@ class DatabaseServer(abc.ABC):
     account = ""
     """The user that owns the server, where we are root: both refuse to run as root."""
 
+    programs: tuple[str, ...] = ()
+    """What must be installed."""
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        return all(_program(name) is not None for name in cls.programs)
+
     def __init__(self, root: Path) -> None:
         os.environ[PASSWORD_VARIABLE] = PASSWORD
         self.root = root
@@ -134,6 +141,7 @@ class DatabaseServer(abc.ABC):
 
 class PostgreSql(DatabaseServer):
     account = "postgres"
+    programs = ("initdb", "postgres", "psql")
 
     def connection(self, database: str, port: int | None = None) -> PostgreSqlConnection:
         return PostgreSqlConnection(
@@ -141,12 +149,21 @@ class PostgreSql(DatabaseServer):
         )
 
     def sql(self, text: str) -> str:
-        client = ["psql", "-h", str(self.root), "-p", str(self.port), "-d", "postgres", "-v"]
+        client = [
+            _found("psql"),
+            "-h",
+            str(self.root),
+            "-p",
+            str(self.port),
+            "-d",
+            "postgres",
+            "-v",
+        ]
         return self._run([*client, "ON_ERROR_STOP=1", "-At"], text)
 
     def _initialise(self) -> None:
         self._run(
-            [_postgres("initdb"), "-D", str(self.data), "-E", "UTF8", "--auth-host=scram-sha-256"]
+            [_found("initdb"), "-D", str(self.data), "-E", "UTF8", "--auth-host=scram-sha-256"]
         )
 
     def _server(self) -> list[str]:
@@ -157,7 +174,7 @@ class PostgreSql(DatabaseServer):
             "max_connections": 40,
         }
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        return [_postgres("postgres"), "-D", str(self.data), *flags]
+        return [_found("postgres"), "-D", str(self.data), *flags]
 
     def _create(self, name: str) -> None:
         with contextlib.suppress(AssertionError):
@@ -167,6 +184,7 @@ class PostgreSql(DatabaseServer):
 
 class MariaDb(DatabaseServer):
     account = "mysql"
+    programs = ("mariadb-install-db", "mariadbd", "mariadb")
 
     def connection(self, database: str, port: int | None = None) -> MySqlConnection:
         return MySqlConnection(
@@ -208,13 +226,14 @@ class MariaDb(DatabaseServer):
         )
 
 
-def _postgres(name: str) -> str:
-    found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
-    return found[-1] if found else _found(name)
+def _program(name: str) -> str | None:
+    """Debian keeps PostgreSQL's programs by version, and MariaDB's server out of users' PATH."""
+    versions = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+    return versions[-1] if versions else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 def _found(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    path = _program(name)
     if path is None:
         raise RuntimeError(f"{name} is not installed; `make databases` installs it")
     return path
