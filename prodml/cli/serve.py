@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import inspect
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ class ServeCommand(TyperCommand):
         return super().parse_args(ctx, [_plain(argument) for argument in own])
 
 
-def serve(**values: Any) -> None:
+def serve(*, version: bool, **values: Any) -> None:
     """Serve models by gRPC and REST, as TensorFlow's own model server does.
 
     The options are tensorflow_model_server's, under the same names. Ctrl-C or SIGTERM stops the
@@ -37,6 +38,9 @@ def serve(**values: Any) -> None:
     Example: prodml serve --model_name=flights --model_base_path=.prodml/serving/flights
     --rest_api_port=8501
     """
+    if version:
+        _print_versions()
+        return
     options = ServerOptions(**values)
     options.check()
     quiet_tensorflow()
@@ -68,7 +72,18 @@ def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
     )
 
 
+def _print_versions() -> None:
+    print(f"prodml ModelServer: {importlib.metadata.version('prodml')}")
+    print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
+
+
+_VERSION = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--version", help="Show the versions and exit.")],
+)
 # Typer reads a command's options off its signature; these are declared once, in ServerOptions.
-_PARAMETERS = [_parameter(field) for field in _FIELDS]
+_PARAMETERS = [*(_parameter(field) for field in _FIELDS), _VERSION]
 serve.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 serve.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from prodml.serving.rest_api.rest_handlers import RestApi
 
 _SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
+_BATCH_THREADS = "model_server_batch_threads"
+"""What TF Serving calls the threads, in its metrics too, if no file gives them a name."""
 
 log = logging.getLogger(__name__)
 
@@ -237,19 +239,9 @@ class ModelServer:
             names.append(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         describe_model_service()
         reflection.enable_server_reflection(names, server)
-        address = f"{options.host}:{options.port}"
-        try:
-            if options.port and options.ssl_config_file:
-                server.add_secure_port(address, _credentials(options.ssl_config_file))
-            elif options.port:
-                server.add_insecure_port(address)
-            if options.grpc_socket_path:
-                server.add_insecure_port(f"unix:{os.path.abspath(options.grpc_socket_path)}")
-        except RuntimeError as error:
-            raise ConfigError(
-                f"cannot listen for gRPC on {address}: the port is in use or not allowed; "
-                f"choose another --port"
-            ) from error
+        credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None
+        for address in _grpc_addresses(options):
+            _listen(server, address, credentials)
         return server
 
     async def _start_rest(self) -> None:
@@ -262,7 +254,7 @@ class ModelServer:
         options = self._options
         monitoring = options.monitoring_config_file
         rest_options = RestOptions(
-            timeout_seconds=options.rest_api_timeout_in_ms / 1000,
+            timeout_seconds=max(0, options.rest_api_timeout_in_ms) / 1000 or None,
             max_body_bytes=options.max_request_bytes,
             drain_seconds=options.drain_seconds,
             metrics_path=read_metrics_path(monitoring) if monitoring else None,
@@ -275,17 +267,15 @@ class ModelServer:
             await web.TCPSite(self._rest, options.host, options.rest_api_port).start()
         except OSError as error:
             raise ConfigError(
-                f"cannot listen for REST on {options.host}:{options.rest_api_port}: "
+                f"cannot listen for REST on {_url_host(options.host)}:{options.rest_api_port}: "
                 f"{error.strerror}; choose another --rest_api_port"
             ) from error
 
     def _addresses(self) -> str:
         options = self._options
-        parts = [f"gRPC on {options.host}:{options.port}"] if options.port else []
-        if options.grpc_socket_path:
-            parts.append(f"gRPC on unix:{options.grpc_socket_path}")
+        parts = [f"gRPC on {address}" for address in _grpc_addresses(options)]
         if options.rest_api_port:
-            parts.append(f"REST on http://{options.host}:{options.rest_api_port}")
+            parts.append(f"REST on http://{_url_host(options.host)}:{options.rest_api_port}")
         return ", ".join(parts)
 
     async def _watch_health(self) -> None:
@@ -311,7 +301,7 @@ def _batching(options: ServerOptions) -> BatchingOptions | None:
         return None
     if options.batching_parameters_file:
         return read_batching_options(options.batching_parameters_file)
-    return BatchingOptions()
+    return BatchingOptions(thread_pool_name=_BATCH_THREADS)
 
 
 def _model_options(options: ServerOptions) -> ModelOptions:
@@ -351,9 +341,11 @@ def _model_config(options: ServerOptions) -> ModelServerConfig:
     if options.model_config_file:
         return read_text_proto(options.model_config_file, ModelServerConfig)
     config = ModelServerConfig()
+    base_path = options.model_base_path
     model = config.model_config_list.config.add(
         name=options.model_name,
-        base_path=os.path.abspath(options.model_base_path),
+        # URLs are refused with the other wrong configs.
+        base_path=base_path if "://" in base_path else os.path.abspath(base_path),
         model_platform="tensorflow",
     )
     if options.request_log_dir:
@@ -371,11 +363,47 @@ def _logging_configs(config: ModelServerConfig) -> dict[str, logging_config_pb2.
     }
 
 
+def _grpc_addresses(options: ServerOptions) -> list[str]:
+    addresses = [f"{_url_host(options.host)}:{options.port}"] if options.port else []
+    if options.grpc_socket_path:
+        addresses.append(f"unix:{os.path.abspath(options.grpc_socket_path)}")
+    return addresses
+
+
+def _url_host(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address needs brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
+) -> None:
+    try:
+        if credentials is None:
+            server.add_insecure_port(address)
+        else:
+            # A socket asks for the same certificates as the port, as TF Serving's does.
+            server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        is_socket = address.startswith("unix:")
+        kind, option = ("socket", "--grpc_socket_path") if is_socket else ("port", "--port")
+        doubt = "; a key or certificate of --ssl_config_file may be wrong, too"
+        raise ConfigError(
+            f"cannot listen for gRPC on {address}: the {kind} is in use or not allowed; choose "
+            f"another {option}{doubt if credentials is not None else ''}"
+        ) from error
+
+
 def _credentials(path: str) -> grpc.ServerCredentials:
     """Server credentials from a text file with an SSLConfig: PEM texts, not paths."""
     config = read_text_proto(path, SslConfig)
     if not config.server_key or not config.server_cert:
         raise ConfigError(f"{path}: server_key and server_cert must be given, as PEM texts")
+    if config.client_verify and not config.custom_ca:
+        raise ConfigError(
+            f"{path}: client_verify needs custom_ca, the authorities of the clients' certificates, "
+            f"as a PEM text"
+        )
     return grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         root_certificates=config.custom_ca.encode() or None,

@@ -11,8 +11,8 @@ def versions_on_disk(base_path: str) -> dict[int, str]:
     """The directories of all versions by number.
 
     Names that are not whole numbers of 64 bits are skipped, so a version that is still being copied
-    under another name is not seen. Of two names for one number, the first in the order of text
-    counts.
+    under another name is not seen. Of two names for one number, the last in the order of text
+    counts, as in TF Serving.
 
     Raises:
         OSError: the base path is absent or cannot be read.
@@ -21,5 +21,5 @@ def versions_on_disk(base_path: str) -> dict[int, str]:
     with os.scandir(base_path) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.isascii() and entry.name.isdigit() and entry.is_dir():
-                found.setdefault(int(entry.name), entry.path)
+                found[int(entry.name)] = entry.path
     return {number: path for number, path in found.items() if number <= _LARGEST}

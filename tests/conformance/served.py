@@ -7,6 +7,7 @@ writes both, and prints how to serve them by TensorFlow Serving.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,8 @@ def save_tf2(directory: Path, offset: float = 2.0) -> None:
 
 
 def save_tf1(directory: Path) -> None:
+    # TF1 writes to no directory that has files; TF2 replaces what is there.
+    shutil.rmtree(directory, ignore_errors=True)
     with tf.Graph().as_default(), v1.Session() as session:
         half = v1.get_variable("half", initializer=0.5)
         x = v1.placeholder(tf.float32, [None], "x")

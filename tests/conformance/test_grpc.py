@@ -55,6 +55,21 @@ def test_predict_answers_in_the_field_of_the_type(
     assert _spec(answer.model_spec) == (model, "serving_default", VERSION)
 
 
+@KINDS
+@pytest.mark.parametrize(
+    ("signature", "output"), [("regress_x_to_y", "outputs"), ("classify_x_to_y", "scores")]
+)
+def test_predict_runs_signatures_of_the_other_methods(
+    server: Server, model: str, signature: str, output: str
+) -> None:
+    example = tf.train.Example()
+    example.features.feature["x"].float_list.value.append(2.0)
+    request = predict_request(model, signature=signature, inputs=[example.SerializeToString()])
+    answer = server.predictions.Predict(request, timeout=20)
+    assert outputs(answer)[output].tolist() == [[3.0]]
+    assert _spec(answer.model_spec) == (model, signature, VERSION)
+
+
 def test_integers_strings_and_booleans_go_in_and_out(server: Server) -> None:
     request = predict_request("tf2", signature="mixed", n=[1], s=[[b"a", b"\xff"]], b=[True])
     found = outputs(server.predictions.Predict(request, timeout=20))
@@ -139,8 +154,34 @@ def test_a_context_is_shared_by_all_examples(server: Server) -> None:
     both = request.input.example_list_with_context
     both.context.features.feature["x"].float_list.value.append(4.0)
     both.examples.add()
+    # Its own feature comes before the context's.
+    both.examples.add().features.feature["x"].float_list.value.append(2.0)
     answer = server.predictions.Regress(request, timeout=20)
-    assert [row.value for row in answer.result.regressions] == [4.0]
+    assert [row.value for row in answer.result.regressions] == [4.0, 3.0]
+
+
+def test_a_context_without_examples_is_an_empty_input(server: Server) -> None:
+    request = _named(regression_pb2.RegressionRequest(), "tf1", "regress_x_to_y")
+    context = request.input.example_list_with_context.context
+    context.features.feature["x"].float_list.value.append(4.0)
+    code, text = refusal(server.predictions.Regress, request)
+    assert code == "INVALID_ARGUMENT"
+    assert "Input is empty" in text
+
+
+@pytest.mark.parametrize(
+    ("signature", "said"),
+    [
+        ("none", "No signature was found with the name: none"),
+        ("classify_x_to_y", "outputs"),
+        ("serving_default", "No regression inputs found in SignatureDef"),
+    ],
+)
+def test_regress_refuses_what_is_no_regression(server: Server, signature: str, said: str) -> None:
+    request = _named(regression_pb2.RegressionRequest(), "tf1", signature)
+    code, text = refusal(server.predictions.Regress, _examples(request, 1.0))
+    assert code == "INVALID_ARGUMENT"
+    assert said in text
 
 
 def test_multi_inference_answers_each_task(server: Server) -> None:
@@ -154,6 +195,39 @@ def test_multi_inference_answers_each_task(server: Server) -> None:
     assert second.classification_result.classifications[0].classes[0].score == 3.0
     assert _spec(first.model_spec) == ("tf1", "regress_x_to_y", VERSION)
     assert _spec(second.model_spec) == ("tf1", "classify_x_to_y", VERSION)
+
+
+def _task(request: Any, model: str, kind: str, signature: str | None = None) -> Any:
+    task = request.tasks.add(method_name=f"tensorflow/serving/{kind}")
+    _named(task, model, f"{kind}_x_to_y" if signature is None else signature)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("tasks", "values", "code", "said"),
+    [
+        ([], [2.0], "INVALID_ARGUMENT", "no name"),
+        ([("", "regress")], [2.0], "INVALID_ARGUMENT", "no name"),
+        ([("none", "regress")], [2.0], "NOT_FOUND", "Servable not found"),
+        ([("tf1", "regress")], [], "INVALID_ARGUMENT", "Input is empty"),
+        ([("tf1", "regress"), ("tf2", "classify")], [2.0], "INVALID_ARGUMENT", "same model name"),
+        ([("tf1", "regress"), ("", "classify")], [2.0], "INVALID_ARGUMENT", "empty model name"),
+        ([("tf1", "regress"), ("tf1", "regress")], [2.0], "INVALID_ARGUMENT", "Duplicate"),
+        ([("tf1", "regress", "z")], [2.0], "INVALID_ARGUMENT", "not found in model graph: z"),
+        ([("tf1", "predict", "")], [2.0], "UNIMPLEMENTED", "Unsupported signature method_name"),
+        ([("tf1", "classify", "")], [2.0], "INVALID_ARGUMENT", "No classification inputs"),
+        ([("tf2", "regress"), ("tf2", "classify")], [2.0], "INVALID_ARGUMENT", "must be the same"),
+    ],
+)
+def test_multi_inference_refuses(
+    server: Server, tasks: list[Any], values: list[float], code: str, said: str
+) -> None:
+    request = _examples(inference_pb2.MultiInferenceRequest(), *values)
+    for task in tasks:
+        _task(request, *task)
+    found, text = refusal(server.predictions.MultiInference, request)
+    assert found == code
+    assert said in text
 
 
 @KINDS
@@ -216,14 +290,30 @@ def test_metadata_has_the_signatures(server: Server, model: str) -> None:
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(signatures)
     assert {"serving_default", "classify_x_to_y", "regress_x_to_y"} <= {*signatures.signature_def}
+    # TF2 describes the operation that initializes a model as a signature, too.
+    assert ("__saved_model_init_op" in signatures.signature_def) == (model == "tf2")
     default = signatures.signature_def["serving_default"]
     assert default.method_name == "tensorflow/serving/predict"
     assert (answer.model_spec.name, answer.model_spec.version.value) == (model, VERSION)
 
 
-@pytest.mark.parametrize("fields", [[], ["other"]])
+def test_metadata_is_of_the_version_that_is_named(server: Server) -> None:
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    _named(request, "versions")
+    ask = server.predictions.GetModelMetadata
+    assert ask(request, timeout=20).model_spec.version.value == 2
+    request.model_spec.version.value = 1
+    assert ask(request, timeout=20).model_spec.version.value == 1
+    request.model_spec.version_label = "canary"
+    assert ask(request, timeout=20).model_spec.version.value == 2
+    request.model_spec.version.value = 7
+    assert refusal(ask, request)[0] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("fields", [[], ["other"], ["signature_def", "other"]])
 def test_other_metadata_is_refused(server: Server, fields: list[str]) -> None:
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
+    assert refusal(server.predictions.GetModelMetadata, request)[0] == "INVALID_ARGUMENT"
     found = refusal(server.predictions.GetModelMetadata, _named(request, "tf1"))
     assert found[0] == "INVALID_ARGUMENT"
 

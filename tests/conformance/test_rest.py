@@ -9,6 +9,7 @@ import pytest
 from conformance.conftest import Server
 from conformance.served import VERSION
 
+X_2 = {"instances": [2.0]}
 X_TO_Y = [{"x": 2.0}, {"x": 4.0}]
 
 
@@ -85,9 +86,121 @@ def test_metadata_has_the_signatures(server: Server) -> None:
     assert default["method_name"] == "tensorflow/serving/predict"
 
 
+def test_metadata_of_tf2_has_the_operation_that_initializes_the_model(server: Server) -> None:
+    found = server.rest.get("/v1/models/tf2/metadata").json()
+    signature = found["metadata"]["signature_def"]["signature_def"]["__saved_model_init_op"]
+    assert (signature["inputs"], signature["method_name"]) == ({}, "")
+    assert signature["outputs"]["__saved_model_init_op"] == {
+        "name": "NoOp",
+        "dtype": "DT_INVALID",
+        "tensor_shape": {"dim": [], "unknown_rank": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (b'{"instances": [2, 3.0, 4e0]}', [3.0, 3.5, 4.0]),
+        (b'\xef\xbb\xbf{"instances": [2.0]}', [3.0]),
+        (b' {"instances" :\t[ 2.0 ]}\r\n', [3.0]),
+        (b'{"signature_name": "serving_default", "instances": [2.0], "more": 1}', [3.0]),
+        (b'{"instances": [16777215, -16777215]}', [8388609.5, -8388605.5]),
+        (b'{"instances": [100000000000000000000]}', [5e19]),
+    ],
+)
+def test_bodies_are_read_as_they_come(server: Server, body: bytes, answer: list[float]) -> None:
+    response = server.rest.post("/v1/models/tf1:predict", content=body)
+    assert response.status_code == 200
+    assert response.json()["predictions"] == pytest.approx(answer)
+
+
+def test_nan_and_infinities_go_both_ways(server: Server) -> None:
+    body = b'{"instances": [NaN, Infinity, -Infinity]}'
+    response = server.rest.post("/v1/models/tf1:predict", content=body)
+    assert response.status_code == 200
+    assert "".join(response.text.split()) == '{"predictions":[NaN,Infinity,-Infinity]}'
+
+
+@pytest.mark.parametrize("text", ["/2Jh", "/2Jh\\n", "/2\\r\\nJh"])
+def test_base64_may_be_broken_into_lines(server: Server, text: str) -> None:
+    row = f'{{"n": 1, "s": [{{"b64": "{text}"}}, "c"], "b": true}}'
+    body = f'{{"signature_name": "mixed", "instances": [{row}]}}'
+    found = server.rest.post("/v1/models/tf2:predict", content=body).json()["predictions"][0]
+    assert found["joined_bytes"] == {"b64": base64.b64encode(b"\xffbac").decode()}
+
+
+@pytest.mark.parametrize("text", ["/2J", "_2Jh", "/", "/2Jh=", "?"])
+def test_what_is_no_base64_is_refused(server: Server, text: str) -> None:
+    row = {"n": 1, "s": [{"b64": text}, "c"], "b": True}
+    body = {"signature_name": "mixed", "instances": [row]}
+    response = server.rest.post("/v1/models/tf2:predict", json=body)
+    if text == "/2J":
+        assert response.json()["predictions"][0]["joined_bytes"]["b64"] == "/2Jj"
+    else:
+        assert response.status_code == 400
+        assert "Unable to base64 decode" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/foo"),
+        ("POST", "/v1/foo"),
+        ("POST", "/v1/models"),
+        ("GET", "/v1/models/debug/name"),
+        ("GET", "/v1/models/tf1:predict"),
+        ("GET", "/v1/models/tf1/version/50:predict"),
+        ("POST", "/v1/models/tf1/version/50:regress"),
+        ("POST", "/v1/models/tf1/versions/HELLO:regress"),
+        ("POST", "/v1/models/tf1/metadata"),
+        ("POST", "/v1/models/tf1/label/stable:regress"),
+        ("POST", "/v1/models/tf1/versions/50/labels/stable:regress"),
+    ],
+)
+def test_a_path_that_is_none_is_a_malformed_request(server: Server, method: str, path: str) -> None:
+    response = server.rest.request(method, path)
+    assert response.status_code == 400
+    assert response.json()["error"] == f"Malformed request: {method} {path}"
+
+
+def test_paths_are_decoded_and_their_words_have_any_case(server: Server) -> None:
+    response = server.rest.post("/V1/Models/t%661:Predict", json={"instances": [2.0]})
+    assert response.json() == {"predictions": [3.0]}
+    response = server.rest.post("/v1/models/versions/labels/st%61ble:predict?x=1", json=X_2)
+    assert response.json() == {"predictions": [2.0]}
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"),
+    [
+        ([{"x": [1, 1.0]}], "x expecting type: int64"),
+        ([{"x": [1.0, True]}], "x expecting type: float"),
+        ([{"x": ["a", 1]}], "x expecting type: bytes"),
+        ([{"x": [1, {"a": 1}]}], "x has element with unexpected JSON type: Object"),
+        ([{"x": [[1], 2]}], "x has element with unexpected JSON type: Array"),
+        ([{"x": [1, 2**64 - 13]}], "Only int64 is supported"),
+        ([{"x": 1e300}], "loss of precision"),
+        ([[{"x": 1.0}]], "Example must be JSON object but got JSON Array"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["classify", "regress"])
+def test_examples_that_are_none_are_refused(
+    server: Server, verb: str, examples: list[Any], said: str
+) -> None:
+    body = {"signature_name": f"{verb}_x_to_y", "examples": examples}
+    response = server.rest.post(f"/v1/models/tf1:{verb}", json=body)
+    assert response.status_code == 400
+    assert said in response.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "code"),
     [
+        ("/v1/models/tf1:predict", '{"instances": [1e400]}', 400),
+        ("/v1/models/tf1:predict", '{"instances": [16777217]}', 400),
+        ("/v1/models/tf1:predict", '{"instances": [1.7e308]}', 400),
+        ("/v1/models/tf1:predict", '{"signature_name": ["a"], "instances": [1.0]}', 400),
+        ("/v1/models/tf1:classify", '{"context": [], "examples": [{}]}', 400),
         ("/v1/models/none:predict", '{"instances": [1.0]}', 404),
         ("/v1/models/tf1/versions/7:predict", '{"instances": [1.0]}', 404),
         ("/v1/models/versions/labels/no:predict", '{"instances": [1.0]}', 400),

@@ -144,8 +144,11 @@ class Held:
             until=[str(self._until).encode()],
         )
 
+    def has_begun(self) -> bool:
+        return self._begun.exists()
+
     def wait_until_begun(self) -> None:
-        wait_until(self._begun.exists)
+        wait_until(self.has_begun)
 
     def let_go(self) -> None:
         self._until.touch()

@@ -187,7 +187,7 @@ class Inference:
                 raise ServingError("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
         version = self._models.find(request.model_spec)
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        for key, signature in version.servable.signatures.items():
+        for key, signature in version.servable.signature_defs.items():
             signatures.signature_def[key].CopyFrom(signature)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.metadata[_SIGNATURES].Pack(signatures)

@@ -13,8 +13,8 @@ def checked_configs(
     """The models of a config by name.
 
     Raises:
-        ServingError: a model stands there twice, has no absolute base path, or is of a platform
-            that is not TensorFlow.
+        ServingError: a model stands there twice, has no absolute base path or one that is a URL,
+            or is of a platform that is not TensorFlow.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise ServingError("INVALID_ARGUMENT", "custom model config is not supported")
@@ -27,6 +27,12 @@ def checked_configs(
             )
         if not model.name:
             raise ServingError("INVALID_ARGUMENT", "a model in the config list has no name")
+        if "://" in model.base_path:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"{model.base_path} is not a directory of this machine, as the base path of model "
+                f"{model.name} must be; copy the versions to one, or mount it",
+            )
         if not model.base_path.startswith("/"):
             raise ServingError(
                 "INVALID_ARGUMENT",

@@ -57,7 +57,9 @@ class ServerOptions:
     port: int = _option(8500, "TCP port for gRPC; 0 for none.")
     grpc_socket_path: str = _option("", "Listen for gRPC on this UNIX socket, too.")
     rest_api_port: int = _option(0, "TCP port for REST; 0 for none.")
-    rest_api_timeout_in_ms: int = _option(30000, "How long a REST request may take.")
+    rest_api_timeout_in_ms: int = _option(
+        30000, "How long a REST request may take; 0 or less for as long as it takes."
+    )
     rest_api_enable_cors_support: bool = _option(False, "Send CORS headers on REST.")
     rest_api_num_threads: int = _option(
         4 * _CPUS, "Calls of models that run at once, unless --grpc_max_threads is more."

@@ -71,9 +71,12 @@ class SavedModel:
             undo.callback(self._session.close)
             meta_graph = _load(self._session, tags, version_dir)
             undo.pop_all()
+        self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = dict(
+            meta_graph.signature_def
+        )
         self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
             key: signature
-            for key, signature in meta_graph.signature_def.items()
+            for key, signature in self.signature_defs.items()
             if key != _INIT_SIGNATURE
         }
         self._callable = functools.lru_cache(maxsize=_CALLABLES_KEPT)(self._make_callable)

@@ -15,9 +15,12 @@ class Servable(Protocol):
 
     Attributes:
         signatures: what can be asked, by key.
+        signature_defs: what the model declares, by key: the signatures, and for a SavedModel of
+            TF2 the operation that initializes it.
     """
 
     signatures: Mapping[str, meta_graph_pb2.SignatureDef]
+    signature_defs: Mapping[str, meta_graph_pb2.SignatureDef]
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
         """Computes tensors from tensors. Blocks; may be called by several threads at once.

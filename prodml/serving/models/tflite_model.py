@@ -70,6 +70,7 @@ class TfLiteModel:
             if signatures
             else {DEFAULT_SIGNATURE: self._default_signature()}
         )
+        self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = self.signatures
         # A call takes one, or waits for one; the last used comes first, for its memory is warm.
         self._pool: queue.LifoQueue[_Interpreter] = queue.LifoQueue()
         for interpreter in [first, *(_Interpreter(content) for _ in range(interpreters - 1))]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -25,6 +27,8 @@ from prodml.serving.rest_api.json_tensors import (
 from prodml.serving.values.data_types import MAX_DIMENSIONS, Array, DataType
 
 _LARGEST_INT64 = (1 << 63) - 1
+_LARGEST_UINT64 = (1 << 64) - 1
+_DIGITS_OF_UINT64 = 20
 
 Body: TypeAlias = bytes | memoryview
 Example: TypeAlias = Any
@@ -68,11 +72,13 @@ class ExamplesBody:
 
 
 def parse_body(body: Body) -> dict[str, Any]:
-    """The JSON object in a body; NaN and Infinity are numbers.
+    """The JSON object in a body; NaN and Infinity are numbers, and a byte order mark is skipped.
 
     Raises:
         ServingError: it is not JSON, or no object.
     """
+    if bytes(body[: len(codecs.BOM_UTF8)]) == codecs.BOM_UTF8:
+        body = body[len(codecs.BOM_UTF8) :]
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
@@ -87,7 +93,7 @@ def parse_body(body: Body) -> dict[str, Any]:
 
 def _parse_strictly(body: bytes) -> Any:
     try:
-        document = json.loads(body.decode())
+        document = json.loads(body.decode(), parse_int=_whole_number, parse_float=_decimal)
     except json.JSONDecodeError as error:
         raise invalid(f"JSON Parse error: Invalid value. at offset: {error.pos}") from None
     except UnicodeDecodeError as error:
@@ -101,6 +107,22 @@ def _parse_strictly(body: bytes) -> Any:
     if b"\\ud" in body.lower():
         _check_surrogates(document)
     return document
+
+
+def _whole_number(text: str) -> float:
+    """A whole number; one of more than 64 bits is a double, as orjson and TF Serving read it."""
+    if len(text) <= _DIGITS_OF_UINT64:
+        value = int(text)
+        if -_LARGEST_INT64 - 1 <= value <= _LARGEST_UINT64:
+            return value
+    return _decimal(text)
+
+
+def _decimal(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(text)
+    return value
 
 
 def _too_deep() -> ServingError:

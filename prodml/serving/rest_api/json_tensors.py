@@ -7,9 +7,9 @@ what is right; only what is not is walked value by value, to find where it is wr
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
+import string
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from prodml.errors import ServingError
 from prodml.serving.values.data_types import MAX_DIMENSIONS, Array, DataType, string_array
 
 _BASE64 = "b64"
+_WHITE_SPACE = string.whitespace.encode()
 _SHOWN = 1000
 """Characters of a JSON value that a message repeats."""
 _WHOLE_FLOAT: dict[int, int] = {DataType.FLOAT: (1 << 24) - 1, DataType.DOUBLE: (1 << 53) - 1}
@@ -69,13 +70,21 @@ def is_base64(value: Any) -> bool:
 
 
 def decode_base64(value: Any) -> bytes:
-    """The bytes of `{"b64": "..."}`, in the ordinary or the URL-safe alphabet."""
+    """The bytes of `{"b64": "..."}`.
+
+    White space is skipped and padding may be left out, as TF Serving has it; the URL-safe alphabet
+    is refused, as it is there.
+    """
     if not is_base64(value):
         raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
-    text = value[_BASE64].translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
+    text = value[_BASE64].encode().translate(None, _WHITE_SPACE)
+    digits = text.rstrip(b"=")
+    padding = -len(digits) % 4
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        if len(text) - len(digits) not in (0, padding):
+            raise ValueError("wrong padding")
+        return base64.b64decode(digits + b"=" * padding, validate=True)
+    except ValueError:
         raise invalid("Unable to base64 decode") from None
 
 

@@ -78,7 +78,8 @@ class RestOptions:
     """How REST requests are answered.
 
     Attributes:
-        timeout_seconds: how long a request may take, its body included, and its answer.
+        timeout_seconds: how long a request may take, its body included, and its answer; None for
+            as long as it takes.
         max_body_bytes: the largest body, unpacked.
         idle_seconds: how long a connection may be open without a whole head of a request.
         drain_seconds: how long requests may take that have begun when the server ends.
@@ -86,7 +87,7 @@ class RestOptions:
         enable_cors: whether browsers may ask from other origins.
     """
 
-    timeout_seconds: float = 30.0
+    timeout_seconds: float | None = 30.0
     max_body_bytes: int = 64 << 20
     idle_seconds: float = 60.0
     drain_seconds: float = 10.0

@@ -7,6 +7,7 @@ import urllib.request
 
 import grpc
 import pytest
+import tensorflow as tf
 from support.running_server import (
     Held,
     RunningServer,
@@ -18,7 +19,7 @@ from support.running_server import (
     save_mixed,
     wait_until,
 )
-from tensorflow_serving.apis import prediction_service_pb2_grpc
+from tensorflow_serving.apis import get_model_status_pb2, prediction_service_pb2_grpc
 
 _GOOD = {"x": [1.0], "n": [2], "s": [b"a"]}
 _BATCHING = """
@@ -74,6 +75,40 @@ def test_requests_together_are_padded_to_an_allowed_size(batching):
     with urllib.request.urlopen(f"http://127.0.0.1:{batching.rest_port}/metrics") as answer:
         metrics = [line for line in answer.read().decode().splitlines() if "padding" in line]
     assert any(line.endswith((" 1", " 1.0")) for line in metrics), metrics
+
+
+def test_the_metrics_name_the_threads_as_tf_serving_does(base, tmp_path):
+    monitoring = base.parent / "monitoring.txt"
+    monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
+    options = ("--enable_batching", f"--monitoring_config_file={monitoring}")
+    with running_server(tmp_path, *_options(base), *options) as server:
+        server.predictions.Predict(predict_request("mixed", **_GOOD), timeout=20)
+        with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+            assert 'thread_pool_name="model_server_batch_threads"' in answer.read().decode()
+
+
+@pytest.mark.parametrize("threads", [(1, 2), (2, 1)])
+def test_the_larger_number_of_threads_bounds_the_calls_that_run_at_once(base, tmp_path, threads):
+    options = (f"--grpc_max_threads={threads[0]}", f"--rest_api_num_threads={threads[1]}")
+    with running_server(tmp_path, *_options(base), *options) as server:
+        held = []
+        for name in "abc":
+            (tmp_path / name).mkdir()
+            held.append(Held(tmp_path / name))
+        calls = [server.predictions.Predict.future(each.request, timeout=30) for each in held[:2]]
+        for each in held[:2]:
+            each.wait_until_begun()
+        calls.append(server.predictions.Predict.future(held[2].request, timeout=30))
+        # Requests on one channel arrive in order.
+        status = get_model_status_pb2.GetModelStatusRequest()
+        status.model_spec.name = "mixed"
+        server.models.GetModelStatus(status, timeout=20)
+        assert not held[2].has_begun()
+        held[0].let_go()
+        held[2].wait_until_begun()
+        for each in held:
+            each.let_go()
+        assert [outputs(call.result())["y"].tolist() for call in calls] == [[1.0]] * 3
 
 
 def test_a_bad_row_fails_alone(batching):
@@ -153,20 +188,23 @@ def test_tls_asks_for_the_clients_certificate(base, tmp_path):
         f"server_key: {quoted('server.key')} server_cert: {quoted('server.pem')} "
         f"custom_ca: {quoted('ca.pem')} client_verify: true"
     )
-    with running_server(tmp_path, *_options(base), f"--ssl_config_file={config}") as server:
-        address = f"localhost:{server.port}"
-        known = grpc.ssl_channel_credentials(
-            files["ca.pem"], files["client.key"], files["client.pem"]
-        )
-        with grpc.secure_channel(address, known) as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            answer = stub.Predict(predict_request("mixed", **_GOOD), timeout=20)
-            assert outputs(answer)["total"].tolist() == [3.0]
-        unknown = grpc.ssl_channel_credentials(files["ca.pem"])
-        with grpc.secure_channel(address, unknown) as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            found = refusal(stub.Predict, predict_request("mixed", **_GOOD), timeout=5)
-            assert found[0] == "UNAVAILABLE"
+    path = tmp_path / "grpc.sock"
+    secured = (f"--ssl_config_file={config}", f"--grpc_socket_path={path}")
+    known = grpc.ssl_channel_credentials(files["ca.pem"], files["client.key"], files["client.pem"])
+    unknown = grpc.ssl_channel_credentials(files["ca.pem"])
+    name = [("grpc.ssl_target_name_override", "localhost")]
+    request = predict_request("mixed", **_GOOD)
+    with running_server(tmp_path, *_options(base), *secured) as server:
+        for address in (f"localhost:{server.port}", f"unix:{path}"):
+            with grpc.secure_channel(address, known, name) as channel:
+                stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+                assert outputs(stub.Predict(request, timeout=20))["total"].tolist() == [3.0]
+            with grpc.secure_channel(address, unknown, name) as channel:
+                stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+                assert refusal(stub.Predict, request, timeout=5)[0] == "UNAVAILABLE"
+            with grpc.insecure_channel(address) as channel:
+                stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+                assert refusal(stub.Predict, request, timeout=5)[0] == "UNAVAILABLE"
 
 
 def _ended(*options):
@@ -178,6 +216,41 @@ def test_an_unknown_option_and_a_missing_model_end_with_2(base):
     found = _ended("--port=1")
     assert found.returncode == 2
     assert "name its directory with --model_base_path" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("ssl_config", "said"),
+    [
+        ('server_key: "k"', "server_key and server_cert must be given"),
+        (
+            'server_key: "k" server_cert: "c" client_verify: true',
+            "client_verify needs custom_ca, the authorities of the clients' certificates",
+        ),
+        (
+            'server_key: "k" server_cert: "c"',
+            "a key or certificate of --ssl_config_file may be wrong",
+        ),
+    ],
+)
+def test_certificates_that_secure_nothing_end_with_2(base, tmp_path, ssl_config, said):
+    (tmp_path / "ssl.config").write_text(ssl_config)
+    found = _ended("--port=1", *_options(base), f"--ssl_config_file={tmp_path}/ssl.config")
+    assert found.returncode == 2
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_base_path_that_is_a_url_ends_with_2():
+    found = _ended("--port=1", "--model_base_path=gs://models/flights")
+    assert found.returncode == 2
+    assert "gs://models/flights is not a directory of this machine" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_the_version_is_shown_without_a_model():
+    found = _ended("--version")
+    assert found.returncode == 0
+    assert f"TensorFlow Library: {tf.__version__}" in found.stdout
 
 
 def test_a_port_in_use_ends_with_2_and_says_so(base):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from conformance.served import save_tf1, save_tf2
@@ -22,6 +23,7 @@ from support.running_server import (
 from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,
+    model_management_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
@@ -123,6 +125,34 @@ def test_a_config_file_with_a_broken_model_is_retried_at_the_pace_of_loads(
         _config(tmp_path / "config", models / "tf1", models / "tf2")
         tf2 = predict_request("tf2", x=[2.0])
         wait_until(lambda: refusal(server.predictions.Predict, tf2)[0] == "OK")
+
+
+def test_a_config_file_counts_after_a_reload_when_it_changes(models: Path, tmp_path: Path) -> None:
+    tf1, tf2 = predict_request("tf1", x=[2.0]), predict_request("tf2", x=[2.0])
+    config = _config(tmp_path / "config", models / "tf1")
+    with running_server(tmp_path, config, "--model_config_file_poll_wait_seconds=1") as server:
+        predict = server.predictions.Predict
+        reload = model_management_pb2.ReloadConfigRequest()
+        reload.config.model_config_list.config.add(
+            name="tf2", base_path=str(models / "tf2"), model_platform="tensorflow"
+        )
+        server.models.HandleReloadConfigRequest(reload, timeout=20)
+        time.sleep(2.5)  # more than two polls
+        assert refusal(predict, tf2)[0] == "OK"
+        assert refusal(predict, tf1)[0] == "NOT_FOUND"
+        _config(tmp_path / "config", models / "tf1", models / "tf2")
+        wait_until(lambda: refusal(predict, tf1)[0] == "OK")
+        assert refusal(predict, tf2)[0] == "OK"
+
+
+@pytest.mark.parametrize("milliseconds", [0, -1])
+def test_without_a_timeout_rest_takes_as_long_as_it_takes(
+    models: Path, tmp_path: Path, milliseconds: int
+) -> None:
+    config = _config(tmp_path / "config", models / "tf1")
+    with running_server(tmp_path, config, f"--rest_api_timeout_in_ms={milliseconds}") as server:
+        answer = httpx.post(f"{server.url}/v1/models/tf1:predict", json={"instances": [2.0]})
+        assert (answer.status_code, answer.json()) == (200, {"predictions": [3.0]})
 
 
 def test_without_a_port_only_the_socket_answers(models: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """A version is its directory and nothing else; a version that fails to load holds nothing."""
 
 import gc
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from support.running_server import predict_request, save_mixed
@@ -67,3 +69,74 @@ def test_a_version_that_fails_to_load_leaves_no_session_open(
     with pytest.raises(ServingError):
         load_version("mixed", 1, str(version), ModelOptions(), ServerMetrics())
     assert _open_sessions() == before
+
+
+def test_what_initializes_a_model_of_tf2_is_declared_and_cannot_be_asked(tmp_path: Path) -> None:
+    version = save_mixed(tmp_path / "mixed" / "1")
+    loaded = load_version("mixed", 1, str(version), ModelOptions(), ServerMetrics())
+    assert loaded.servable.signature_defs.keys() - loaded.signatures.keys() == {
+        "__saved_model_init_op"
+    }
+    loaded.servable.close()
+
+
+@pytest.mark.parametrize("drops", [True, False])
+def test_the_system_may_forget_the_files_of_a_version_that_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drops: bool
+) -> None:
+    version = save_mixed(tmp_path / "mixed" / "1")
+    forgotten: set[str] = set()
+
+    def note(descriptor: int, offset: int, length: int, advice: int) -> None:
+        if (offset, length, advice) == (0, 0, os.POSIX_FADV_DONTNEED):
+            forgotten.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    options = ModelOptions(drop_file_cache=drops)
+    load_version("mixed", 1, str(version), options, ServerMetrics()).servable.close()
+    files = {str(path) for path in version.rglob("*") if path.is_file()}
+    assert forgotten == (files if drops else set())
+
+
+def _save_for_tags(version: Path) -> None:
+    """Graphs for the tags {serve} and {serve, gpu}, which answer 1 and 2."""
+    v1 = tf.compat.v1
+    builder = v1.saved_model.Builder(str(version))
+    for answer, tags in ((1.0, ["serve"]), (2.0, ["serve", "gpu"])):
+        with tf.Graph().as_default(), v1.Session() as session:
+            x = v1.placeholder(tf.float32, [None], "x")
+            signature = v1.saved_model.predict_signature_def({"x": x}, {"y": x * answer})
+            signatures = {"serving_default": signature}
+            if answer == 1.0:
+                v1.get_variable("one", initializer=1.0)
+                session.run(v1.global_variables_initializer())
+                builder.add_meta_graph_and_variables(session, tags, signatures)
+            else:
+                builder.add_meta_graph(tags, signatures)
+    builder.save()
+
+
+@pytest.mark.parametrize(
+    ("tags", "answer"), [("serve", 1.0), ("serve,gpu", 2.0), ("gpu,serve", 2.0)]
+)
+def test_the_graph_of_exactly_the_given_tags_is_loaded(
+    tmp_path: Path, tags: str, answer: float
+) -> None:
+    _save_for_tags(tmp_path / "1")
+    loaded = load_version(
+        "m", 1, str(tmp_path / "1"), ModelOptions(tags=tags.split(",")), ServerMetrics()
+    )
+    signature = loaded.signatures["serving_default"]
+    feeds = {signature.inputs["x"]: np.float32([1.0])}
+    assert loaded.servable.run(feeds, [signature.outputs["y"]])[0].tolist() == [answer]
+    loaded.servable.close()
+
+
+@pytest.mark.parametrize("tags", ["gpu", "serve,tpu", "serve,", ""])
+def test_tags_that_no_graph_has_are_named(tmp_path: Path, tags: str) -> None:
+    _save_for_tags(tmp_path / "1")
+    with pytest.raises(ServingError, match="could not be found in SavedModel") as caught:
+        load_version(
+            "m", 1, str(tmp_path / "1"), ModelOptions(tags=tags.split(",")), ServerMetrics()
+        )
+    assert caught.value.code == "NOT_FOUND"

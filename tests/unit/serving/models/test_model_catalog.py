@@ -112,6 +112,27 @@ def test_the_policy_says_which_versions_are_served(tmp_path, policy, served):
     with_models(scenario)
 
 
+@pytest.mark.parametrize(
+    ("poll_seconds", "at_the_start", "later"), [(0.01, {1}, {2}), (0, {1}, {1}), (-1, set(), set())]
+)
+def test_base_paths_are_looked_at_again_and_again_once_or_never(
+    tmp_path, poll_seconds, at_the_start, later
+):
+    add(tmp_path, 1)
+
+    async def scenario(models: Models) -> None:
+        await models.start(config(tmp_path))
+        assert models.available("m").keys() == at_the_start
+        add(tmp_path, 2)
+        models.start_polling()
+        if later == {2}:
+            await until(models, lambda: models.available("m").keys() == {2})
+        await asyncio.sleep(0.1)
+        assert models.available("m").keys() == later
+
+    with_models(scenario, dataclasses.replace(NO_WAITING, poll_seconds=poll_seconds))
+
+
 def test_a_new_version_is_loaded_before_the_old_one_goes(tmp_path):
     add(tmp_path, 1)
 
@@ -474,6 +495,10 @@ def test_a_model_that_is_no_longer_configured_is_unloaded(tmp_path):
     ("text", "message"),
     [
         ('config { name: "m" base_path: "rel" model_platform: "tensorflow" }', "absolute path"),
+        (
+            'config { name: "m" base_path: "gs://b/m" model_platform: "tensorflow" }',
+            "gs://b/m is not a directory of this machine",
+        ),
         ('config { name: "m" base_path: "/x" }', "nor ModelServerConfig::model_platform"),
         ('config { name: "m" base_path: "/x" model_platform: "caffe" }', "unsupported platform"),
         (
@@ -511,6 +536,15 @@ def test_only_directories_with_numbers_for_names_are_versions(tmp_path):
         7: str(tmp_path / "7"),
         8: str(tmp_path / "0008"),
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"), [(("7", "007", "0007"), "7"), (("007", "0007"), "007")]
+)
+def test_of_two_names_for_a_version_the_last_in_order_counts(tmp_path, names, chosen):
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert versions_on_disk(str(tmp_path)) == {7: str(tmp_path / chosen)}
 
 
 def test_state_numbers_are_those_of_the_api():

@@ -206,3 +206,19 @@ def test_a_version_that_was_given_up_is_loaded_when_it_is_asked_for_anew() -> No
 def test_the_newest_version_is_loaded_first() -> None:
     actions = Reconciler(RETRIES, PAUSE).want({1: "/a/1", 3: "/a/3", 2: "/a/2"})
     assert [action.version.number for action in actions] == [3, 2, 1]
+
+
+def test_a_version_is_loading_while_it_waits_for_a_thread() -> None:
+    reconciler = Reconciler(RETRIES, PAUSE)
+    reconciler.want({1: "/a/1", 2: "/a/2"})
+    assert [version.state for version in reconciler.versions] == [VersionState.LOADING] * 2
+
+
+def test_every_old_version_answers_until_the_new_one_does() -> None:
+    reconciler = Reconciler(RETRIES, PAUSE)
+    available(reconciler, v1="/a/1", v2="/a/2", v3="/a/3")
+    new = begun(reconciler.want({4: "/a/4"}))
+    assert reconciler.available.keys() == {1, 2, 3}
+    unloads = reconciler.load_succeeded(new, loaded(new))
+    assert {unload.version.number for unload in unloads} == {1, 2, 3}
+    assert reconciler.available.keys() == {4}

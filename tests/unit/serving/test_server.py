@@ -1,0 +1,89 @@
+"""What TF Serving's options mean to the parts of the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from prodml.serving.configuration.server_options import ServerOptions
+from prodml.serving.loading import ModelOptions
+from prodml.serving.models.saved_model import _session_config
+from prodml.serving.server import _loading_options, _model_config, _model_options
+
+
+def _of_model(**options: Any) -> ModelOptions:
+    return _model_options(ServerOptions(model_base_path="/models/flights", **options))
+
+
+@pytest.mark.parametrize(
+    ("session", "intra", "inter", "threads"),
+    [
+        (0, 0, 0, (0, 0)),
+        (3, 0, 0, (3, 3)),
+        (0, 2, 1, (2, 1)),
+        (3, 2, 0, (2, 0)),
+        (3, 0, 1, (0, 1)),
+    ],
+)
+def test_parallelism_of_sessions_counts_unless_one_of_the_two_others_is_given(
+    session: int, intra: int, inter: int, threads: tuple[int, int]
+) -> None:
+    options = _of_model(
+        tensorflow_session_parallelism=session,
+        tensorflow_intra_op_parallelism=intra,
+        tensorflow_inter_op_parallelism=inter,
+    )
+    config = _session_config(options.session)
+    found = config.intra_op_parallelism_threads, config.inter_op_parallelism_threads
+    assert found == threads
+
+
+def test_sessions_take_the_share_of_a_gpu_that_is_asked_for() -> None:
+    options = _of_model(per_process_gpu_memory_fraction=0.25)
+    assert _session_config(options.session).gpu_options.per_process_gpu_memory_fraction == 0.25
+
+
+@pytest.mark.parametrize(
+    ("given", "served"),
+    [
+        ("flights", "/models/flights"),
+        ("/other/flights", "/other/flights"),
+        ("s3://b/m", "s3://b/m"),
+    ],
+)
+def test_a_relative_base_path_starts_at_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, given: str, served: str
+) -> None:
+    monkeypatch.setattr("os.getcwd", lambda: "/models")
+    config = _model_config(ServerOptions(model_base_path=given))
+    assert config.model_config_list.config[0].base_path == served
+
+
+def test_tags_stand_between_commas() -> None:
+    assert _of_model().tags == ["serve"]
+    assert _of_model(saved_model_tags="serve,gpu").tags == ["serve", "gpu"]
+
+
+def test_files_are_forgotten_unless_the_caches_are_kept() -> None:
+    assert _of_model().drop_file_cache
+    assert not _of_model(flush_filesystem_caches=False).drop_file_cache
+
+
+@pytest.mark.parametrize(
+    ("enabled", "iterations", "rounds"),
+    [(True, 0, 1), (True, -1, 1), (True, 1, 1), (True, 4, 4), (False, 4, 0)],
+)
+def test_recorded_requests_are_run_once_or_as_often_as_asked(
+    enabled: bool, iterations: int, rounds: int
+) -> None:
+    options = _of_model(enable_model_warmup=enabled, num_request_iterations_for_warmup=iterations)
+    assert options.warm_up_rounds == rounds
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(0, 1), (1, 1), (3, 3)])
+def test_no_threads_to_load_are_one(asked: int, threads: int) -> None:
+    options = _loading_options(
+        ServerOptions(model_base_path="/m", num_load_threads=asked, num_unload_threads=asked)
+    )
+    assert (options.load_threads, options.unload_threads) == (threads, threads)
