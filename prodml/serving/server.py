@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import grpc
 import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.config import logging_config_pb2
 
@@ -33,9 +32,11 @@ from prodml.serving.configuration.followed_config import follow_config_file
 from prodml.serving.configuration.model_roots import check_base_paths, model_roots
 from prodml.serving.configuration.monitoring_config import read_metrics_path
 from prodml.serving.configuration.server_options import ServerOptions, channel_arguments
-from prodml.serving.configuration.text_protos import ModelServerConfig, SslConfig, read_text_proto
+from prodml.serving.configuration.text_protos import ModelServerConfig, read_text_proto
 from prodml.serving.grpc_api.allocator import keep_large_buffers
-from prodml.serving.grpc_api.grpc_answers import parses
+from prodml.serving.grpc_api.grpc_addresses import grpc_addresses, listen, url_host
+from prodml.serving.grpc_api.grpc_answers import is_worth_logging
+from prodml.serving.grpc_api.health import HealthService
 from prodml.serving.grpc_api.model_service import (
     MODEL_SERVICE,
     ModelService,
@@ -49,6 +50,7 @@ from prodml.serving.models.served_model import LoadingOptions
 from prodml.serving.observation.metrics import ServerMetrics
 from prodml.serving.observation.request_log import RequestLog
 from prodml.serving.observation.request_log_options import RequestLogOptions
+from prodml.serving.rest_api.accept_failures import AcceptFailures
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -73,7 +75,8 @@ def serve(options: ServerOptions) -> None:
     """
     options.check()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    logging.getLogger("grpc._cython.cygrpc").addFilter(parses)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(is_worth_logging)
+    logging.getLogger("asyncio").addFilter(AcceptFailures())
     # TensorFlow calls loading by sessions deprecated; TF Serving has no other way.
     tf.get_logger().setLevel(logging.ERROR)
     keep_large_buffers(options.inflight_bytes)
@@ -140,7 +143,7 @@ class ModelServer:
             self._admission,
             answer_as_content=options.enable_serialization_as_tensor_content,
         )
-        self._health = HealthServicer()
+        self._health = HealthService(("", *_SERVICES))
         self._grpc: grpc.aio.Server | None = None
         self._rest: web.AppRunner | None = None
         self._rest_api: RestApi | None = None
@@ -188,7 +191,7 @@ class ModelServer:
         """Refuses new requests, finishes those that have begun, and unloads the models."""
         for task in (*self._watching, *self._reloads):
             task.cancel()
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         stopping: list[Awaitable[None]] = []
         if self._grpc is not None:
             stopping.append(self._grpc.stop(self._options.drain_seconds))
@@ -208,7 +211,8 @@ class ModelServer:
         Raises:
             ServingError: the config is refused; nothing has changed.
         """
-        check_base_paths(config, self._model_roots)
+        # Links are followed on disks that may be slow.
+        await asyncio.to_thread(check_base_paths, config, self._model_roots)
         task = asyncio.create_task(self._configure(config))
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
@@ -239,18 +243,17 @@ class ModelServer:
             names.append(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         describe_model_service()
         reflection.enable_server_reflection(names, server)
-        credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None
-        for address in _grpc_addresses(options):
-            _listen(server, address, credentials)
+        listen(server, options)
         return server
 
     async def _start_rest(self) -> None:
         # Only where it is asked for: InfraValidator's servers start sooner without it.
         from aiohttp import web
 
-        from prodml.serving.rest_api.rest_handlers import RestApi, RestOptions, is_worth_logging
+        from prodml.serving.rest_api import rest_handlers as rest
+        from prodml.serving.rest_api.rest_handlers import RestApi, RestOptions
 
-        logging.getLogger("aiohttp.server").addFilter(is_worth_logging)
+        logging.getLogger("aiohttp.server").addFilter(rest.is_worth_logging)
         options = self._options
         monitoring = options.monitoring_config_file
         rest_options = RestOptions(
@@ -267,32 +270,29 @@ class ModelServer:
             await web.TCPSite(self._rest, options.host, options.rest_api_port).start()
         except OSError as error:
             raise ConfigError(
-                f"cannot listen for REST on {_url_host(options.host)}:{options.rest_api_port}: "
+                f"cannot listen for REST on {url_host(options.host)}:{options.rest_api_port}: "
                 f"{error.strerror}; choose another --rest_api_port"
             ) from error
 
     def _addresses(self) -> str:
         options = self._options
-        parts = [f"gRPC on {address}" for address in _grpc_addresses(options)]
+        parts = [f"gRPC on {address}" for address in grpc_addresses(options)]
         if options.rest_api_port:
-            parts.append(f"REST on http://{_url_host(options.host)}:{options.rest_api_port}")
+            parts.append(f"REST on http://{url_host(options.host)}:{options.rest_api_port}")
         return ", ".join(parts)
 
     async def _watch_health(self) -> None:
         """Tells the health service that all models answer, or that one does not."""
-        serving = health_pb2.HealthCheckResponse.ServingStatus
 
-        def current() -> int:
-            is_serving = all(self._models.available(name) for name in self._models.names())
-            return int(serving.SERVING if is_serving else serving.NOT_SERVING)
+        def is_serving() -> bool:
+            return all(self._models.available(name) for name in self._models.names())
 
         def has_changed() -> bool:
-            return current() != reported
+            return is_serving() != reported
 
         while True:
-            reported = current()
-            for service in ("", *_SERVICES):
-                await self._health.set(service, reported)
+            reported = is_serving()
+            self._health.report(reported)
             await self._models.until(has_changed)
 
 
@@ -361,51 +361,3 @@ def _logging_configs(config: ModelServerConfig) -> dict[str, logging_config_pb2.
         for model in config.model_config_list.config
         if model.HasField("logging_config")
     }
-
-
-def _grpc_addresses(options: ServerOptions) -> list[str]:
-    addresses = [f"{_url_host(options.host)}:{options.port}"] if options.port else []
-    if options.grpc_socket_path:
-        addresses.append(f"unix:{os.path.abspath(options.grpc_socket_path)}")
-    return addresses
-
-
-def _url_host(host: str) -> str:
-    """A host as it stands before a port: an IPv6 address needs brackets."""
-    return f"[{host}]" if ":" in host else host
-
-
-def _listen(
-    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
-) -> None:
-    try:
-        if credentials is None:
-            server.add_insecure_port(address)
-        else:
-            # A socket asks for the same certificates as the port, as TF Serving's does.
-            server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        is_socket = address.startswith("unix:")
-        kind, option = ("socket", "--grpc_socket_path") if is_socket else ("port", "--port")
-        doubt = "; a key or certificate of --ssl_config_file may be wrong, too"
-        raise ConfigError(
-            f"cannot listen for gRPC on {address}: the {kind} is in use or not allowed; choose "
-            f"another {option}{doubt if credentials is not None else ''}"
-        ) from error
-
-
-def _credentials(path: str) -> grpc.ServerCredentials:
-    """Server credentials from a text file with an SSLConfig: PEM texts, not paths."""
-    config = read_text_proto(path, SslConfig)
-    if not config.server_key or not config.server_cert:
-        raise ConfigError(f"{path}: server_key and server_cert must be given, as PEM texts")
-    if config.client_verify and not config.custom_ca:
-        raise ConfigError(
-            f"{path}: client_verify needs custom_ca, the authorities of the clients' certificates, "
-            f"as a PEM text"
-        )
-    return grpc.ssl_server_credentials(
-        [(config.server_key.encode(), config.server_cert.encode())],
-        root_certificates=config.custom_ca.encode() or None,
-        require_client_auth=config.client_verify,
-    )

@@ -6,6 +6,9 @@ from types import TracebackType
 
 from prodml.errors import ServingError
 
+_SMALL = 1 << 16
+"""Bytes up to which a request that arrives is not counted: connections are fewer than such."""
+
 
 class Admission:
     """Counts the requests that are read, wait, run or are answered, and the bytes they hold.
@@ -22,6 +25,7 @@ class Admission:
         self._max_bytes = max_bytes
         self._requests = 0
         self._bytes = 0
+        self._arriving = 0
 
     def request(self) -> Admitted:
         """A place for one more request; leave it as a context manager.
@@ -36,6 +40,23 @@ class Admission:
         self._requests += 1
         return Admitted(self)
 
+    def arriving(self) -> Arriving:
+        """Counts the bytes of one request that arrive; leave it as a context manager.
+
+        A client that sends slowly, or announces much and sends nothing, takes no place of a request
+        and no bytes from those that have arrived.
+        """
+        return Arriving(self)
+
+    def _check_arriving(self, own: int, size: int) -> None:
+        others = self._arriving - own
+        if others and others + size > self._max_bytes // 2:
+            raise ServingError(
+                "RESOURCE_EXHAUSTED",
+                f"requests of {others} bytes are arriving already, and {size} more would exceed "
+                f"half of the {self._max_bytes} bytes that the server holds at once; retry later",
+            )
+
     def _hold(self, size: int) -> None:
         if self._bytes + size > self._max_bytes:
             raise ServingError(
@@ -49,6 +70,46 @@ class Admission:
     def _leave(self, size: int) -> None:
         self._requests -= 1
         self._bytes -= size
+
+
+class Arriving:
+    """The bytes of one request of which more is to come."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._size = 0
+
+    def expect(self, size: int) -> None:
+        """Checks that there is room for a request of this size; holds nothing.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED, together with other requests that arrive it would be
+                more than half of the bytes that the server holds.
+        """
+        if size > _SMALL:
+            self._admission._check_arriving(self._size, size)
+
+    def hold(self, size: int) -> None:
+        """Counts what has arrived of this request, all in all.
+
+        Raises:
+            ServingError: as `expect`.
+        """
+        if size > _SMALL:
+            self._admission._check_arriving(self._size, size)
+            self._admission._arriving += size - self._size
+            self._size = size
+
+    def __enter__(self) -> Arriving:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._admission._arriving -= self._size
 
 
 class Admitted:
@@ -66,6 +127,15 @@ class Admitted:
         """
         self._admission._hold(size)
         self._size += size
+
+    def hold_at_least(self, size: int) -> None:
+        """Counts more bytes of this request if it holds fewer than `size`.
+
+        Raises:
+            ServingError: as `hold`.
+        """
+        if size > self._size:
+            self.hold(size - self._size)
 
     def __enter__(self) -> Admitted:
         return self

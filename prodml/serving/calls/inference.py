@@ -37,6 +37,7 @@ from prodml.serving.values.signatures import (
     serialized_examples,
 )
 from prodml.serving.values.status_codes import code_number
+from prodml.serving.values.tensors import Filled
 
 _SIGNATURES = "signature_def"
 
@@ -91,6 +92,7 @@ class Inference:
         spec: model_pb2.ModelSpec,
         inputs: Mapping[str, tensor_pb2.TensorProto | Array],
         output_filter: Sequence[str] = (),
+        filled: Filled | None = None,
     ) -> Answer:
         """The outputs of a signature for tensors by name.
 
@@ -98,6 +100,7 @@ class Inference:
             spec: model, version or label, and signature.
             inputs: by alias.
             output_filter: aliases of the outputs to compute; empty for all.
+            filled: counts what inputs claim without bringing it.
         """
         version = self._models.find(spec)
         signature = _signature(version, spec)
@@ -106,7 +109,7 @@ class Inference:
                 "FAILED_PRECONDITION",
                 f'Serving signature key "{_signature_key(spec)}" not found.',
             )
-        call = predict_call(signature, inputs, output_filter)
+        call = predict_call(signature, inputs, output_filter, filled)
         outputs = await self._run(version, call, "Predict")
         return Answer(version.model, version.number, signature.key, outputs)
 
@@ -156,6 +159,10 @@ class Inference:
             check(of_task, call.rows)
             answers.append(Answer(version.model, version.number, signature.key, of_task, call.rows))
         return answers
+
+    def serves(self, model: str) -> bool:
+        """Whether there is such a model, even if none of its versions answers."""
+        return self._models.serves(model)
 
     def log(self, model: str, record: Callable[[], prediction_log_pb2.PredictionLog]) -> None:
         """Offers a request and its answer to the request log. May be called from any thread.

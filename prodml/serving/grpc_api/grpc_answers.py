@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from prodml.errors import ServingError
+from prodml.serving.values.error_texts import shortened
 
 Context: TypeAlias = Any
 """A `grpc.aio.ServicerContext`."""
@@ -33,27 +34,31 @@ async def answered(answer: Callable[[], Awaitable[bytes]], context: Context) -> 
         log.exception("a request failed unexpectedly")
         code, text = "INTERNAL", "internal error"
     context.set_code(_CODES[code])
-    context.set_details(text)
+    context.set_details(shortened(text))
     return b"", code
 
 
-def parses(record: logging.LogRecord) -> bool:
-    """A filter for gRPC's log: a message that does not parse would write a traceback each time."""
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """A filter for gRPC's log: a message that does not parse, or a client that leaves before its
+    answer was sent, would write a traceback each time."""
     kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or not issubclass(kind, DecodeError)
+    # gRPC has no public name for the second.
+    return kind is None or not (
+        issubclass(kind, DecodeError) or kind.__name__ == "ExecuteBatchError"
+    )
 
 
-def check_small(message: bytes) -> None:
-    """Checks the size of a message that asks about models: to read a large one would take time from
-    other requests.
+def check_small(message: bytes, limit: int = SMALL_MESSAGE) -> None:
+    """Checks the size of a message that is read on the event loop: to read a large one would take
+    time from other requests.
 
     Raises:
         ServingError: it is larger than any that asks something.
     """
-    if len(message) > SMALL_MESSAGE:
+    if len(message) > limit:
         raise ServingError(
             "INVALID_ARGUMENT",
-            f"the message has {len(message)} bytes; this method reads at most {SMALL_MESSAGE}",
+            f"the message has {len(message)} bytes; this method reads at most {limit}",
         )
 
 

@@ -16,7 +16,8 @@ from tensorflow_serving.apis import input_pb2, predict_pb2
 
 from prodml.serving.values import wire_format
 from prodml.serving.values.data_types import Array, aligned_empty, string_array
-from prodml.serving.values.tensors import TensorHead
+from prodml.serving.values.example_context import with_context
+from prodml.serving.values.tensors import Filled, TensorHead
 
 _PIECE = 1 << 14
 """Bytes that protobuf parses at once."""
@@ -56,8 +57,14 @@ _EXAMPLES = _number(input_pb2.ExampleList, "examples")
 _CONTEXT = _number(input_pb2.ExampleListWithContext, "context")
 
 
-def read_predict_request(message: bytes) -> tuple[predict_pb2.PredictRequest, dict[str, Array]]:
+def read_predict_request(
+    message: bytes, filled: Filled | None = None
+) -> tuple[predict_pb2.PredictRequest, dict[str, Array]]:
     """A Predict request without its inputs, and the inputs.
+
+    Args:
+        message: serialized.
+        filled: counts what inputs claim without bringing it; by default, for this request alone.
 
     Raises:
         DecodeError: it is no PredictRequest, or has thousands of fields.
@@ -74,7 +81,10 @@ def read_predict_request(message: bytes) -> tuple[predict_pb2.PredictRequest, di
         else:
             rest.add(start, end)
     request = predict_pb2.PredictRequest.FromString(rest.joined())
-    return request, {alias: _read_tensor(tensor, alias) for alias, tensor in tensors.items()}
+    filled = filled or Filled()
+    return request, {
+        alias: _read_tensor(tensor, alias, filled) for alias, tensor in tensors.items()
+    }
 
 
 def read_examples_request(
@@ -84,6 +94,7 @@ def read_examples_request(
 
     Raises:
         DecodeError: it is no such request, or has thousands of fields.
+        ServingError: the examples, each with the context, would be too large.
     """
     view = memoryview(message)
     rest, lists = _Rest(view), []
@@ -107,8 +118,7 @@ def read_examples_request(
                 contexts.append(part[value:end])
     if lists[-1][0] == _WITH_CONTEXT:
         # Serialized messages one behind the other are the merged message.
-        context = b"".join(contexts)
-        examples = [context + example for example in examples]
+        examples = with_context(b"".join(contexts), examples)
     return request, examples
 
 
@@ -164,7 +174,7 @@ def _read_lists(message: memoryview) -> list[tuple[int, memoryview]]:
     return lists
 
 
-def _read_tensor(tensor: memoryview, alias: str) -> Array:
+def _read_tensor(tensor: memoryview, alias: str, filled: Filled) -> Array:
     rest, content, runs = _Rest(tensor), memoryview(b""), _Runs()
     for number, wire_type, start, value, end in wire_format.fields(tensor):
         if number == _CONTENT and wire_type == wire_format.LENGTH:
@@ -179,7 +189,7 @@ def _read_tensor(tensor: memoryview, alias: str) -> Array:
         return head.of_content(_copied(content, np.dtype(np.uint8)))
     arrays = [array for run in runs for array in _read_run(tensor, run, head)]
     raw = _joined(arrays or [head.raw(tensor_pb2.TensorProto())])
-    return head.of_values(head.decode(raw))
+    return head.of_values(head.decode(raw), filled)
 
 
 class _Runs:

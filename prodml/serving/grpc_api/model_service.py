@@ -15,6 +15,8 @@ from prodml.serving.calls.inference import Inference
 from prodml.serving.grpc_api.grpc_answers import Context, answered, check_small, serialized
 
 MODEL_SERVICE = "tensorflow.serving.ModelService"
+_LARGEST_CONFIG = 1 << 20
+"""Bytes of some ten thousand models."""
 
 Configure = Callable[[model_server_config_pb2.ModelServerConfig], Awaitable[None]]
 
@@ -57,6 +59,7 @@ class ModelService:
         return serialized(self._inference.model_status(request))
 
     async def _reload_config(self, message: bytes) -> bytes:
+        check_small(message, _LARGEST_CONFIG)
         request = model_management_pb2.ReloadConfigRequest.FromString(message)
         if request.config.WhichOneof("config") != "model_config_list":
             raise ServingError(

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from prodml.errors import ServingError
-from prodml.serving.calls.admission import Admission
+from prodml.serving.calls.admission import Admission, Admitted
 from prodml.serving.calls.execution import Result, run_in_thread
 from prodml.serving.calls.inference import Answer, Inference
 from prodml.serving.calls.responses import (
@@ -44,6 +44,7 @@ from prodml.serving.grpc_api.large_responses import write_predict_response
 from prodml.serving.observation.metrics import ServerMetrics
 from prodml.serving.values.data_types import Array, is_large
 from prodml.serving.values.signatures import serialized_examples
+from prodml.serving.values.tensors import Filled
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 
@@ -107,10 +108,18 @@ class PredictionService:
         async def answer() -> bytes:
             with self._admission.request() as place:
                 place.hold(len(message))
+                call.place = place
                 return await method(call)
 
         response, status = await answered(answer, context)
-        self._metrics.request(call.model, api, "GRPC", status, time.perf_counter() - started)
+        self._metrics.request(
+            call.model,
+            api,
+            "GRPC",
+            status,
+            time.perf_counter() - started,
+            is_served=self._inference.serves(call.model),
+        )
         return response
 
     async def _predict(self, call: _Call) -> bytes:
@@ -118,11 +127,15 @@ class PredictionService:
         inputs: Mapping[str, tensor_pb2.TensorProto | Array]
         if len(message) <= SMALL_MESSAGE:
             request = predict_pb2.PredictRequest.FromString(message)
-            inputs = request.inputs
+            inputs, filled = request.inputs, Filled(call.place.hold)
         else:
-            request, inputs = await self._in_thread(lambda: read_predict_request(message))
+            filled = Filled()
+            request, inputs = await self._in_thread(lambda: read_predict_request(message, filled))
+            call.place.hold(filled.size)
         call.check(request)
-        answer = await self._inference.predict(request.model_spec, inputs, request.output_filter)
+        answer = await self._inference.predict(
+            request.model_spec, inputs, request.output_filter, filled
+        )
         if len(message) <= SMALL_MESSAGE and not any(map(is_large, answer.outputs.values())):
             self._inference.log(answer.model, lambda: predict_log(request, answer))
             response = predict_response(answer, as_content=self._answer_as_content)
@@ -190,8 +203,12 @@ class PredictionService:
         message = call.message
         if len(message) <= SMALL_MESSAGE:
             request = kind.FromString(message)
-            return request, serialized_examples(request.input)
-        return await self._in_thread(lambda: read_examples_request(kind, message))
+            examples = serialized_examples(request.input)
+        else:
+            request, examples = await self._in_thread(lambda: read_examples_request(kind, message))
+        # With their context, they may be far larger than the message.
+        call.place.hold_at_least(sum(map(len, examples)))
+        return request, examples
 
     async def _write(self, write: Callable[[], bytes], answers: Sequence[Answer]) -> bytes:
         outputs = (output for answer in answers for output in answer.outputs.values())
@@ -202,9 +219,11 @@ class PredictionService:
 
 
 class _Call:
-    """One request, and the name of its model as soon as it is known."""
+    """One request, the name of its model as soon as it is known, and its place when it has one."""
 
-    __slots__ = ("message", "model")
+    __slots__ = ("message", "model", "place")
+
+    place: Admitted
 
     def __init__(self, message: bytes) -> None:
         self.message = message

@@ -86,6 +86,10 @@ class Models:
         model = self._models.get(name)
         return model.versions if model else []
 
+    def serves(self, name: str) -> bool:
+        """Whether a model is configured."""
+        return name in self._configs
+
     def names(self) -> list[str]:
         """The configured models."""
         return list(self._configs)

@@ -15,6 +15,7 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 """Where the metrics are served unless the monitoring configuration says otherwise."""
 
 _MAX_LABEL_SETS = 1_000
+_LONGEST_LABEL = 1_000
 _OTHERS = "<others>"
 
 
@@ -95,7 +96,16 @@ class ServerMetrics:
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
 
-    def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
+    def request(
+        self,
+        model: str,
+        api: str,
+        entrypoint: str,
+        status: str,
+        seconds: float,
+        *,
+        is_served: bool = False,
+    ) -> None:
         """Counts a request that was answered; its duration, where that went well.
 
         As in TF Serving, requests for metadata or status are not counted.
@@ -107,11 +117,13 @@ class ServerMetrics:
             entrypoint: `GRPC` or `REST`.
             status: the canonical name of the status, `OK` or an error's.
             seconds: from the request to its answer.
+            is_served: whether the server has such a model; names of others are counted together
+                when they are many or long.
         """
         label = _APIS.get((entrypoint, api))
         if label is None:
             return
-        self._requests.add((model, status), 1)
+        self._requests.add((model, status), 1, is_bounded=not is_served)
         if status == "OK":
             self._latency.observe((model, label, entrypoint), _microseconds(seconds))
 
@@ -214,10 +226,10 @@ class _Counter:
         self._labels = labels
         self._sums: dict[Labels, int] = {}
 
-    def add(self, values: Labels, amount: int) -> None:
+    def add(self, values: Labels, amount: int, *, is_bounded: bool = True) -> None:
         sums = self._sums
         with self._lock:
-            if values not in sums:
+            if is_bounded and values not in sums:
                 values = _bounded(values, len(sums))
             sums[values] = sums.get(values, 0) + amount
 
@@ -272,8 +284,9 @@ class _Histogram:
 
 
 def _bounded(values: Labels, known: int) -> Labels:
-    # A client chooses the model's name; without a bound, wrong names would fill the memory.
-    return values if known < _MAX_LABEL_SETS or not values else (_OTHERS, *values[1:])
+    # A client chooses the model's name; without bounds, wrong names would fill the memory.
+    is_kept = not values or (known < _MAX_LABEL_SETS and len(values[0]) <= _LONGEST_LABEL)
+    return values if is_kept else (_OTHERS, *values[1:])
 
 
 def _exponential(scale: float, growth: float, count: int) -> list[float]:

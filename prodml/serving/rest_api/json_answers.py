@@ -9,6 +9,7 @@ import numpy as np
 
 from prodml.serving.rest_api.json_tensors import as_json, decimals, invalid
 from prodml.serving.values.data_types import Array
+from prodml.serving.values.error_texts import shortened
 
 
 def predictions(outputs: Mapping[str, Array]) -> str:
@@ -81,7 +82,7 @@ def regressions(outputs: Mapping[str, Array]) -> str:
 
 def error(message: str) -> str:
     """What went wrong."""
-    return json.dumps({"error": message}, ensure_ascii=False)
+    return json.dumps({"error": shortened(message)}, ensure_ascii=False)
 
 
 def _rows(arrays: Mapping[str, Array]) -> int:

@@ -108,7 +108,14 @@ class _Lane:
 
     def _exchange(self, head: Head, buffers: Iterable[Buffer]) -> tuple[Head, dict[str, Array]]:
         if self._process is None or self._process.poll() is not None:
-            self._start()
+            try:
+                self._start()
+            except OSError as error:
+                self._end()
+                raise ServingError(
+                    "RESOURCE_EXHAUSTED",
+                    f"the process that reads and writes large JSON cannot be started: {error}",
+                ) from None
         assert self._connection is not None
         try:
             send_frame(self._connection, head, buffers)

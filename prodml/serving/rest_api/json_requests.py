@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,10 +25,13 @@ from prodml.serving.rest_api.json_tensors import (
     too_many_dimensions,
 )
 from prodml.serving.values.data_types import MAX_DIMENSIONS, Array, DataType
+from prodml.serving.values.example_context import with_context
 
 _LARGEST_INT64 = (1 << 63) - 1
 _LARGEST_UINT64 = (1 << 64) - 1
 _DIGITS_OF_UINT64 = 20
+_BLOCK = 100
+"""Rows that are converted at once where some row is wrong."""
 
 Body: TypeAlias = bytes | memoryview
 Example: TypeAlias = Any
@@ -65,10 +68,13 @@ class ExamplesBody:
     examples: list[Example]
 
     def serialized(self) -> list[bytes]:
-        """The examples, each with the context."""
-        # Serialized messages one behind the other are the merged message.
+        """The examples, each with the context.
+
+        Raises:
+            ServingError: together they would be too large.
+        """
         context = b"" if self.context is None else self.context.SerializeToString()
-        return [context + example.SerializeToString() for example in self.examples]
+        return with_context(context, [example.SerializeToString() for example in self.examples])
 
 
 def parse_body(body: Body) -> dict[str, Any]:
@@ -287,19 +293,40 @@ def _stacked(values: list[Any], dtype: int, key: str) -> Array:
         return array_of(values, dtype)
     except ServingError:
         pass
+    # Row by row, a wrong row at the end would take a hundred times as long as the right ones.
+    blocks: list[Array] = []
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK]
+        try:
+            converted = array_of(block, dtype)
+        except ServingError:
+            converted = None
+        if converted is None or (blocks and converted.shape[1:] != blocks[0].shape[1:]):
+            converted = _stacked_one_by_one(blocks, start, block, dtype, key)
+        blocks.append(converted)
+    return np.concatenate(blocks)
+
+
+def _stacked_one_by_one(
+    blocks: list[Array], start: int, values: list[Any], dtype: int, key: str
+) -> Array:
+    """One tensor of the rows from `start` on, behind the blocks before them."""
     arrays: list[Array] = []
-    for index, value in enumerate(values):
+    for index, value in enumerate(values, start):
         try:
             array = array_of(value, dtype)
-            if arrays and array.size != arrays[0].size:
-                raise invalid(f"Expecting tensor size: {arrays[0].size} but got: {array.size}")
-            if arrays and array.shape != arrays[0].shape:
-                raise invalid(f"Expecting shape {_shape(arrays[0])} but got: {_shape(array)}")
+            first = blocks[0][0] if blocks else arrays[0] if arrays else array
+            if np.size(first) != array.size:
+                raise invalid(f"Expecting tensor size: {np.size(first)} but got: {array.size}")
+            if np.shape(first) != array.shape:
+                raise invalid(
+                    f"Expecting shape {_shape(np.shape(first))} but got: {_shape(array.shape)}"
+                )
         except ServingError as error:
             raise _failed(index, key, error) from None
+        if array.ndim == MAX_DIMENSIONS:
+            raise too_many_dimensions(values)
         arrays.append(array)
-    if arrays[0].ndim == MAX_DIMENSIONS:
-        raise too_many_dimensions(values)
     return np.stack(arrays)
 
 
@@ -314,8 +341,8 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and not is_base64(value)
 
 
-def _shape(array: Array) -> str:
-    return f"[{','.join(map(str, array.shape))}]"
+def _shape(sizes: Sequence[int]) -> str:
+    return f"[{','.join(map(str, sizes))}]"
 
 
 def _example(value: Any, make_example: Callable[[], Example]) -> Example:

@@ -10,7 +10,7 @@ import base64
 import json
 import math
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, NoReturn
 
 import numpy as np
@@ -37,6 +37,8 @@ _DTYPES: dict[int, Any] = {
     DataType.BOOL: np.bool_,
     DataType.STRING: object,
 }
+_LEAVES: tuple[Set[type], Set[type]] = ({int, float}, {bool})
+"""Of numbers, and of truth values."""
 _RANGES: dict[int, tuple[int, int]] = {
     DataType.INT64: (-(1 << 63), (1 << 63) - 1),
     DataType.UINT32: (0, (1 << 32) - 1),
@@ -162,16 +164,17 @@ def _converted(value: Any, dtype: int) -> Array | None:
         if isinstance(value, list) and all(type(item) is str for item in value):
             return string_array([encode_text(item) for item in value])
         return None
-    if dtype not in _DTYPES:
+    # numpy takes true for 1 among numbers, and numbers among strings for strings as long as the
+    # longest, which takes gigabytes.
+    if dtype not in _DTYPES or not _leaves_are(_LEAVES[dtype == DataType.BOOL], value):
         return None
     try:
         array = np.array(value)
     except (ValueError, OverflowError):
         return None
-    # numpy takes true for 1 among numbers.
     if dtype == DataType.BOOL:
         return array if array.dtype == np.bool_ else None
-    if array.dtype.kind not in "iuf" or _holds_boolean(value):
+    if array.dtype.kind not in "iuf":
         return None
     if dtype in _WHOLE_FLOAT:
         within = np.abs(array) <= _WHOLE_FLOAT[dtype]
@@ -183,10 +186,14 @@ def _converted(value: Any, dtype: int) -> Array | None:
     return array.astype(_DTYPES[dtype])
 
 
-def _holds_boolean(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(map(_holds_boolean, value))
-    return value is True or value is False
+def _leaves_are(types: Set[type], value: Any, level: int = 0) -> bool:
+    """Whether all values in lists are of some types, and no list is deeper than arrays are."""
+    if not isinstance(value, list):
+        return type(value) in types
+    kinds = set(map(type, value))
+    if kinds != {list}:
+        return kinds <= types
+    return level < MAX_DIMENSIONS and all(_leaves_are(types, item, level + 1) for item in value)
 
 
 def _walked(value: Any, dtype: int) -> Array:

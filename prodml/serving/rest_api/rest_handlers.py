@@ -25,7 +25,7 @@ from tensorflow_serving.apis import (
 )
 
 from prodml.errors import ServingError
-from prodml.serving.calls.admission import Admission
+from prodml.serving.calls.admission import Admission, Admitted
 from prodml.serving.calls.execution import run_in_thread
 from prodml.serving.calls.inference import Answer, Inference
 from prodml.serving.calls.responses import classify_log, predict_log, predict_request, regress_log
@@ -34,7 +34,7 @@ from prodml.serving.rest_api import json_answers, json_metadata
 from prodml.serving.rest_api.json_processes import JsonProcesses
 from prodml.serving.rest_api.json_requests import PredictBody, read_examples_body, read_predict_body
 from prodml.serving.rest_api.json_tensors import check_writable
-from prodml.serving.rest_api.rest_bodies import read_body
+from prodml.serving.rest_api.rest_bodies import receive_body, unpack_body
 from prodml.serving.rest_api.rest_paths import parse_path
 from prodml.serving.values.data_types import is_large
 from prodml.serving.values.signatures import DEFAULT_SIGNATURE
@@ -67,8 +67,11 @@ _SMALL = 1 << 15
 """Bytes of a body that takes less time to read than to send it to another process and back."""
 _PART = 1 << 18
 """Bytes of an answer that are written at once."""
+_EMPTY = memoryview(b"")
 _THREADS = 2
-_Infer: TypeAlias = Callable[[model_pb2.ModelSpec, list[bytes], bool], Awaitable[str | memoryview]]
+_Infer: TypeAlias = Callable[
+    [model_pb2.ModelSpec, list[bytes], Admitted, bool], Awaitable[str | memoryview]
+]
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +122,7 @@ class RestApi:
         self._headers = _CORS if options.enable_cors else {}
         self._json = JsonProcesses()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
+        self._exposing: asyncio.Task[bytes] | None = None
         self._questions: dict[str, Callable[[model_pb2.ModelSpec], str]] = {
             "status": self._status,
             "metadata": self._metadata,
@@ -151,8 +155,15 @@ class RestApi:
         self._json.close()
         self._pool.shutdown()
 
-    async def _expose(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.exposition(), content_type="text/plain")
+    async def _expose(self, request: web.Request) -> web.StreamResponse:
+        # Thousands of lines take milliseconds: they are written in a thread, once for all who ask
+        # meanwhile.
+        if self._exposing is None or self._exposing.done():
+            self._exposing = asyncio.create_task(
+                run_in_thread(self._pool, self._metrics.exposition)
+            )
+        text = await asyncio.shield(self._exposing)
+        return await self._send(web.Response(body=text, content_type="text/plain"), request)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
@@ -160,7 +171,8 @@ class RestApi:
             return web.Response(headers=self._headers)
         path = request.rel_url.raw_path
         if not path.lower().startswith("/v1/"):
-            return self._response(404, json_answers.error("Not Found"), request)
+            response = self._response(404, json_answers.error("Not Found"), request)
+            return await self._send(response, request)
         model, verb, code = "", "", "OK"
         body: str | memoryview
         try:
@@ -170,12 +182,13 @@ class RestApi:
                 if verb in self._questions:
                     body = self._questions[verb](call.spec)
                 else:
+                    limit = self._options.max_body_bytes
+                    with self._admission.arriving() as arriving:
+                        received = await receive_body(request, arriving, limit)
                     with self._admission.request() as place:
-                        parts = await read_body(
-                            request, place, self._options.max_body_bytes, self._pool
-                        )
+                        parts = await unpack_body(request, received, place, limit, self._pool)
                         body = await self._inferences[verb](
-                            call.spec, parts, _is_packed_for(request)
+                            call.spec, parts, place, _is_packed_for(request)
                         )
         except ServingError as error:
             code, status = error.code, _HTTP_CODES[error.code]
@@ -196,10 +209,22 @@ class RestApi:
             log.exception("a request failed unexpectedly")
             code, status, body = "INTERNAL", 500, json_answers.error("internal error")
         if verb:
-            self._metrics.request(model, verb, "REST", code, time.perf_counter() - started)
+            self._metrics.request(
+                model,
+                verb,
+                "REST",
+                code,
+                time.perf_counter() - started,
+                is_served=self._inference.serves(model),
+            )
         if isinstance(body, str):
-            return self._response(status, body, request)
-        return await self._stream(body, request)
+            return await self._send(self._response(status, body, request), request)
+        large = web.StreamResponse(headers=self._headers)
+        large.headers["Content-Type"] = "application/json"
+        if _is_packed_for(request):
+            large.headers["Content-Encoding"] = "gzip"
+        large.content_length = len(body)
+        return await self._send(large, request, body)
 
     def _response(self, status: int, body: str, request: web.Request) -> web.Response:
         response = web.Response(status=status, body=body.encode(), headers=self._headers)
@@ -209,25 +234,29 @@ class RestApi:
             response.enable_compression(web.ContentCoding.gzip)
         return response
 
-    async def _stream(self, body: memoryview, request: web.Request) -> web.StreamResponse:
-        """Sends a large answer in parts: the connection would copy it whole."""
-        response = web.StreamResponse(headers=self._headers)
-        response.headers["Content-Type"] = "application/json"
-        if _is_packed_for(request):
-            response.headers["Content-Encoding"] = "gzip"
-        response.content_length = len(body)
+    async def _send(
+        self, response: web.StreamResponse, request: web.Request, body: memoryview = _EMPTY
+    ) -> web.StreamResponse:
+        """Sends an answer, a large body in parts: the connection would copy it whole."""
+        last = (max(len(body), 1) - 1) // _PART * _PART
         try:
             async with asyncio.timeout(self._options.timeout_seconds):
                 await response.prepare(request)
-                for start in range(0, len(body), _PART):
+                for start in range(0, last, _PART):
                     await response.write(body[start : start + _PART])
-                await response.write_eof()
+                # Waits until the client reads, which `write` does for large parts only.
+                await response.write_eof(bytes(body[last:]))
         except TimeoutError:
-            raise ConnectionResetError("the client does not read its answer") from None
+            # The client does not read its answer.
+            if request.transport is not None:
+                # To close it would wait for the client to read what is buffered.
+                request.transport.abort()
+        except ConnectionError:
+            pass  # The client has gone; aiohttp would log a traceback.
         return response
 
     async def _predict(
-        self, spec: model_pb2.ModelSpec, parts: list[bytes], is_packed: bool
+        self, spec: model_pb2.ModelSpec, parts: list[bytes], _: Admitted, is_packed: bool
     ) -> str | memoryview:
         types = self._inference.input_types(spec)
         is_small = sum(map(len, parts)) <= _SMALL
@@ -242,7 +271,12 @@ class RestApi:
         return await self._written(form, answer, record, is_small, is_packed)
 
     async def _of_examples(
-        self, verb: str, spec: model_pb2.ModelSpec, parts: list[bytes], is_packed: bool
+        self,
+        verb: str,
+        spec: model_pb2.ModelSpec,
+        parts: list[bytes],
+        place: Admitted,
+        is_packed: bool,
     ) -> str | memoryview:
         self._inference.input_types(spec)
         is_small = sum(map(len, parts)) <= _SMALL
@@ -251,6 +285,8 @@ class RestApi:
             spec.signature_name, examples = asked.signature_name, asked.serialized()
         else:
             spec.signature_name, examples = await self._json.read_examples(parts)
+        # With their context, they may be far larger than the body.
+        place.hold_at_least(sum(map(len, examples)))
         is_classify = verb == "classify"
         infer = self._inference.classify if is_classify else self._inference.regress
         answer = await infer(spec, examples)

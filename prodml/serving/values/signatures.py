@@ -12,7 +12,8 @@ from tensorflow_serving.apis import input_pb2
 
 from prodml.errors import ServingError
 from prodml.serving.values.data_types import Array, string_array
-from prodml.serving.values.tensors import to_array
+from prodml.serving.values.example_context import with_context
+from prodml.serving.values.tensors import Filled, to_array
 
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT_METHOD = "tensorflow/serving/predict"
@@ -92,6 +93,7 @@ def predict_call(
     signature: Signature,
     given: Mapping[str, tensor_pb2.TensorProto | Array],
     output_filter: Sequence[str],
+    filled: Filled | None = None,
 ) -> Call:
     """The call that a Predict request asks for.
 
@@ -99,6 +101,7 @@ def predict_call(
         signature: to run.
         given: the inputs of the request by alias.
         output_filter: aliases of the outputs to compute; empty for all.
+        filled: counts what inputs claim without bringing it; by default, for this request alone.
 
     Raises:
         ServingError: the inputs, the output filter or the method do not fit the signature.
@@ -107,8 +110,9 @@ def predict_call(
     inputs = signature.inputs
     if len(given) != len(inputs) or not all(alias in given for alias in inputs):
         _check_inputs(given.keys(), signature)
+    filled = filled or Filled()
     feeds = {
-        tensor: _value(given[alias], alias) if alias in given else signature.defaults[alias]
+        tensor: _value(given[alias], alias, filled) if alias in given else signature.defaults[alias]
         for alias, tensor in inputs.items()
     }
     aliases = tuple(output_filter) or tuple(signature.outputs)
@@ -136,15 +140,18 @@ def examples_call(tensor: str, outputs: Mapping[str, str], examples: Sequence[by
 
 
 def serialized_examples(request_input: input_pb2.Input) -> list[bytes]:
-    """The tf.Examples of a request, each with the context that all of them share."""
+    """The tf.Examples of a request, each with the context that all of them share.
+
+    Raises:
+        ServingError: together they would be too large.
+    """
     kind = request_input.WhichOneof("kind")
     if kind == "example_list":
         return [e.SerializeToString() for e in request_input.example_list.examples]
     if kind == "example_list_with_context":
-        with_context = request_input.example_list_with_context
-        context = with_context.context.SerializeToString()
-        # Serialized messages one behind the other are the merged message.
-        return [context + e.SerializeToString() for e in with_context.examples]
+        both = request_input.example_list_with_context
+        examples = [e.SerializeToString() for e in both.examples]
+        return with_context(both.context.SerializeToString(), examples)
     return []
 
 
@@ -195,8 +202,8 @@ def regression_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
     return tensor, {_REGRESS_OUTPUT: signature.outputs[_REGRESS_OUTPUT]}
 
 
-def _value(given: tensor_pb2.TensorProto | Array, alias: str) -> Array:
-    return given if isinstance(given, np.ndarray) else to_array(given, alias)
+def _value(given: tensor_pb2.TensorProto | Array, alias: str, filled: Filled) -> Array:
+    return given if isinstance(given, np.ndarray) else to_array(given, alias, filled)
 
 
 def _check_method(signature: Signature, kind: str, expected: str) -> None:

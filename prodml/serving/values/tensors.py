@@ -19,8 +19,10 @@ from prodml.errors import ServingError
 from prodml.serving.values.data_types import MAX_DIMENSIONS, Array, string_array
 
 _LARGEST_ARRAY = (1 << 63) - 1
-_MOST_FILLED = 1 << 20
-"""Elements of a tensor that does not bring a value for each."""
+_LARGEST_FILLED = 16 << 20
+"""Bytes of elements that a request's tensors claim without bringing a value for each."""
+_STRING = 24
+"""Bytes that TensorFlow needs for a string besides its content."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,32 @@ _RAW: dict[str, Any] = {
 _TYPES = {field.dtype: number for number, field in _FIELDS.items()}
 
 
+class Filled:
+    """Counts what the tensors of one request claim without bringing it.
+
+    Args:
+        hold: called with bytes before they are made.
+    """
+
+    def __init__(self, hold: Callable[[int], None] | None = None) -> None:
+        self._hold = hold
+        self.size = 0
+        """Bytes so far."""
+
+    def add(self, size: int, alias: str) -> None:
+        """Counts bytes of a tensor.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT, it is far more than a request may: a request of a few
+                bytes can claim tensors of any size.
+        """
+        self.size += size
+        if self.size > _LARGEST_FILLED:
+            raise _unparsable(alias, f"claims {self.size} bytes that the request does not bring")
+        if self._hold is not None:
+            self._hold(size)
+
+
 @dataclass(slots=True)
 class TensorHead:
     """What a TensorProto says of its values: a claim, checked against what numpy can hold.
@@ -139,17 +167,21 @@ class TensorHead:
             raise _unparsable(self.alias)
         return np.frombuffer(content, self.dtype).reshape(self.shape)
 
-    def of_values(self, values: Array) -> Array:
+    def of_values(self, values: Array, filled: Filled) -> Array:
         """The tensor with some values; the last one fills the rest, as in TensorFlow.
 
         Raises:
             ServingError: INVALID_ARGUMENT, there are more values than the shape holds, or far
-                fewer: a request of a few bytes can claim a tensor of any size.
+                fewer.
         """
         if len(values) != self.count:
-            if self.count > _MOST_FILLED:
-                raise _unparsable(self.alias, f"{len(values)} values for shape {self.shape}")
-            values = _filled(values, self.count, self.alias)
+            if len(values) > self.count:
+                raise _unparsable(self.alias)
+            filler: Any = values[-1] if len(values) else b"" if self.dtype == object else 0
+            size = len(filler) + _STRING if self.dtype == object else self.dtype.itemsize
+            rest = self.count - len(values)
+            filled.add(rest * size, self.alias)
+            values = np.concatenate([values, np.full(rest, filler, values.dtype)])
         return values.reshape(self.shape)
 
     def raw(self, proto: tensor_pb2.TensorProto) -> Array:
@@ -171,12 +203,13 @@ class TensorHead:
             raise _unparsable(self.alias) from None
 
 
-def to_array(proto: tensor_pb2.TensorProto, alias: str) -> Array:
+def to_array(proto: tensor_pb2.TensorProto, alias: str, filled: Filled | None = None) -> Array:
     """The values of a TensorProto; strings as bytes in an object array.
 
     Args:
         proto: the tensor, its values in `tensor_content` or in the field of its type.
         alias: name of the input, for the message.
+        filled: counts what it claims without bringing it; by default, for this tensor alone.
 
     Raises:
         ServingError: INVALID_ARGUMENT, where TensorFlow would not parse it either, or numpy has no
@@ -187,7 +220,7 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str) -> Array:
     content = proto.tensor_content
     if content and head.dtype != object:
         return head.of_content(content)
-    return head.of_values(head.decode(head.raw(proto)))
+    return head.of_values(head.decode(head.raw(proto)), filled or Filled())
 
 
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
@@ -238,15 +271,6 @@ def type_number(array: Array) -> int:
         raise ServingError(
             "UNIMPLEMENTED", f"the model answers with values of type {array.dtype}"
         ) from None
-
-
-def _filled(values: Array, count: int, alias: str) -> Array:
-    if len(values) > count:
-        raise _unparsable(alias)
-    if not len(values):
-        zero = b"" if values.dtype == object else 0
-        return np.full(count, zero, values.dtype)
-    return np.concatenate([values, np.full(count - len(values), values[-1], values.dtype)])
 
 
 def _unparsable(alias: str, detail: str = "") -> ServingError:

@@ -21,6 +21,7 @@ import tensorflow as tf
 from support.running_server import (
     Held,
     RunningServer,
+    channel_options,
     outputs,
     predict_request,
     refusal,
@@ -28,6 +29,7 @@ from support.running_server import (
     save_mixed,
     wait_until,
 )
+from tensorflow_serving.apis import classification_pb2, prediction_service_pb2_grpc
 
 from prodml.serving.values.tensors import to_content_proto, to_proto
 
@@ -305,29 +307,50 @@ def ask_status(server: RunningServer) -> int:
         return connection.getresponse().status
 
 
-def test_requests_above_the_bound_are_refused_before_their_bodies_and_status_is_answered(
-    narrow, tmp_path
-):
-    head = "POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
+_HEAD = "POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
+
+
+def test_clients_that_announce_bodies_and_do_not_send_them_take_no_place(narrow):
     with contextlib.ExitStack() as stack:
-        connections = []
-        for size in (100, 100, 100, 100, 100):
+        for size in (*[100] * 8, *[900_000] * 2):
             connection = stack.enter_context(
                 socket.create_connection(("127.0.0.1", narrow.rest_port), timeout=20)
             )
-            connection.sendall(head.format(size).encode())
-            connections.append(connection)
-        answers = [connection.recv(1000) for connection in connections[4:]]
-        assert answers[0].startswith(b"HTTP/1.1 429")
-        assert b"4 requests are running or waiting already" in answers[0]
+            connection.sendall(_HEAD.format(size).encode())
         assert ask_status(narrow) == 200
-    wait_until(
-        lambda: refusal(narrow.predictions.Predict, predict_request("mixed", **_GOOD))[0] == "OK"
-    )
+        good = predict_request("mixed", **_GOOD)
+        assert refusal(narrow.predictions.Predict, good)[0] == "OK"
+        connection = http.client.HTTPConnection("127.0.0.1", narrow.rest_port, timeout=20)
+        with contextlib.closing(connection):
+            body = {"instances": [{"x": 1.0, "n": 2, "s": "a"}]}
+            connection.request("POST", "/v1/models/mixed:predict", json.dumps(body))
+            assert connection.getresponse().status == 200
 
 
-def test_bytes_in_flight_are_bounded_by_what_bodies_announce(narrow):
-    head = "POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
+def test_requests_above_the_bound_are_refused_and_status_is_answered(narrow, tmp_path):
+    held = []
+    for number in range(4):
+        directory = tmp_path / f"{number}"
+        directory.mkdir()
+        held.append(Held(directory))
+    calls = [narrow.predictions.Predict.future(each.request, timeout=60) for each in held]
+
+    def answer() -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", narrow.rest_port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("POST", "/v1/models/mixed:predict", b"{}")
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    wait_until(lambda: answer()[0] == 429)
+    assert b"4 requests are running or waiting already" in answer()[1]
+    assert ask_status(narrow) == 200
+    for each in held:
+        each.let_go()
+    assert [outputs(call.result())["y"].tolist() for call in calls] == [[1.0]] * 4
+
+
+def test_bytes_that_arrive_are_bounded_by_what_bodies_announce(narrow):
     with contextlib.ExitStack() as stack:
         first, second = (
             stack.enter_context(
@@ -335,12 +358,70 @@ def test_bytes_in_flight_are_bounded_by_what_bodies_announce(narrow):
             )
             for _ in range(2)
         )
-        first.sendall(head.format(900_000).encode())
+        first.sendall(_HEAD.format(900_000).encode() + b" " * 800_000)
+
+        def is_refused() -> bool:
+            second.sendall(_HEAD.format(900_000).encode())
+            return b"bytes are arriving already" in second.recv(1000)
+
         ask_status(narrow)
-        second.sendall(head.format(900_000).encode())
-        answer = second.recv(1000)
-        assert answer.startswith(b"HTTP/1.1 429")
-        assert b"would exceed the 1500000 bytes" in answer
-    wait_until(
-        lambda: refusal(narrow.predictions.Predict, predict_request("mixed", **_GOOD))[0] == "OK"
-    )
+        assert is_refused()
+        good = predict_request("mixed", **_GOOD)
+        assert refusal(narrow.predictions.Predict, good)[0] == "OK"
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+def test_a_message_that_repeats_a_long_name_reaches_the_client_by_grpc(server, size):
+    request = predict_request("echo", signature="s" * size, x=[1.0])
+    code, text = refusal(server.predictions.Predict, request)
+    assert code == "FAILED_PRECONDITION"
+    assert text.startswith('Serving signature key "sss')
+
+
+def test_a_message_that_repeats_a_long_name_is_short_by_rest(server):
+    body = json.dumps({"signature_name": "s" * 1_000_000, "instances": [1.0]}).encode()
+    status, answer = post(server, body)
+    assert status == 400
+    assert len(answer["error"]) < 7_000
+
+
+def test_a_config_of_countless_models_is_refused_unread(server):
+    call = server.channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+    code, text = refusal(call, b"\x0a\x00" * 1_000_000)
+    assert code == "INVALID_ARGUMENT"
+    assert text == "the message has 2000000 bytes; this method reads at most 1048576"
+
+
+def test_a_client_that_leaves_before_its_answer_leaves_no_traceback(server):
+    limited = [*channel_options(), ("grpc.max_receive_message_length", 1_000)]
+    request = predict_request("echo", x=np.ones(1_000_000, np.float32))
+    with grpc.insecure_channel(server.address, limited) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for _ in range(5):
+            code, _ = refusal(stub.Predict, request)
+            assert code == "RESOURCE_EXHAUSTED"
+    assert "Traceback" not in server.said()
+
+
+def test_what_tensors_claim_without_bringing_it_counts_as_bytes_in_flight(narrow):
+    request = predict_request("mixed", **_GOOD)
+    request.inputs["x"].tensor_shape.dim[0].size = 400_000
+    code, text = refusal(narrow.predictions.Predict, request)
+    assert code == "RESOURCE_EXHAUSTED"
+    assert "would exceed the 1500000 bytes" in text
+
+
+def test_a_context_for_many_examples_counts_as_bytes_in_flight(narrow):
+    examples = {"context": {"a": "a" * 10_000}, "examples": [{}] * 1_000}
+    connection = http.client.HTTPConnection("127.0.0.1", narrow.rest_port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/models/mixed:classify", json.dumps(examples))
+        answer = connection.getresponse()
+        assert answer.status == 429
+        assert b"would exceed the 1500000 bytes" in answer.read()
+    request = classification_pb2.ClassificationRequest(model_spec={"name": "mixed"})
+    with_context = request.input.example_list_with_context
+    with_context.context.features.feature["a"].bytes_list.value.append(b"a" * 10_000)
+    with_context.examples.extend([tf.train.Example()] * 1_000)
+    code, text = refusal(narrow.predictions.Classify, request)
+    assert (code, "would exceed the 1500000 bytes" in text) == ("RESOURCE_EXHAUSTED", True)

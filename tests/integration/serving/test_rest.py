@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import math
@@ -241,6 +242,30 @@ def test_a_client_that_sends_slowly_is_given_up_and_holds_nobody_up(
         assert time.monotonic() - started < 2
         slow.settimeout(20)
         assert b"504" in slow.recv(1000)
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    ["GET /monitoring/prometheus/metrics", f"GET {MODEL}/metadata", f"GET {MODEL}"],
+)
+def test_a_client_that_does_not_read_its_answers_is_given_up(
+    api: RunningServer, request_line: str
+) -> None:
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(2)
+        client.connect(("127.0.0.1", api.rest_port))
+        with contextlib.suppress(TimeoutError):
+            while True:
+                client.sendall(f"{request_line} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 1000)
+        # What was sent is as much as the buffers hold; the server waits to send more.
+        before = api.resident_mb()
+        client.settimeout(20)
+        with pytest.raises(ConnectionResetError):
+            while True:
+                client.sendall(b"a" * 100_000)
+        assert api.resident_mb() - before < 50
+    assert "Traceback" not in api.said()
 
 
 def test_a_client_that_reads_slowly_holds_nobody_up(api: RunningServer, http: httpx.Client) -> None:

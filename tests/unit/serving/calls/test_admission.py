@@ -33,3 +33,33 @@ def test_a_request_that_fails_gives_its_place_and_its_bytes_back():
         with pytest.raises(ZeroDivisionError), admission.request() as place:
             place.hold(10)
             raise ZeroDivisionError
+
+
+def test_a_request_that_grows_holds_what_it_has_grown_to():
+    admission = Admission(max_requests=2, max_bytes=100)
+    with admission.request() as first, admission.request() as second:
+        first.hold(10)
+        first.hold_at_least(5)
+        second.hold(90)
+        with pytest.raises(ServingError, match="100 bytes are running"):
+            first.hold_at_least(11)
+    with admission.request() as third:
+        third.hold_at_least(100)
+
+
+def test_what_arrives_takes_half_of_the_bytes_and_none_from_what_has_arrived():
+    admission = Admission(max_requests=1, max_bytes=1_000_000)
+    with admission.arriving() as first, admission.arriving() as second:
+        first.expect(900_000)
+        first.hold(400_000)
+        second.hold(60_000)
+        with pytest.raises(ServingError, match="400000 bytes are arriving already") as caught:
+            second.expect(100_001)
+        assert caught.value.code == "RESOURCE_EXHAUSTED"
+        second.hold(100_000)
+        with pytest.raises(ServingError, match="100000 bytes are arriving already"):
+            first.hold(400_001)
+        with admission.request() as third:
+            third.hold(1_000_000)
+    with admission.arriving() as alone:
+        alone.hold(1_000_000)

@@ -137,6 +137,25 @@ def test_a_client_that_invents_model_names_does_not_fill_the_memory():
     )
 
 
+def test_a_model_that_is_served_is_counted_by_its_name_after_any_number_of_others():
+    metrics = ServerMetrics()
+    for number in range(2_000):
+        metrics.request(f"m{number}", "predict", "GRPC", "NOT_FOUND", 0.001)
+    metrics.request("flights", "predict", "GRPC", "INTERNAL", 0.001, is_served=True)
+    counts = _lines(metrics)
+    assert ':tensorflow:serving:request_count{model_name="flights",status="INTERNAL"} 1' in counts
+
+
+def test_a_long_name_that_a_client_invents_is_not_kept():
+    metrics = ServerMetrics()
+    metrics.request("m" * 100_000, "predict", "GRPC", "NOT_FOUND", 0.001)
+    assert len(metrics.exposition()) < 10_000
+    assert (
+        ':tensorflow:serving:request_count{model_name="<others>",status="NOT_FOUND"} 1'
+        in _lines(metrics)
+    )
+
+
 def test_no_observation_of_many_threads_is_lost():
     metrics = ServerMetrics()
 

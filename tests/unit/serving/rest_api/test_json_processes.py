@@ -32,6 +32,23 @@ def with_processes(ask: Callable[[JsonProcesses], Awaitable[Any]]) -> Any:
     return asyncio.run(run())
 
 
+def test_a_process_that_cannot_start_costs_the_request_and_the_next_starts_it():
+    body = [b'{"instances": [1.5]}']
+
+    async def ask(processes: JsonProcesses) -> Any:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(ServingError, match="cannot be started") as caught:
+                await processes.read_predict(body, TYPES)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert caught.value.code == "RESOURCE_EXHAUSTED"
+        return await processes.read_predict(body, TYPES)
+
+    assert with_processes(ask).inputs["x"].tolist() == [1.5]
+
+
 def test_a_body_in_parts_becomes_arrays():
     body = [b'{"signature_name": "named", "instances": [{"n": 1, "s', b'": "\xc3\xa9"}]}']
     asked = with_processes(lambda processes: processes.read_predict(body, TYPES))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -107,3 +108,15 @@ def test_what_does_not_fit_is_told_as_tf_serving_tells_it(value, dtype, message)
         array_of(value, dtype)
     assert caught.value.code == "INVALID_ARGUMENT"
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT, INT64, BOOL])
+def test_a_string_among_many_numbers_takes_no_memory_for_each(dtype):
+    # numpy alone makes all of them strings as long as the longest.
+    value = ["x" * 10_000, *[1] * 10_000]
+    tracemalloc.start()
+    with pytest.raises(ServingError, match="is not of expected type"):
+        array_of(value, dtype)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000

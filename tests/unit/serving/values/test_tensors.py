@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2
 
 from prodml.errors import ServingError
 from prodml.serving.values.data_types import string_array
-from prodml.serving.values.tensors import to_array, to_content_proto, to_proto
+from prodml.serving.values.tensors import Filled, to_array, to_content_proto, to_proto
 
 NUMBERS = [
     np.float16,
@@ -116,3 +116,33 @@ def test_what_tensorflow_would_not_parse_is_an_invalid_argument(proto):
 def test_a_tensor_may_have_as_many_elements_as_the_message_brings(dtype, encode):
     array = np.ones(17_000_000 if encode is to_content_proto else 500_000, dtype)
     np.testing.assert_array_equal(to_array(encode(array), "x"), array)
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        claimed(5_000_000),
+        claimed(3_000_000, dtype=tf.complex64),
+        claimed(1_000, dtype=tf.string, string_val=[b"a" * 20_000]),
+        claimed(1_000_000, dtype=tf.string),
+    ],
+    ids=["floats", "complex numbers", "long strings", "empty strings"],
+)
+def test_a_tensor_that_claims_far_more_than_it_brings_is_refused(proto):
+    with pytest.raises(ServingError, match="claims .* bytes that the request does not bring"):
+        to_array(proto, "x")
+
+
+def test_the_tensors_of_a_request_together_claim_no_more_than_one():
+    filled = Filled()
+    proto = claimed(1_000_000)
+    for _ in range(4):
+        assert to_array(proto, "x", filled).size == 1_000_000
+    with pytest.raises(ServingError, match="tensor parsing error: x: claims 20000000 bytes"):
+        to_array(proto, "x", filled)
+
+
+def test_what_a_tensor_claims_is_counted_before_it_is_made():
+    held = []
+    to_array(claimed(10, float_val=[1.0]), "x", Filled(held.append))
+    assert held == [36]

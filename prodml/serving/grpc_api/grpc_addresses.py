@@ -1,0 +1,71 @@
+"""Where the gRPC server listens, and how its connections are secured."""
+
+from __future__ import annotations
+
+import os
+
+import grpc
+
+from prodml.errors import ConfigError
+from prodml.serving.configuration.server_options import ServerOptions
+from prodml.serving.configuration.text_protos import SslConfig, read_text_proto
+
+
+def listen(server: grpc.aio.Server, options: ServerOptions) -> None:
+    """Adds the port and the UNIX socket that the options name.
+
+    Raises:
+        ConfigError: an address cannot be used, or the TLS configuration is wrong.
+    """
+    credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None
+    for address in grpc_addresses(options):
+        _listen_on(server, address, credentials)
+
+
+def grpc_addresses(options: ServerOptions) -> list[str]:
+    """The addresses that gRPC listens on: the port, if there is one, and the UNIX socket."""
+    addresses = [f"{url_host(options.host)}:{options.port}"] if options.port else []
+    if options.grpc_socket_path:
+        addresses.append(f"unix:{os.path.abspath(options.grpc_socket_path)}")
+    return addresses
+
+
+def url_host(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address needs brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen_on(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
+) -> None:
+    try:
+        if credentials is None:
+            server.add_insecure_port(address)
+        else:
+            # A socket asks for the same certificates as the port, as TF Serving's does.
+            server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        is_socket = address.startswith("unix:")
+        kind, option = ("socket", "--grpc_socket_path") if is_socket else ("port", "--port")
+        doubt = "; a key or certificate of --ssl_config_file may be wrong, too"
+        raise ConfigError(
+            f"cannot listen for gRPC on {address}: the {kind} is in use or not allowed; choose "
+            f"another {option}{doubt if credentials is not None else ''}"
+        ) from error
+
+
+def _credentials(path: str) -> grpc.ServerCredentials:
+    """Server credentials from a text file with an SSLConfig: PEM texts, not paths."""
+    config = read_text_proto(path, SslConfig)
+    if not config.server_key or not config.server_cert:
+        raise ConfigError(f"{path}: server_key and server_cert must be given, as PEM texts")
+    if config.client_verify and not config.custom_ca:
+        raise ConfigError(
+            f"{path}: client_verify needs custom_ca, the authorities of the clients' certificates, "
+            f"as a PEM text"
+        )
+    return grpc.ssl_server_credentials(
+        [(config.server_key.encode(), config.server_cert.encode())],
+        root_certificates=config.custom_ca.encode() or None,
+        require_client_auth=config.client_verify,
+    )
