@@ -30,7 +30,7 @@ def artifacts(
         printing.print_json(found)
         return
     if not found:
-        say(f"no such artifacts in {loaded.metadata_connection}")
+        say(f"no matching artifacts in {loaded.metadata_connection}")
         return
     printing.print_table(
         ["id", "type", "state", "from", "created", "uri"],

@@ -10,13 +10,13 @@ from prodml.cli.options import LARGEST_NUMBER, ConfigFile
 from prodml.cli.terminal import say
 
 app = typer.Typer(
-    no_args_is_help=True, help="Choose by hand the model that candidates are compared with."
+    no_args_is_help=True, help="Set or reset the model that candidates are compared with."
 )
 
 _Pipeline = Annotated[str, typer.Option("--pipeline", help="Name of the pipeline.")]
-_Why = Annotated[str, typer.Option("--why", help="The reason; it is recorded.")]
+_Why = Annotated[str, typer.Option("--why", help="Reason, which is recorded.")]
 _Who = Annotated[
-    str | None, typer.Option("--who", help="Who decided; by default the user of this machine.")
+    str | None, typer.Option("--who", help="Person who decided. Default: the current user.")
 ]
 
 

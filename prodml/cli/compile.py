@@ -17,7 +17,7 @@ def compile(
         str | None, typer.Option("--output", "-o", metavar="F", help="File to write.")
     ] = None,
 ) -> None:
-    """Check a pipeline and print its compiled form, the PipelineSpec, as JSON."""
+    """Check a pipeline and print its compiled form (PipelineSpec) as JSON."""
     from pathlib import Path
 
     from prodml.cli import options

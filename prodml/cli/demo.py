@@ -20,15 +20,15 @@ dependencies = ["prodml[examples]"]
 
 def demo(
     directory: Annotated[
-        str, typer.Argument(metavar="[DIRECTORY]", help="Directory to make the project in.")
+        str, typer.Argument(metavar="[DIRECTORY]", help="Directory to create the project in.")
     ] = "prodml-demo",
     months: Annotated[
-        str, typer.Option("--months", metavar="M", help="Months of 2013 to learn from.")
+        str, typer.Option("--months", metavar="M", help="Months of 2013 to train on.")
     ] = "1-3",
 ) -> None:
-    """Make a project that predicts late flights, and run it: from raw data to a pushed model.
+    """Create a project that predicts late flights, and run it: from raw data to a pushed model.
 
-    Needs the data that comes with prodml[examples]. The project is yours to change.
+    Needs the data in prodml[examples]. The project is yours to change.
     """
     import importlib.util
     import os
@@ -37,7 +37,7 @@ def demo(
 
     if os.path.isdir(directory) and os.listdir(directory):
         raise RequestError(
-            f"{directory} is not empty; name another directory, or run its pipeline again: "
+            f"{directory} is not empty; choose another directory, or run its pipeline again: "
             f"cd {directory} && prodml run pipelines/flights.py --config configs/local.yaml "
             f"--param data_root=data/flights"
         )
@@ -54,7 +54,7 @@ def demo(
     ):
         _run(command, directory)
     say(
-        f"\nEverything is in {directory}. To go on:\n"
+        f"\nThe project is in {directory}. Next steps:\n"
         f"  cd {directory}\n"
         f"  {run} --param data_root=data/flights   # now from the cache\n"
         f"  prodml show latest --config configs/local.yaml"
@@ -77,7 +77,7 @@ def make_project(directory: str) -> None:
 
 
 def _run(command: str, directory: str) -> None:
-    """Runs a command of the project in this environment; ends the program if it fails."""
+    """Runs a command of the project in this environment; exits with its code if it fails."""
     import shlex
     import subprocess
     import sys

@@ -23,35 +23,41 @@ def gc(
     config: ConfigFile = None,
     keep_last: Annotated[
         int | None,
-        typer.Option("--keep-last", min=1, metavar="N", help="Of each output of each node."),
+        typer.Option(
+            "--keep-last",
+            min=1,
+            metavar="N",
+            help="Keep the newest N artifacts of each output of each node.",
+        ),
     ] = None,
     keep_blessed: Annotated[
-        bool, typer.Option("--keep-blessed", help="Models that were blessed, and their evaluation.")
+        bool, typer.Option("--keep-blessed", help="Keep blessed models and their evaluations.")
     ] = False,
-    keep_pushed: Annotated[
-        bool, typer.Option("--keep-pushed", help="Models that were pushed.")
-    ] = False,
+    keep_pushed: Annotated[bool, typer.Option("--keep-pushed", help="Keep pushed models.")] = False,
     keep_since: Annotated[
         str | None,
         typer.Option(
-            "--keep-since", metavar="WHEN", help="Made or used since: 30d, 12h or 2026-10-01."
+            "--keep-since",
+            metavar="WHEN",
+            help="Keep artifacts created or used since: 30d, 12h or 2026-10-01.",
         ),
     ] = None,
     pipeline: Annotated[
         str | None, typer.Option("--pipeline", help="Only artifacts of this pipeline.")
     ] = None,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Remove them; without it they are only listed.")
+        bool, typer.Option("--delete", help="Remove the artifacts instead of listing them.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for pipelines that are in use.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Remove artifacts that nobody can ask for any more; without --delete, list them.
+    """Remove artifacts that are no longer needed; without --delete, list them.
 
-    What any --keep option names stays. So does, whatever they say, what a run that goes on or can
-    be resumed uses, what is served, what a resolver can find, and what was imported.
+    An artifact that any --keep option matches is kept. Also kept, whatever the options: artifacts
+    of active runs and of runs that can be resumed, served models, artifacts that a resolver can
+    find, and imported artifacts.
     """
     from prodml.cli import options, printing
     from prodml.config import load_config
@@ -62,8 +68,8 @@ def gc(
     options.require_reader(loaded)
     progress = _progress()
     if delete:
-        tell_of_wait = options.say_for_whom if wait else None
-        collected = list(collect(loaded.open_store, rules, pipeline, progress, tell_of_wait))
+        on_wait = options.report_waiting if wait else None
+        collected = list(collect(loaded.open_store, rules, pipeline, progress, on_wait))
     else:
         collected = preview(loaded.open_store(), rules, pipeline, progress)
     if json:
@@ -78,14 +84,14 @@ def _rules(last: int | None, blessed: bool, pushed: bool, since: str | None) -> 
 
     if last is None and not blessed and not pushed and since is None:
         raise RequestError(
-            "say what to keep, for example: prodml gc --keep-last 3 --keep-blessed --keep-pushed; "
+            "name what to keep, for example: prodml gc --keep-last 3 --keep-blessed --keep-pushed; "
             "or by age: prodml gc --keep-since 30d"
         )
     return KeepRules(last, blessed, pushed, None if since is None else _milliseconds(since))
 
 
 def _milliseconds(since: str) -> int:
-    """Unix ms of `30d`, `12h`, or a date, which begins by local time."""
+    """Returns the Unix time in ms of `30d`, `12h`, or a date, which starts in local time."""
     import datetime
     import re
 
@@ -112,7 +118,7 @@ def _print(collected: Iterable[Collected], is_done: bool) -> None:
     removals = [removal for each in found for removal in each.removals]
     if removals:
         printing.print_table(
-            ["artifact", "type", "output", "made", "size", "because", "directory"],
+            ["artifact", "type", "output", "created", "size", "reason", "directory"],
             [
                 (
                     str(removal.artifact_id or ""),
@@ -131,17 +137,17 @@ def _print(collected: Iterable[Collected], is_done: bool) -> None:
         say()
     for each in found:
         if each.busy:
-            say(f"left alone: {each.busy}")
+            say(f"skipped: {each.busy}")
             continue
         for why, count in list(each.protected.items())[:_SHOWN]:
             say(f"{each.pipeline}: {count:,} protected: {why}")
         say(f"{each.pipeline}: {each.kept:,} kept by the --keep options")
     total = f"{len(removals):,} directories, {_size_text(sum(r.size for r in removals))}"
-    say(f"removed {total}" if is_done else f"would remove {total}; to do it, add --delete")
+    say(f"removed {total}" if is_done else f"would remove {total}; to remove, add --delete")
 
 
 def _size_text(size: int) -> str:
-    """`812 B`, `1.4 MB`."""
+    """Formats a size in bytes as `812 B` or `1.4 MB`."""
     number, units = float(size), ["B", "kB", "MB", "GB", "TB"]
     while number >= 1000 and len(units) > 1:
         number /= 1000
@@ -150,16 +156,16 @@ def _size_text(size: int) -> str:
 
 
 def _progress() -> Progress:
-    """Lines on standard error, of what takes over two seconds."""
+    """Prints progress on standard error, at most one line every two seconds."""
     import time
 
-    told = time.monotonic()
+    last_line = time.monotonic()
 
-    def tell(what: str, done: int, count: int) -> None:
-        nonlocal told
+    def report(what: str, done: int, count: int) -> None:
+        nonlocal last_line
         now = time.monotonic()
-        if now - told >= _QUIET_SECONDS:
-            told = now
+        if now - last_line >= _QUIET_SECONDS:
+            last_line = now
             say(f"{what} {done:,} of {count:,}" if count else what, is_error=True)
 
-    return tell
+    return report

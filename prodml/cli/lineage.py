@@ -18,7 +18,7 @@ def lineage(
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Show what an artifact was made of, and what was made of it."""
+    """Show the executions that led to an artifact, and those that used it."""
     from prodml.cli import options, printing
     from prodml.config import load_config
     from prodml.views.lineage import lineage_of
@@ -29,10 +29,10 @@ def lineage(
         return
     names = {a.id: f"{a.type} {a.id}" for a in view.artifacts}
     say(f"{view.artifact.type} {view.artifact.id} ({view.artifact.state})\n{view.artifact.uri}")
-    for title, steps in (("made by", view.upstream), ("used by", view.downstream)):
+    for title, steps in (("produced by", view.upstream), ("used by", view.downstream)):
         say(f"\n{title}:" if steps else f"\n{title}: nothing")
         printing.print_table(
-            ["run", "node", "took", "gave"],
+            ["run", "node", "inputs", "outputs"],
             [
                 (
                     step.run_id,

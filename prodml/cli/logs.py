@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from prodml.metadata.records import RunRecord
     from prodml.orchestration.events.log_reading import LoggedEvent
 
-# Looked at again this often: what a person sees as at once. Being told by the kernel (inotify)
-# would work on neither network filesystems nor macOS, and two stat calls a second cost nothing.
+# Poll interval, short enough to look immediate. Notifications by the kernel (inotify) work on
+# neither network filesystems nor macOS, and a few stat calls a second cost nothing.
 _WAIT_SECONDS = 0.25
-_LOOKS_BETWEEN_STORE_READS = 8
+_POLLS_BETWEEN_STORE_READS = 8
 
 
 class Level(StrEnum):
-    """The least level shown."""
+    """The lowest level that is shown."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -36,10 +36,10 @@ def logs(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'latest'.")],
     node: Annotated[
         str | None,
-        typer.Argument(metavar="NODE", help="A node: all that it printed, in every attempt."),
+        typer.Argument(metavar="NODE", help="Show the output of this node, of all attempts."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")
+        bool, typer.Option("--follow", "-f", help="Keep printing until the run has ended.")
     ] = False,
     level: Annotated[
         Level, typer.Option("--level", help="Only events of this level and above.")
@@ -47,7 +47,7 @@ def logs(
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Show what happened in a run, event by event, or what one of its nodes printed."""
+    """Show the events of a run, or the output of one of its nodes."""
     import os
 
     from prodml.cli import options
@@ -56,16 +56,16 @@ def logs(
     from prodml.names import RULE, is_name
 
     if node is not None and json:
-        raise RequestError("--json is for the events of a run; what a node printed is plain text")
+        raise RequestError("--json is for the events of a run; the output of a node is plain text")
     if node is not None and not is_name(node):
-        raise RequestError(f"{node!r} is no name of a node: {RULE}")
+        raise RequestError(f"{node!r} is not a valid node name: {RULE}")
     loaded = load_config(config)
     reader = options.require_reader(loaded)
     found = _find(reader, run)
     log_dir = os.path.join(loaded.logs_path, found.run_id)
 
     def has_ended() -> bool:
-        """Whether the store says so; a run whose process died is recorded as ended by asking."""
+        """Whether the store has recorded the end; reading it also records dead runs as ended."""
         return _state(options.require_reader(loaded), found.run_id) != "RUNNING"
 
     if node is None:
@@ -86,7 +86,7 @@ def _find(reader: LineageReader, run: str) -> RunRecord:
             raise NotFoundError("there are no runs yet")
         record = newest[0]
     if not is_name(record.run_id):
-        raise NotFoundError(f"run {record.run_id!r} was not made by prodml, it has no logs")
+        raise NotFoundError(f"run {record.run_id!r} is not a run of prodml and has no logs")
     return record
 
 
@@ -113,13 +113,13 @@ def _show_events(
                 _show(event, json, follow)
 
     if follow:
-        _until_the_end(show_new, lambda: events.has_ended, has_ended)
+        _poll_until_run_ends(show_new, lambda: events.has_ended, has_ended)
     else:
         show_new()
     if not number:
         raise NotFoundError(
-            f"no events in {log_dir}; the run was made on another machine, with another home, or "
-            f"its logs are gone"
+            f"no events in {log_dir}; the run was started on another machine, with another home, "
+            f"or its logs were deleted"
         )
 
 
@@ -141,7 +141,7 @@ def _show_output(
     events = EventLogReader(log_dir)
 
     def show_new() -> None:
-        # The store is asked once, and then what happens is read from the event log.
+        # The store is read once, below; the event log has everything that happens later.
         for event in events.read():
             if event.text("node") == node and event.text("log"):
                 add(event.text("log"))
@@ -150,7 +150,7 @@ def _show_output(
         sys.stdout.flush()
 
     def add(log: str) -> None:
-        # By name alone: the log directory may have moved, and must not be left.
+        # Only the file name counts: the log directory may have moved, and no file outside is read.
         name = os.path.basename(log)
         files.setdefault(name, (GrowingFile(os.path.join(log_dir, name)), PlainOutput()))
 
@@ -160,16 +160,16 @@ def _show_output(
     if os.path.exists(os.path.join(log_dir, f"{node}.log")):
         add(f"{node}.log")
     if follow:
-        _until_the_end(show_new, lambda: events.has_ended, has_ended)
+        _poll_until_run_ends(show_new, lambda: events.has_ended, has_ended)
     else:
         show_new()
     for _, output in files.values():
         sys.stdout.write(output.end())
     if not any(os.path.exists(file.path) for file, _ in files.values()):
-        raise _without_output(reader, run, log_dir, node)
+        raise _no_output(reader, run, log_dir, node)
 
 
-def _without_output(reader: LineageReader, run: RunRecord, log_dir: str, node: str) -> Exception:
+def _no_output(reader: LineageReader, run: RunRecord, log_dir: str, node: str) -> Exception:
     import os
 
     from prodml.errors import NotFoundError
@@ -179,25 +179,27 @@ def _without_output(reader: LineageReader, run: RunRecord, log_dir: str, node: s
         names = {name.removesuffix(".log") for name in os.listdir(log_dir) if ".log" in name}
     except FileNotFoundError:
         names = set()
-    there = f"there is output of: {', '.join(sorted(names)) or 'no node'}"
+    available = f"nodes with output: {', '.join(sorted(names)) or 'none'}"
     of_node = [execution for execution in executions if execution.node_id == node]
     if of_node:
         state = of_node[-1].state.lower()
-        return NotFoundError(f"{node} printed nothing in run {run.run_id}: {state}; {there}")
-    return NotFoundError(f"run {run.run_id} has no output of a node {node!r}; {there}")
+        return NotFoundError(f"{node} printed nothing in run {run.run_id}: {state}; {available}")
+    return NotFoundError(f"run {run.run_id} has no output of a node {node!r}; {available}")
 
 
-def _until_the_end(
-    show_new: Callable[[], None], is_told: Callable[[], bool], has_ended: Callable[[], bool]
+def _poll_until_run_ends(
+    show_new: Callable[[], None], log_has_end: Callable[[], bool], has_ended: Callable[[], bool]
 ) -> None:
-    """Shows what comes until the event log or, where its process was killed, the store says that
-    the run has ended."""
+    """Calls `show_new` until the run has ended.
+
+    The event log records the end; if the process of the run was killed, only the store does.
+    """
     import itertools
     import time
 
-    for look in itertools.count():
+    for poll in itertools.count():
         show_new()
-        if is_told() or (look % _LOOKS_BETWEEN_STORE_READS == 0 and has_ended()):
+        if log_has_end() or (poll % _POLLS_BETWEEN_STORE_READS == 0 and has_ended()):
             break
         time.sleep(_WAIT_SECONDS)
     show_new()
@@ -216,13 +218,14 @@ def _show(event: LoggedEvent, json: bool, flush: bool) -> None:
 
 
 def _line(event: LoggedEvent) -> str:
-    """`12:30:01  Trainer  ended: complete, 12 s  preprocessing_fn changed`."""
-    text = f"{_local_time(event.text('timestamp'))}  {event.text('node') or 'run'}  {_what(event)}"
+    """Formats an event: `12:30:01  Trainer  ended: complete, 12 s  preprocessing_fn changed`."""
+    head = f"{_local_time(event.text('timestamp'))}  {event.text('node') or 'run'}"
+    text = f"{head}  {_summary(event)}"
     message, *rest = event.text("message").splitlines() or [""]
     return f"{text}  {message}{' ...' if rest else ''}" if message else text
 
 
-def _what(event: LoggedEvent) -> str:
+def _summary(event: LoggedEvent) -> str:
     from prodml.cli.printing import seconds_text
 
     what = event.text("event").removeprefix("run_").removeprefix("node_").replace("_", " ")

@@ -1,4 +1,4 @@
-"""The `prodml` command: collects the commands, and turns errors into messages and exit codes."""
+"""The `prodml` command: registers the commands, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from prodml.secrets import redact
 
 app = typer.Typer(
     name="prodml",
-    help="Production machine learning pipelines: run, plan, and see what they made.",
+    help="Run, plan and inspect production machine learning pipelines.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -66,26 +66,29 @@ app.add_typer(root.app, name="root")
 @app.callback()
 def options(
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="On an error, show where it was raised.")
+        bool, typer.Option("--traceback", help="On an error, print the Python traceback.")
     ] = False,
 ) -> None:
-    """Production machine learning pipelines: run, plan, and see what they made."""
+    """Run, plan and inspect production machine learning pipelines."""
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the request was wrong,
-    3 done but not pushed (`--require-push`), 130 cancelled."""
+    """Runs the command line and exits.
+
+    Exit codes: 0 success, 1 the run failed, 2 the request was invalid, 3 success but not pushed
+    (`--require-push`), 130 cancelled.
+    """
     open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that is not UTF-8 must not turn an answer into an error.
+            # On a terminal that is not UTF-8, printing a result must not fail.
             stream.reconfigure(errors="backslashreplace")
-    # Taken wherever it stands: it is typed again behind a command that just failed.
+    # Accepted at any position: users append it to the command that just failed.
     show_traceback = "--traceback" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--traceback"]
     code = _exit_code(show_traceback)
     if "tensorflow" in sys.modules:
-        _leave(code)
+        _exit_at_once(code)
     sys.exit(code)
 
 
@@ -118,9 +121,11 @@ def _print_traceback() -> None:
     say(redact(traceback.format_exc()), end="", is_error=True)
 
 
-def _leave(code: int) -> NoReturn:
-    """Ends the process without taking it apart object by object, which takes TensorFlow a second
-    and ends in complaints of its destructors. What asked to be called at exit is called."""
+def _exit_at_once(code: int) -> NoReturn:
+    """Exits after the atexit callbacks, without Python's finalization.
+
+    With TensorFlow loaded, finalization takes a second, and its destructors print errors.
+    """
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, and what they stand for."""
+"""Arguments and options that several commands share, and the objects that they select."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ConfigFile: TypeAlias = Annotated[
 ]
 Params: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="k=v", help="A runtime parameter; may be repeated."),
+    typer.Option("--param", metavar="k=v", help="Runtime parameter; may be repeated."),
 ]
 NoCache: TypeAlias = Annotated[
-    bool, typer.Option("--no-cache", help="Run every node, whatever the cache holds.")
+    bool, typer.Option("--no-cache", help="Run every node and ignore the cache.")
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit: TypeAlias = Annotated[
-    int, typer.Option("--limit", min=1, max=LARGEST_NUMBER, help="How many, newest first.")
+    int, typer.Option("--limit", min=1, max=LARGEST_NUMBER, help="Maximum number, newest first.")
 ]
 
 
@@ -44,16 +44,16 @@ def load_spec_and_warn(
     *,
     module_roots: Sequence[str],
 ) -> PipelineSpec:
-    """The spec of the pipeline in a file; verdicts that nothing reads are warned of.
+    """Loads the spec of the pipeline in a file, and warns of blessings that no node reads.
 
     Args:
-        path: the file.
+        path: the pipeline file.
         values: runtime parameters, such as those of the configuration.
-        params: `name=value` texts of --param, which override them.
-        module_roots: directories that all code must lie in; none for no limit.
+        params: `name=value` texts of --param, which override `values`.
+        module_roots: directories that must contain all code; if empty, code may be anywhere.
 
     Raises:
-        RequestError: the file, the pipeline or a parameter is wrong.
+        RequestError: the file, the pipeline or a parameter is invalid.
     """
     from prodml.compiler.unread_verdicts import unread_verdicts
     from prodml.orchestration.code.pipeline_file import load_spec
@@ -65,9 +65,9 @@ def load_spec_and_warn(
 
 
 def open_reader(config: RunConfig) -> LineageReader | None:
-    """The metadata store for reading, or None where nothing has been recorded yet.
+    """Opens the metadata store for reading; None if it does not exist yet.
 
-    Runs whose process died are recorded as such first, so that none of them is shown as running.
+    Runs whose process died are recorded as FAILED first, so that none is shown as running.
     """
     import contextlib
 
@@ -78,17 +78,17 @@ def open_reader(config: RunConfig) -> LineageReader | None:
     store = config.existing_store()
     if store is None:
         return None
-    # A store that may only be read is read.
+    # A store without write permission can still be read.
     with contextlib.suppress(MetadataError):
         settle_dead_runs(store)
     return LineageReader(store)
 
 
 def require_reader(config: RunConfig) -> LineageReader:
-    """The metadata store for reading.
+    """Opens the metadata store for reading.
 
     Raises:
-        NotFoundError: nothing has been recorded yet.
+        NotFoundError: the store does not exist yet.
     """
     from prodml.errors import NotFoundError
 
@@ -96,20 +96,20 @@ def require_reader(config: RunConfig) -> LineageReader:
     if reader is None:
         raise NotFoundError(
             f"there is no metadata store at {config.metadata_connection}; run a pipeline first, "
-            f"or name its configuration with --config"
+            f"or select its configuration with --config"
         )
     return reader
 
 
 def quiet_tensorflow() -> None:
-    """Keeps TensorFlow, not imported yet, from speaking of CPU instructions and missing GPUs."""
+    """Keeps TensorFlow from logging CPU instructions and missing GPUs; call before importing it."""
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def say_for_whom(lease: LeaseRecord) -> None:
-    """Tells that a command waits for a pipeline, and who holds it."""
+def report_waiting(lease: LeaseRecord) -> None:
+    """Prints that the command waits for a pipeline, and which run blocks it."""
     say(
         f"waiting for run {lease.run_id} of {lease.pipeline} (process {lease.holder.pid} on "
         f"{lease.holder.host})",

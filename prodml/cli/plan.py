@@ -12,7 +12,7 @@ def plan(
     no_cache: NoCache = False,
     json: Json = False,
 ) -> None:
-    """Show what a run would do with each node, and why, without doing it."""
+    """Show what a run would do with each node, and why, without running anything."""
     import os
     import tempfile
 
@@ -27,12 +27,12 @@ def plan(
         pipeline, loaded.params, param, module_roots=loaded.module_roots
     )
     with tempfile.TemporaryDirectory() as empty:
-        # A plan makes nothing, also no store where there is none.
+        # A plan must not create a store, so without one it reads an empty temporary store.
         store = loaded.existing_store() or Store(os.path.join(empty, "metadata.db"))
         made = make_plan(spec, LineageReader(store), use_cache=not no_cache, keras=loaded.keras)
     if json:
         printing.print_json(made)
         return
     printing.print_table(
-        ["node", "would", "because"], [(n.node_id, n.action, n.reason) for n in made.nodes]
+        ["node", "action", "reason"], [(n.node_id, n.action, n.reason) for n in made.nodes]
     )

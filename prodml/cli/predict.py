@@ -17,29 +17,28 @@ if TYPE_CHECKING:
     from prodml.serving.clients.grpc_client import GrpcClient
     from prodml.serving.clients.rest_client import RestClient
 
-_WRONG_REQUEST = ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION")
-_NAME_A_SCHEMA = " For features of types that the rows do not show, name a --schema."
+_INVALID_REQUEST = ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION")
+_SCHEMA_HINT = " If the rows do not show the types of all features, set them with --schema."
 
 
 def predict(
     input: Annotated[
         str,
         typer.Argument(
-            metavar="INPUT", help="Rows: a .json, .jsonl, .csv or .parquet file; - for JSON."
+            metavar="INPUT",
+            help="Rows: a .json, .jsonl, .csv or .parquet file; - for JSON on standard input.",
         ),
     ],
     model: Annotated[str, typer.Option("--model", help="Name of the model.")] = "default",
     server: Annotated[
         str, typer.Option("--server", metavar="HOST:PORT", help="The model server.")
     ] = "localhost:8500",
-    rest: Annotated[
-        bool, typer.Option("--rest", help="The server's port is for REST, not gRPC.")
-    ] = False,
+    rest: Annotated[bool, typer.Option("--rest", help="Use REST instead of gRPC.")] = False,
     version: Annotated[
-        int | None, typer.Option("--version", help="A version; the newest by default.")
+        int | None, typer.Option("--version", help="Model version. Default: the newest.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--label", help="A version by its label, such as stable.")
+        str | None, typer.Option("--label", help="Label of the version, such as stable.")
     ] = None,
     signature: Annotated[
         str, typer.Option("--signature", help="Signature of the model.")
@@ -49,29 +48,35 @@ def predict(
         typer.Option(
             "--schema",
             metavar="schema.pbtxt",
-            help="The features' types; those of the values by default.",
+            help="Schema with the features' types. Default: the types of the values.",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only this many rows.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of rows.")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows a request.")] = 1024,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds for an answer.")] = 30.0,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Rows per request.")
+    ] = 1024,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds to wait for a response.")
+    ] = 30.0,
     ca: Annotated[
-        str | None, typer.Option("--tls-ca", metavar="PEM", help="Authorities to trust, for TLS.")
+        str | None,
+        typer.Option("--tls-ca", metavar="PEM", help="Certificate authorities to trust, for TLS."),
     ] = None,
     certificate: Annotated[
-        str | None, typer.Option("--tls-certificate", metavar="PEM", help="The client's own.")
+        str | None, typer.Option("--tls-certificate", metavar="PEM", help="Client certificate.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option("--tls-key", metavar="PEM", help="Key of the client's own.")
+        str | None,
+        typer.Option("--tls-key", metavar="PEM", help="Private key of the client certificate."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Ask a model server about rows, and show them with the predictions.
+    """Send rows to a model server, and print them with the predictions.
 
-    The rows become tf.Examples where the signature takes serialized ones, else one tensor a
-    column.
+    If the signature accepts serialized tf.Examples, rows are sent as these; otherwise as one
+    tensor per column.
 
     Example: prodml predict --server=localhost:8500 --model=flights --limit=5 flights.csv
     """
@@ -86,22 +91,22 @@ def predict(
     quiet_tensorflow()
     try:
         with _client(endpoint, rest, timeout) as client:
-            asked = _Asked(client, model, version, label, signature)
+            predictor = _Predictor(client, model, version, label, signature)
             rows = _rows(input, schema, limit, batch_size)
-            answered = [(batch, asked.about(first_row, batch)) for first_row, batch in rows]
+            predicted = [(batch, predictor.predict(first, batch)) for first, batch in rows]
     except InputDataError as error:
         raise RequestError(str(error)) from error
     except ServingError as error:
-        if error.code in _WRONG_REQUEST:
-            told = str(error).partition("\n")[0]
-            mend = "" if schema or "Data type" not in told else _NAME_A_SCHEMA
-            raise RequestError(told + mend) from error
+        if error.code in _INVALID_REQUEST:
+            message = str(error).partition("\n")[0]
+            hint = "" if schema or "Data type" not in message else _SCHEMA_HINT
+            raise RequestError(message + hint) from error
         raise
-    _print(answered, as_json=json)
+    _print(predicted, as_json=json)
 
 
-class _Asked:
-    """One signature of one version on a server."""
+class _Predictor:
+    """Sends rows to one signature of one model version on a server."""
 
     def __init__(
         self,
@@ -124,7 +129,7 @@ class _Asked:
         self._model = model
         self._spec: dict[str, Any] = {"version": version, "label": label, "signature": signature}
 
-    def about(self, first_row: int, batch: pa.RecordBatch) -> dict[str, Any]:
+    def predict(self, first_row: int, batch: pa.RecordBatch) -> dict[str, Any]:
         from prodml.serving.clients.signature_inputs import signature_inputs
 
         inputs = signature_inputs(self._signature, batch, first_row)
@@ -144,7 +149,7 @@ def _client(endpoint: Endpoint, rest: bool, timeout: float) -> GrpcClient | Rest
 def _rows(
     path: str, schema: str | None, limit: int | None, batch_size: int
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Rows of one request each, with the number of their first."""
+    """Yields the rows of each request, with the number of the first row."""
     import sys
 
     from prodml.data.request_rows import read_request_rows, schema_types
@@ -159,42 +164,42 @@ def _rows(
             return
 
 
-def _print(answered: list[tuple[pa.RecordBatch, dict[str, Any]]], *, as_json: bool) -> None:
+def _print(predicted: list[tuple[pa.RecordBatch, dict[str, Any]]], *, as_json: bool) -> None:
     from prodml.cli import printing
 
     rows = []
-    for batch, outputs in answered:
+    for batch, outputs in predicted:
         columns = {name: batch.column(i).to_pylist() for i, name in enumerate(batch.schema.names)}
         for number in range(batch.num_rows):
             row = {name: _short(values[number]) for name, values in columns.items()}
-            predicted = {name: _predicted(array, number) for name, array in outputs.items()}
-            rows.append({"row": row, "predictions": predicted})
+            predictions = {name: _prediction(array, number) for name, array in outputs.items()}
+            rows.append({"row": row, "predictions": predictions})
     if as_json:
         printing.print_json({"rows": rows})
         return
     inputs = list(dict.fromkeys(name for each in rows for name in each["row"]))
-    outputs_named = list(dict.fromkeys(name for each in rows for name in each["predictions"]))
+    output_names = list(dict.fromkeys(name for each in rows for name in each["predictions"]))
     printing.print_table(
-        ["", *inputs, *(f"-> {name}" for name in outputs_named)],
+        ["", *inputs, *(f"-> {name}" for name in output_names)],
         [
             (
                 str(number),
                 *(_text(each["row"].get(name)) for name in inputs),
-                *(_text(each["predictions"][name]) for name in outputs_named),
+                *(_text(each["predictions"][name]) for name in output_names),
             )
             for number, each in enumerate(rows, start=1)
         ],
     )
 
 
-def _predicted(array: Any, number: int) -> Any:
-    """What an output says of one row; all of it where it is not one answer a row."""
+def _prediction(array: Any, number: int) -> Any:
+    """Returns the value of an output for one row; the whole output if it has no value per row."""
     value = array[number] if array.ndim and len(array) > number else array
     return _short(value.tolist() if hasattr(value, "tolist") else value)
 
 
 def _short(value: Any) -> Any:
-    """A list of one value as the value; bytes as text."""
+    """Replaces a list of one value by the value, and bytes by text."""
     if isinstance(value, list):
         return _short(value[0]) if len(value) == 1 else [_short(each) for each in value]
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value

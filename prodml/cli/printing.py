@@ -1,4 +1,4 @@
-"""Tables, JSON, times and sizes as the commands print them."""
+"""How the commands print tables, JSON, times and sizes."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ _PIPE_WIDTH = 300
 
 
 def print_json(value: Any) -> None:
-    """A data class, or a list of them, as JSON on standard output."""
+    """Prints a dataclass, or a list of dataclasses, as JSON on standard output."""
     fields = [asdict(v) for v in value] if isinstance(value, list) else value
     print_json_text(json.dumps(asdict(fields) if is_dataclass(fields) else fields, indent=2))  # type: ignore[arg-type]
 
 
 def print_json_text(text: str, flush: bool = False) -> None:
-    """JSON as it is, but for control characters in its strings, which are escaped."""
+    """Prints JSON text; control characters in its strings are escaped."""
     print(escaped(text), flush=flush)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows under column names; a long cell is never cut, so that it can be copied."""
+    """Prints rows under column names; long cells are never truncated, so they can be copied."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # As Text: rich would take brackets in a string for markup.
+        # As Text: rich would parse brackets in a string as markup.
         table.add_column(Text(plain(column)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
-    # What goes to a file or a pipe is not folded to the width of a terminal that is not there.
+    # Without a terminal, rich would fold cells to a default width of 80 columns.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def seconds_text(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`."""
+    """Formats a duration as `0.4 s`, `12 s` or `3 min 20 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -50,17 +50,17 @@ def seconds_text(seconds: float) -> str:
 
 
 def bytes_text(size: int) -> str:
-    """`812 MB`; empty for zero."""
+    """Formats a size as `812 MB`; empty for zero."""
     return f"{size / 1e6:,.0f} MB" if size else ""
 
 
 def time_text(milliseconds: int) -> str:
-    """A Unix time in ms as local time."""
+    """Formats a Unix time in ms as local time."""
     return datetime.datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def rows_text(counts: Iterable[dict[str, Any]]) -> str:
-    """`train 10,000, eval 5,000 (12 dropped: no label)`."""
+    """Formats row counts as `train 10,000, eval 5,000 (12 no label)`."""
     parts = []
     for count in counts:
         lost = ", ".join(f"{number:,} {why}" for why, number in count["dropped"].items() if number)

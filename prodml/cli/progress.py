@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live line a node, or plain lines without a terminal."""
+"""Progress of a run: one live line per node, or plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ _STYLES = {
 def follow(node_ids: Sequence[str]) -> Iterator[Observer]:
     """Shows the progress of nodes on standard output while the block runs.
 
-    Writes to a duplicate of it: while a node runs, the original goes to the node's log.
+    Writes to a duplicate of standard output: while a node runs, the original is redirected to the
+    node's log.
     """
     with contextlib.suppress(OSError):
         sys.stdout.flush()
@@ -50,19 +51,19 @@ def follow(node_ids: Sequence[str]) -> Iterator[Observer]:
 
 
 class _Terminal(io.TextIOBase):
-    """Writes to a descriptor; what cannot be written is dropped.
+    """Writes to a descriptor; output that cannot be written is dropped.
 
-    A run goes on when its terminal is closed, the reader of a pipe ends, or a disk is full.
+    So a run continues if its terminal is closed, the reader of a pipe exits, or a disk is full.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def write(self, text: str) -> int:
-        left = text.encode(errors="backslashreplace")
+        remaining = text.encode(errors="backslashreplace")
         with contextlib.suppress(OSError):
-            while left:
-                left = left[os.write(self._descriptor, left) :]
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]
         return len(text)
 
     def fileno(self) -> int:
@@ -77,7 +78,7 @@ class _Terminal(io.TextIOBase):
 
 
 class PlainLines:
-    """One line when a node starts and one when it ends, time first."""
+    """Prints one line when a node starts and one when it ends, each starting with the time."""
 
     def __init__(self, terminal: io.TextIOBase) -> None:
         self._terminal = terminal
@@ -87,14 +88,14 @@ class PlainLines:
         self._say(f"{node_id} runs: {reason}")
 
     def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None:
-        """Plain lines are for logs: progress would only fill them."""
+        """Prints nothing: plain lines usually go to logs, which progress would fill."""
 
     def node_retried(self, failed: NodeResult, wait_seconds: float) -> None:
-        self._say(f"{failed.node_id} failed, {_again(failed, wait_seconds)}")
+        self._say(f"{failed.node_id} failed, {_next_attempt(failed, wait_seconds)}")
 
     def node_finished(self, result: NodeResult) -> None:
         first, *_ = result.message.splitlines() or [""]
-        # Why it ran was said when it started.
+        # The reason of a node that ran was printed when it started.
         why = f": {first}" if result.attempt == 0 else ""
         if result.state is NodeState.FAILED:
             why = f": {first}"
@@ -115,7 +116,7 @@ class _Line:
 
 
 class LiveLines:
-    """A table with a line a node; rich asks for it several times a second."""
+    """A table with one line per node, which rich renders several times a second."""
 
     def __init__(self, node_ids: Sequence[str]) -> None:
         self._lines = {node_id: _Line() for node_id in node_ids}
@@ -128,7 +129,7 @@ class LiveLines:
         self._lines[node_id].text = f"{done:,}{of} {unit}"
 
     def node_retried(self, failed: NodeResult, wait_seconds: float) -> None:
-        self._lines[failed.node_id] = _Line(_again(failed, wait_seconds), "yellow", "↻")
+        self._lines[failed.node_id] = _Line(_next_attempt(failed, wait_seconds), "yellow", "↻")
 
     def node_finished(self, result: NodeResult) -> None:
         mark, style = _STYLES[result.state]
@@ -149,6 +150,6 @@ class LiveLines:
         return table
 
 
-def _again(failed: NodeResult, wait_seconds: float) -> str:
+def _next_attempt(failed: NodeResult, wait_seconds: float) -> str:
     first, *_ = failed.message.splitlines() or [""]
     return f"attempt {failed.attempt + 1} follows in {seconds_text(wait_seconds)}: {first}"

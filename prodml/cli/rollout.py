@@ -29,26 +29,30 @@ Server: TypeAlias = Annotated[
     typer.Option(
         "--server",
         metavar="HOST:PORT",
-        help="gRPC address of the model server. Without it, the model config is written, and a "
-        "server that polls it follows.",
+        help="gRPC address of the model server. Without it, only the model config is written, "
+        "for servers that poll it.",
     ),
 ]
 ModelName: TypeAlias = Annotated[
-    str | None, typer.Option("--model", help="Its name; by default the directory's.")
+    str | None, typer.Option("--model", help="Name of the model. Default: the directory's name.")
 ]
 ModelConfig: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--model-config", metavar="F", help="By default models.config beside the directory."
+        "--model-config",
+        metavar="F",
+        help="Model config file. Default: models.config beside the directory.",
     ),
 ]
-Version: TypeAlias = Annotated[int | None, typer.Option("--version", help="The version.")]
-Message: TypeAlias = Annotated[str, typer.Option("--message", "-m", help="Why; it is recorded.")]
+Version: TypeAlias = Annotated[int | None, typer.Option("--version", help="Model version.")]
+Message: TypeAlias = Annotated[
+    str, typer.Option("--message", "-m", help="Reason, which is recorded.")
+]
 Who: TypeAlias = Annotated[
-    str | None, typer.Option("--as", help="Who asks; by default this user at this machine.")
+    str | None, typer.Option("--as", help="Person who decided. Default: current user and host.")
 ]
 Timeout: TypeAlias = Annotated[
-    float, typer.Option("--timeout", min=0, help="Seconds a version may take to load.")
+    float, typer.Option("--timeout", min=0, help="Maximum seconds to load a version.")
 ]
 
 
@@ -61,7 +65,7 @@ def status(
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Show which version bears which label, which answer, and who moved what when."""
+    """Show the versions with their labels and states, and the latest moves of labels."""
     from prodml.cli.printing import print_json, print_table, time_text
     from prodml.serving.rollouts.rollout import RolloutTarget, current_placement, whole_versions
     from prodml.serving.rollouts.rollout_journal import read_journal
@@ -90,7 +94,7 @@ def status(
 
         print_json({"versions": rows, "moves": [dataclasses.asdict(e) for e in journal]})
         return
-    verdicts = {True: "yes", False: "no", None: "not known"}
+    verdicts = {True: "yes", False: "no", None: "unknown"}
     print_table(
         ["version", "label", "on disk", *(["state"] if server else []), "blessed"],
         [
@@ -127,10 +131,10 @@ def canary(
     who: Who = None,
     timeout: Timeout = 120.0,
 ) -> None:
-    """Try a version, by default the newest, beside the stable one.
+    """Label a version, by default the newest, as canary beside the stable one.
 
-    Requests that name the label `canary` get it; those that name `stable` do not. Requests that
-    name neither get the newest version that is loaded, as TF Serving has it.
+    Requests with the label `canary` get this version; those with `stable` do not. As in TF
+    Serving, requests with neither get the newest version that is loaded.
     """
     _move(
         RolloutOptions(model_dir, server, model, model_config, config, message, who, timeout),
@@ -150,9 +154,9 @@ def promote(
     who: Who = None,
     timeout: Timeout = 120.0,
 ) -> None:
-    """Make the canary, or a named version, the stable one.
+    """Label the canary, or the version given by --version, as stable.
 
-    The version that was stable stays loaded, for a rollback in seconds.
+    The version that was stable stays loaded, so that a rollback takes seconds.
     """
     _move(
         RolloutOptions(model_dir, server, model, model_config, config, message, who, timeout),
@@ -172,10 +176,10 @@ def rollback(
     who: Who = None,
     timeout: Timeout = 120.0,
 ) -> None:
-    """Take the canary back; without one, return to the blessed version that was stable before.
+    """Remove the canary label; without a canary, return to the previous blessed stable version.
 
     Needs no pipeline code, data, ML Metadata or network: the journal beside the model config
-    knows what was stable.
+    records which versions were stable.
     """
     _move(
         RolloutOptions(model_dir, server, model, model_config, config, message, who, timeout),
@@ -185,7 +189,7 @@ def rollback(
 
 @dataclass(frozen=True)
 class RolloutOptions:
-    """What the three commands are told alike."""
+    """The options that `canary`, `promote` and `rollback` share."""
 
     model_dir: str
     server: str | None
@@ -213,24 +217,24 @@ def _move(options: RolloutOptions, move: Callable[[Rollout, Author], JournalEntr
 
             client = stack.enter_context(GrpcClient(options.server, options.timeout))
         rollout = Rollout(target, blessings, client, options.timeout)
-        made = move(rollout, Author(options.who or _user(), options.message))
-    say(f"{target.model}: {_described(made)}")
+        entry = move(rollout, Author(options.who or _user(), options.message))
+    say(f"{target.model}: {_labels_after(entry)}")
     if options.server is None:
         say(
-            f"{target.config_path} says so; a server with --model_config_file and "
-            f"--model_config_file_poll_wait_seconds follows, or name it with --server"
+            f"wrote {target.config_path}; a server with --model_config_file and "
+            f"--model_config_file_poll_wait_seconds loads it, or update a server with --server"
         )
     _record(options.config, target, pushed)
 
 
-def _described(made: JournalEntry) -> str:
-    labels = [f"{label} is version {version}" for label, version in made.after.labels.items()]
-    gone = sorted(made.before.labels.keys() - made.after.labels.keys())
-    return ", ".join(labels + [f"no {label}" for label in gone])
+def _labels_after(entry: JournalEntry) -> str:
+    labels = [f"{label} is version {version}" for label, version in entry.after.labels.items()]
+    removed = sorted(entry.before.labels.keys() - entry.after.labels.keys())
+    return ", ".join(labels + [f"no {label}" for label in removed])
 
 
 def _pushed(config: str | None, versions: dict[int, str]) -> dict[int, PushedVersion]:
-    """What ML Metadata knows of the versions; nothing, and a warning, where it does not answer."""
+    """Reads the versions from ML Metadata; prints a warning and returns none if that fails."""
     from prodml.config import load_config
     from prodml.errors import ProdmlError
     from prodml.releases.recorded_rollouts import pushed_versions
@@ -239,12 +243,12 @@ def _pushed(config: str | None, versions: dict[int, str]) -> dict[int, PushedVer
         store = load_config(config).existing_store()
         return pushed_versions(store, versions) if store else {}
     except ProdmlError as error:
-        _warn(f"ML Metadata was not asked which versions were blessed: {error}")
+        _warn(f"cannot read from ML Metadata which versions were blessed: {error}")
         return {}
 
 
 def _record(config: str | None, target: RolloutTarget, pushed: dict[int, PushedVersion]) -> None:
-    """Records what the journal has and ML Metadata does not, of earlier commands too."""
+    """Records the journal's entries that ML Metadata lacks, also those of earlier commands."""
     from prodml.config import load_config
     from prodml.errors import ProdmlError
     from prodml.releases.recorded_rollouts import record_rollouts
@@ -255,11 +259,11 @@ def _record(config: str | None, target: RolloutTarget, pushed: dict[int, PushedV
         store = loaded.existing_store()
         if store is None:
             where = loaded.metadata_connection
-            _warn(f"not recorded in ML Metadata, which is not at {where}; the journal has it")
+            _warn(f"not recorded in ML Metadata: no store at {where}; recorded in the journal")
             return
         record_rollouts(store, read_journal(target.config_path, target.model), pushed)
     except ProdmlError as error:
-        _warn(f"not recorded in ML Metadata, but in the journal; the next command tries: {error}")
+        _warn(f"recorded in the journal, not in ML Metadata; the next command retries: {error}")
 
 
 def _states(server: str | None, model: str) -> dict[int, str]:

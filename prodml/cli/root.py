@@ -9,12 +9,12 @@ import typer
 from prodml.cli.options import ConfigFile, Json
 from prodml.cli.terminal import say
 
-app = typer.Typer(help="The pipeline root, and the metadata store it belongs to.")
+app = typer.Typer(help="Show or change which metadata store the pipeline root belongs to.")
 
 
 @app.callback()
 def root() -> None:
-    """The pipeline root, and the metadata store it belongs to."""
+    """Show or change which metadata store the pipeline root belongs to."""
 
 
 @app.command("status")
@@ -40,24 +40,24 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
         printing.print_json(shown)
         return
     say(f"pipeline root  {shown['pipeline_root']}")
-    say(f"belongs to     {shown['belongs_to'] or 'no metadata store yet; its first run decides'}")
+    say(f"belongs to     {shown['belongs_to'] or 'no metadata store yet; the first run sets it'}")
     say(f"metadata       {shown['metadata']}")
     if owner is not None and not shown["is_own"]:
-        say("these are two stores: a run would be refused; see prodml root adopt --help")
+        say("the stores differ, so a run would be refused; see prodml root adopt --help")
 
 
 @app.command("adopt")
 def adopt(
     config: ConfigFile = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation prompt.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for pipelines that are in use.")
     ] = False,
 ) -> None:
-    """Take the configured pipeline root over from a metadata store that is gone.
+    """Adopt the configured pipeline root from a metadata store that no longer exists.
 
-    Artifacts that the configured store does not know are moved, as they are, to a dotted directory
-    in the root. The other store, if it still exists, does not find them there.
+    Artifacts that the configured store does not know are moved unchanged to a dotted directory in
+    the root. The other store, if it still exists, does not find them there.
     """
     from prodml.cli import options
     from prodml.config import load_config
@@ -68,8 +68,8 @@ def adopt(
     loaded = load_config(config)
     root, store = normal(loaded.artifacts_path), place_of(loaded.metadata_connection)
     if not yes:
-        typer.confirm(f"take {root} over for the metadata store {store}?", abort=True)
-    aside = adopt_root(root, loaded.open_store, options.say_for_whom if wait else None)
+        typer.confirm(f"adopt {root} for the metadata store {store}?", abort=True)
+    aside = adopt_root(root, loaded.open_store, options.report_waiting if wait else None)
     say(f"{root} belongs to {store}")
     if aside is not None:
         say(f"artifacts of the other store are in {aside}")

@@ -24,10 +24,10 @@ _NEWEST = "newest"
 
 
 class RunCommand(TyperCommand):
-    """Takes `--resume` with a run and without one."""
+    """Accepts `--resume` with and without a run id."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _with_value(args))
+        return super().parse_args(ctx, _with_run_to_resume(args))
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="PIPELINE.py",
-            help="Python file with one @pipeline; with --resume by default the run's own.",
+            help="Python file with one @pipeline. Default with --resume: the file of that run.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -44,7 +44,8 @@ def run(
     require_push: Annotated[
         bool,
         typer.Option(
-            "--require-push", help="Exit with 3 if no model of this run is the newest pushed."
+            "--require-push",
+            help="Exit with 3 if no model of this run is the newest pushed version.",
         ),
     ] = False,
     resume: Annotated[
@@ -52,19 +53,19 @@ def run(
         typer.Option(
             "--resume",
             metavar="[RUN]",
-            help="Go on with a run that did not end well, by default the newest: with its "
-            "parameters, and without running again what it had finished.",
+            help="Resume a run that did not succeed, by default the newest, with the same "
+            "parameters. Completed nodes do not run again.",
         ),
     ] = None,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Where the pipeline is in use, wait until it is free."),
+        typer.Option("--wait", help="If another run uses the pipeline, wait until it has ended."),
     ] = False,
 ) -> None:
-    """Run a pipeline: what has not changed since an earlier run is taken from the cache.
+    """Run a pipeline. Nodes that have not changed since an earlier run come from the cache.
 
-    Ctrl-C or SIGTERM cancels the run within the configuration's grace_seconds; a second one ends
-    it at once. Either way `prodml run --resume` goes on.
+    Ctrl-C or SIGTERM cancels the run within the configuration's grace_seconds; a second signal
+    ends it at once. `prodml run --resume` continues the run in both cases.
     """
     from prodml import keras_choice
     from prodml.cli import options
@@ -78,15 +79,15 @@ def run(
     from prodml.orchestration.results import RunResult
     from prodml.orchestration.run import run_pipeline
 
-    # TensorFlow and Beam are millions of objects that live to the end: at Python's own setting a
-    # tenth of a run's processor time goes into looking for garbage among them.
+    # TensorFlow and Beam create millions of objects that live until exit. With Python's default
+    # thresholds, the garbage collector spends a tenth of a run's processor time on them.
     gc.set_threshold(50_000, 20, 10)
     loaded = load_config(config)
     asked = keras_choice.asked_by_environment()
-    # Before the pipeline's file, which may import TensorFlow.
+    # Before the pipeline file is loaded, because it may import TensorFlow.
     keras_choice.choose(loaded.keras)
-    spec, resumed = _what_to_run(pipeline, loaded, param, resume)
-    # While a node runs, standard error goes to its log.
+    spec, resumed = _spec_and_run_to_resume(pipeline, loaded, param, resume)
+    # While a node runs, standard error is redirected to the node's log.
     terminal = os.dup(2)
 
     def warn(text: str) -> None:
@@ -95,23 +96,23 @@ def run(
     settings = dataclasses.replace(
         loaded.run_settings(use_cache=not no_cache and (resumed is None or resumed.use_cache)),
         pipeline_file=os.path.abspath(pipeline) if pipeline else "",
-        wait=options.say_for_whom if wait else None,
+        wait=options.report_waiting if wait else None,
         warn=warn,
     )
 
     chosen = keras_choices(spec, loaded.keras).process
     if asked not in (None, chosen):
         warn(
-            f"{keras_choice.VARIABLE} of the environment is not used: tf.keras is {chosen}; to "
+            f"{keras_choice.VARIABLE} in the environment is ignored: tf.keras is {chosen}; to "
             f"change it, set keras: {asked} in the configuration"
         )
 
-    def give_up() -> None:
+    def cancel_run() -> None:
         cancel_run_of_this_process(settings.open_store())
 
     try:
         with (
-            cancellable(give_up, loaded.grace_seconds),
+            cancellable(cancel_run, loaded.grace_seconds),
             follow([node.id for node in spec.nodes]) as observer,
         ):
             result = run_pipeline(spec, settings, observer, resumed)
@@ -129,7 +130,7 @@ def run(
         )
 
 
-def _what_to_run(
+def _spec_and_run_to_resume(
     pipeline: str | None, config: RunConfig, params: list[str] | None, resume: str | None
 ) -> tuple[PipelineSpec, RunRecord | None]:
     from prodml.cli import options
@@ -144,13 +145,13 @@ def _what_to_run(
             None,
         )
     if params:
-        raise RequestError("a run that is resumed keeps its parameters: leave --param away")
+        raise RequestError("a resumed run keeps its parameters: remove --param")
     resumed = _run_to_resume(config, resume)
     file = pipeline or resumed.pipeline_file
     if not os.path.isfile(file):
         raise RequestError(
-            f"run {resumed.run_id} was started from {file or 'Python'}, which is no file here; "
-            f"name the pipeline: prodml run PIPELINE.py --resume {resumed.run_id}"
+            f"run {resumed.run_id} was started from {file or 'Python'}, which is not a file on "
+            f"this machine; name the pipeline: prodml run PIPELINE.py --resume {resumed.run_id}"
         )
     spec = options.load_spec_and_warn(
         file,
@@ -179,7 +180,7 @@ def _run_to_resume(config: RunConfig, resume: str) -> RunRecord:
     else:
         found = reader.run(resume)
     if found.state is RunState.COMPLETE:
-        raise RequestError(f"run {found.run_id} is complete, there is nothing to resume")
+        raise RequestError(f"run {found.run_id} is complete; there is nothing to resume")
     return found
 
 
@@ -188,8 +189,8 @@ def _write(descriptor: int, text: str) -> None:
         os.write(descriptor, plain(text).encode())
 
 
-def _with_value(args: list[str]) -> list[str]:
-    """The arguments, with the newest run named where `--resume` stands without one."""
+def _with_run_to_resume(args: list[str]) -> list[str]:
+    """Adds `newest` after a `--resume` that has no run id."""
     if "--resume" not in args:
         return args
     place = args.index("--resume") + 1

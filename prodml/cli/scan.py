@@ -16,7 +16,7 @@ def scan(
 ) -> None:
     """List the operations of a SavedModel that touch files, the network or Python.
 
-    Nothing of the model is run. Exit codes: 0 there are none, 1 there are some, 2 no SavedModel.
+    The model is not run. Exit codes: 0 no findings, 1 findings, 2 no SavedModel.
     """
     from prodml.cli import printing
     from prodml.scan.saved_model_scan import scan
@@ -40,6 +40,6 @@ def scan(
             ],
         )
     else:
-        say(f"{model}: nothing touches files, the network or Python")
+        say(f"{model}: no operation touches files, the network or Python")
     if found:
         raise typer.Exit(1)

@@ -13,27 +13,27 @@ from typer.core import TyperCommand
 from prodml.cli.options import quiet_tensorflow
 from prodml.serving.configuration.server_options import ServerOptions
 
-_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class ServeCommand(TyperCommand):
-    """Takes truth values as TF Serving does: `--enable_batching`, `--enable_batching=false`.
+    """Accepts boolean flags as TF Serving does: `--enable_batching`, `--enable_batching=false`.
 
-    Options that only TF Serving has are accepted if they change no answer.
+    Options that only TF Serving has are accepted if they do not change any response.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         from prodml.serving.configuration.tf_serving_options import without_foreign_options
 
         own = without_foreign_options(args)
-        return super().parse_args(ctx, [_plain(argument) for argument in own])
+        return super().parse_args(ctx, [_as_switch(argument) for argument in own])
 
 
 def serve(*, version: bool, **values: Any) -> None:
     """Serve models by gRPC and REST, as TensorFlow's own model server does.
 
-    The options are tensorflow_model_server's, under the same names. Ctrl-C or SIGTERM stops the
-    server when the requests that have begun are answered.
+    The options have the same names as those of tensorflow_model_server. On Ctrl-C or SIGTERM the
+    server finishes the requests in progress and exits.
 
     Example: prodml serve --model_name=flights --model_base_path=.prodml/serving/flights
     --rest_api_port=8501
@@ -49,11 +49,12 @@ def serve(*, version: bool, **values: Any) -> None:
     server.serve(options)
 
 
-def _plain(argument: str) -> str:
+def _as_switch(argument: str) -> str:
+    """Rewrites `--flag=true` as `--flag`, and `--flag=false` as `--noflag`."""
     name, equals, value = argument.partition("=")
-    if not equals or name.removeprefix("--") not in _SWITCHES or value.lower() not in _TRUTHS:
+    if not equals or name.removeprefix("--") not in _SWITCHES or value.lower() not in _BOOLEANS:
         return argument
-    return name if _TRUTHS[value.lower()] else name.replace("--", "--no", 1)
+    return name if _BOOLEANS[value.lower()] else name.replace("--", "--no", 1)
 
 
 _FIELDS = dataclasses.fields(ServerOptions)
@@ -83,7 +84,7 @@ _VERSION = inspect.Parameter(
     default=False,
     annotation=Annotated[bool, typer.Option("--version", help="Show the versions and exit.")],
 )
-# Typer reads a command's options off its signature; these are declared once, in ServerOptions.
+# Typer reads options from a command's signature; these are declared once, in ServerOptions.
 _PARAMETERS = [*(_parameter(field) for field in _FIELDS), _VERSION]
 serve.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 serve.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}

@@ -15,7 +15,7 @@ def show(
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Show what happened in a run: every node, why it ran, its rows, memory and outputs."""
+    """Show a run: every node, why it ran, its row counts, memory and outputs."""
     from prodml.cli import options, printing
     from prodml.config import load_config
     from prodml.errors import NotFoundError
@@ -36,7 +36,7 @@ def show(
     say(f"started {printing.time_text(head.started)}, {printing.seconds_text(head.seconds)}")
     say(f"parameters {head.parameters}\n")
     printing.print_table(
-        ["node", "state", "time", "memory", "rows", "because"],
+        ["node", "state", "time", "memory", "rows", "reason"],
         [
             (
                 node.node_id,
@@ -52,13 +52,13 @@ def show(
     for node in detail.nodes:
         for note in node.notes:
             say(f"\n{node.node_id}: {note}", end="")
-    made = {i for node in detail.nodes for ids in node.outputs.values() for i in ids}
+    output_ids = {i for node in detail.nodes for ids in node.outputs.values() for i in ids}
     say("\n")
     printing.print_table(
         ["artifact", "type", "from", "uri"],
         [
             (str(a.id), a.type, a.producer, f"(deleted) {a.uri}" if a.state == "DELETED" else a.uri)
             for a in detail.artifacts
-            if a.id in made
+            if a.id in output_ids
         ],
     )

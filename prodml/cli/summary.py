@@ -1,4 +1,4 @@
-"""What a person sees at the end of a run: what came out, what the gate said, how long it took."""
+"""Summary at the end of a run: new artifacts, notes of nodes, counts and duration."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def print_summary(result: RunResult, reader: LineageReader) -> None:
 
 
 def was_pushed(result: RunResult, reader: LineageReader) -> bool:
-    """Whether a model was pushed, in this run or in the one that it was cached from, and is still
-    the newest at its destination."""
+    """Returns whether the run's model is the newest version at its destination.
+
+    The model may have been pushed by this run, or by the run that the Pusher was cached from.
+    """
     records = _outputs(result, reader)
     return any(
         records[i].type_name == "PushedModel" and records[i].custom_properties.get("pushed") == 1

@@ -1,7 +1,8 @@
-"""Text of others, such as logs and error messages, made safe for a terminal.
+"""Makes text from logs, error messages and metadata safe for a terminal.
 
-A terminal obeys what is in the text: it can be made to hide lines, to change its title, to type
-text into the shell. What users' code and libraries print comes from data now and then.
+A terminal executes escape sequences in the text that it shows: they can hide lines, change the
+title, or type text into the shell. The output of users' code and libraries may contain untrusted
+data.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ from collections.abc import Iterator
 import typer
 
 _SEQUENCES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # Colours and movements of the cursor.
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # Colours and cursor movements.
     r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\n\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # Titles, links.
-    r"|\x1b[ -/]*[0-OQ-WYZ`-~]"  # Short ones, such as a reset.
+    r"|\x1b[ -/]*[0-OQ-WYZ`-~]"  # Short sequences, such as a reset.
 )
-# Beside control characters: half surrogate pairs, which no encoding has, and what reorders text.
+# Also lone surrogates, which cannot be encoded, and characters that reorder text.
 _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_LONGEST_REST = 1 << 16
+_LONGEST_PARTIAL_LINE = 1 << 16
 
 
 def plain(text: str) -> str:
-    """A text without escape sequences and with every other control character as `\\u0007`."""
+    """Removes escape sequences, and writes other control characters as `\\u0007`."""
     if not _CONTROLS.search(text):
         return text
     return escaped(_SEQUENCES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def escaped(text: str) -> str:
-    """A text with every control character but newlines and tabs as `\\u001b`.
+    """Writes every control character except newlines and tabs as `\\u001b`.
 
-    What is JSON stays the same JSON.
+    JSON text keeps its meaning.
     """
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -50,11 +51,11 @@ def say(
     is_error: bool = False,
     flush: bool = False,
 ) -> None:
-    """Prints a text that may come from others.
+    """Prints text that may be untrusted, without control characters.
 
     Args:
-        colour: a name that click knows, for a terminal; without one, the text stays plain.
-        is_error: whether it goes to standard error.
+        colour: one of click's colour names, used only on a terminal; None for no colour.
+        is_error: whether to print on standard error.
     """
     stream = sys.stderr if is_error else sys.stdout
     safe = plain(text)
@@ -65,18 +66,21 @@ def say(
 
 @contextlib.contextmanager
 def lost_output_dropped() -> Iterator[None]:
-    """Drops what the block cannot print: nobody reads it any more, or its disk is full."""
+    """Drops output that the block cannot print, because its reader exited or its disk is full."""
     try:
         yield
         sys.stdout.flush()
     except OSError:
-        # What is left in the buffer would be an error again when Python ends.
+        # Otherwise Python would fail again at exit, when it flushes the rest of the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def open_missing_streams() -> None:
-    """Opens standard input, output and error that were closed, so that no other file takes their
-    numbers: what a node prints is sent to its log by these numbers."""
+    """Opens standard input, output and error if they were closed.
+
+    Otherwise another file would get their descriptor numbers, which are redirected to the log of a
+    node while it runs.
+    """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -88,26 +92,27 @@ def open_missing_streams() -> None:
 
 
 class PlainOutput:
-    """What a node prints, bytes as they come, as plain lines.
+    """Turns the output of a node, fed as bytes, into plain lines.
 
-    A progress bar, which is drawn over itself by carriage returns, becomes its last state.
+    Of a progress bar, which redraws its line by carriage returns, only the last state remains.
     """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace")
-        self._rest = ""
+        self._partial = ""
 
     def feed(self, output: bytes) -> str:
-        """The lines that are complete; what follows the last newline waits for its own."""
-        whole, newline, self._rest = (self._rest + self._decoder.decode(output)).rpartition("\n")
-        if len(self._rest) > _LONGEST_REST:
-            whole, newline, self._rest = whole + newline + self._rest, "", ""
-        return _last_drawn(whole) + newline
+        """Adds output and returns its complete lines; a partial line waits for its newline."""
+        text = self._partial + self._decoder.decode(output)
+        complete, newline, self._partial = text.rpartition("\n")
+        if len(self._partial) > _LONGEST_PARTIAL_LINE:
+            complete, newline, self._partial = complete + newline + self._partial, "", ""
+        return _last_drawn(complete) + newline
 
     def end(self) -> str:
-        """What waits for a newline that will not come."""
-        rest, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
-        return _last_drawn(rest)
+        """Returns the last line, which has no newline."""
+        last, self._partial = self._partial + self._decoder.decode(b"", final=True), ""
+        return _last_drawn(last)
 
 
 def _last_drawn(lines: str) -> str:

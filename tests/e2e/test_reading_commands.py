@@ -61,7 +61,7 @@ def test_before_the_first_run_the_commands_say_so(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     assert "no runs in" in desk.prodml("runs")
     assert desk.json("runs") == []
-    assert "no such artifacts" in desk.prodml("artifacts")
+    assert "no matching artifacts" in desk.prodml("artifacts")
     assert "run a pipeline first" in desk.prodml("show", "latest", code=2)
 
 
@@ -107,7 +107,7 @@ def test_lineage_goes_both_ways(desk: Desk) -> None:
     view = desk.json("lineage", str(model))
     assert [step["node_id"] for step in view["upstream"]] == ["Train"]
     assert [step["node_id"] for step in view["downstream"]] == ["Bless"]
-    assert "made by" in desk.prodml("lineage", str(model))
+    assert "produced by" in desk.prodml("lineage", str(model))
 
 
 def test_plan_says_what_would_run_and_writes_nothing(desk: Desk) -> None:

@@ -148,8 +148,8 @@ def test_runs_are_told_to_a_file_and_shown(work: Workplace) -> None:
     ("arguments", "message"),
     [
         (["nothing"], r"there is no run 'nothing'"),
-        (["latest", "Nothing"], r"has no output of a node 'Nothing'; there is output of: Copy, Ma"),
-        (["latest", "../Make"], r"'../Make' is no name of a node"),
+        (["latest", "Nothing"], r"has no output of a node 'Nothing'; nodes with output: Copy, Ma"),
+        (["latest", "../Make"], r"'../Make' is not a valid node name"),
         (["latest", "Make", "--json"], r"--json is for the events"),
     ],
 )

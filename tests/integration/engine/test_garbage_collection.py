@@ -417,7 +417,7 @@ def test_a_pipeline_in_use_is_left_alone_and_the_others_are_not(work: Workplace)
         assert "pipeline training is in use: run-7" in found["training"].busy
         assert not found["comparing"].busy
         said = work.gc("--keep-last", "1", "--delete")
-    assert "left alone: pipeline training is in use" in said
+    assert "skipped: pipeline training is in use" in said
     assert work.state(first["Model"]) == LIVE
 
 

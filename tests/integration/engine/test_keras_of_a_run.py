@@ -154,7 +154,7 @@ print(tf.keras.Model.__module__)
 
 def test_the_environments_variable_is_told_not_to_count(work: Workplace) -> None:
     said = work.run(**{keras_choice.VARIABLE: "0"})
-    assert "TF_USE_LEGACY_KERAS of the environment is not used: tf.keras is tf_keras" in said
+    assert "TF_USE_LEGACY_KERAS in the environment is ignored: tf.keras is tf_keras" in said
     assert "set keras: keras in the configuration" in said
     assert {node["means"] for node in work.found().values()} == {"tf_keras"}
 

@@ -250,7 +250,7 @@ def test_what_cannot_be_resumed_is_refused(work: Workplace) -> None:
     assert "no metadata store" in work.prodml("run", "--resume", code=2)
     work.prodml("run", "pipeline.py")
     complete = work.shown()["run"]["run_id"]
-    assert "is complete, there is nothing to resume" in work.prodml("run", "--resume", code=2)
+    assert "is complete; there is nothing to resume" in work.prodml("run", "--resume", code=2)
     assert "is complete" in work.prodml("run", "--resume", complete, code=2)
     assert "there is no run 'nope'" in work.prodml("run", "--resume", "nope", code=2)
     work.file("fail", "ValueError 1")

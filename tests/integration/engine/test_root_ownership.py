@@ -83,7 +83,7 @@ def test_a_store_made_anew_does_not_remove_what_the_old_one_published(work: Work
 
 def test_a_root_is_adopted_on_purpose_and_keeps_what_was_there(work: Workplace) -> None:
     before = work.files()
-    assert "these are two stores" in work.prodml("root", "status", config="theirs")
+    assert "the stores differ" in work.prodml("root", "status", config="theirs")
     work.prodml("root", "adopt", config="theirs", code=1, say="n\n")
     assert work.files() == before
     said = work.prodml("root", "adopt", "--yes", config="theirs")

@@ -148,7 +148,7 @@ def test_a_csv_cell_that_does_not_fit_the_schema_is_named(predict: Any) -> None:
 
 
 def test_a_type_that_the_model_does_not_parse_is_answered_with_a_mend(predict: Any) -> None:
-    with pytest.raises(RequestError, match="expected type: float.*name a --schema"):
+    with pytest.raises(RequestError, match="expected type: float.*set them with --schema"):
         predict("-", '[{"distance": 1400}]')
 
 

@@ -26,7 +26,7 @@ def test_the_project_compiles_and_brings_the_slim_environment(
 
 def test_a_directory_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(RequestError, match="is not empty; name another directory, or run"):
+    with pytest.raises(RequestError, match="is not empty; choose another directory, or run"):
         demo(str(tmp_path))
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
