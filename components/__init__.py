@@ -1,7 +1,7 @@
-"""Every component, its configuration messages, and what user modules import.
+"""Components, their configuration classes, and the API for user modules.
 
-Importing this loads declarations only: TensorFlow, Beam and their kin are imported by the
-executor of a node that really runs.
+Importing this package loads declarations only. TensorFlow, Beam and the libraries built on them
+are imported by the executor of each node that runs.
 """
 
 from prodml.components.csv_example_gen.component import CsvExampleGen

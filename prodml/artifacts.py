@@ -1,7 +1,7 @@
-"""Artifact types, and what stands where under an artifact's URI.
+"""Artifact types, and the layout of files under an artifact's URI.
 
-Type and property names are TFX's, so that tools made for TFX's stores read ours. The source of
-the layouts is TFX 1.16 (`tfx/types/standard_artifacts.py` and the executors).
+Names of types and properties are TFX's, so tools for TFX's metadata stores can read prodml's. The
+source of the layouts is TFX 1.16 (`tfx/types/standard_artifacts.py` and the executors).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ SPLIT_NAMES = "split_names"
 
 @dataclass
 class Artifact:
-    """A recorded thing on disk: a typed directory with properties.
+    """A directory with a type and properties, recorded in ML Metadata.
 
     Attributes:
-        uri: the directory that holds it. For an output of a running node it is a staging
-            directory, empty at first, and `final_uri` is where it will stand once published.
-        id: its ML Metadata id; 0 while it is not recorded.
+        uri: the artifact's directory. For an output of a running node, this is a staging
+            directory, initially empty; `final_uri` is its location after publication.
+        id: ML Metadata id; 0 until the artifact is recorded.
         properties: values of the properties that the type declares.
-        custom_properties: any other values.
-        final_uri: where an output will stand once published; empty for an input.
+        custom_properties: values of other properties.
+        final_uri: location of an output after publication; empty for an input.
     """
 
     type_name: ClassVar[str] = "Artifact"
     property_types: ClassVar[Mapping[str, type]] = {}
     provenance: ClassVar[frozenset[str]] = frozenset()
-    """Custom properties that only say where the artifact comes from, such as the id of another.
-    They do not count where the cache compares inputs: the same content made again is the same."""
+    """Custom properties that only record the artifact's origin, such as the id of another artifact.
+    The cache ignores them when it compares inputs, so equal content counts as equal."""
 
     uri: str = ""
     id: int = 0
@@ -48,7 +48,7 @@ class Artifact:
 
     @property
     def split_names(self) -> list[str]:
-        """The splits this artifact has; empty where it has none."""
+        """The names of the artifact's splits; empty if it has none."""
         return list(json.loads(str(self.properties.get(SPLIT_NAMES) or "[]")))
 
     @split_names.setter
@@ -67,11 +67,11 @@ class Artifact:
 
 
 def split_directory(uri: str, split: str) -> str:
-    """Where a split stands under an artifact's directory.
+    """The directory of a split under an artifact's directory.
 
     Raises:
-        InputDataError: the split's name breaks `prodml.names.RULE`. Names come from the store,
-            too, where anybody may have written them.
+        InputDataError: the split's name violates `prodml.names.RULE`. Names may come from the
+            metadata store, which other tools write to.
     """
     if not is_name(split):
         raise InputDataError(f"split {split!r} of {uri}: {RULE}")
@@ -82,7 +82,7 @@ _SPAN_AND_SPLITS: Mapping[str, type] = {"span": int, SPLIT_NAMES: str}
 
 
 class Examples(Artifact):
-    """`Split-<name>/` with Parquet or TFRecord files; `payload_format` says which."""
+    """`Split-<name>/` with Parquet or TFRecord files, according to `payload_format`."""
 
     type_name = "Examples"
     property_types: ClassVar[Mapping[str, type]] = {"span": int, "version": int, SPLIT_NAMES: str}
@@ -120,7 +120,7 @@ class ExampleAnomalies(Artifact):
 
 
 class TransformGraph(Artifact):
-    """What `tft.TFTransformOutput` reads: `transform_fn/`, `transformed_metadata/`, `metadata/`."""
+    """Input of `tft.TFTransformOutput`: `transform_fn/`, `transformed_metadata/`, `metadata/`."""
 
     type_name = "TransformGraph"
 
@@ -132,8 +132,11 @@ class TransformCache(Artifact):
 
 
 class Model(Artifact):
-    """`Format-Serving/` (a SavedModel) and, where asked, `Format-TFMA/`; custom property `keras`
-    is what `tf.keras` meant in the training, `tf_keras` or `keras`."""
+    """`Format-Serving/` (a SavedModel) and, if exported, `Format-TFMA/`.
+
+    The custom property `keras` is the package that `tf.keras` referred to in training, `tf_keras`
+    or `keras`.
+    """
 
     type_name = "Model"
 
@@ -153,7 +156,7 @@ class ModelRun(Artifact):
 
 
 class ModelEvaluation(Artifact):
-    """What `tfma.load_eval_result` reads."""
+    """Metrics that `tfma.load_eval_result` reads."""
 
     type_name = "ModelEvaluation"
 
@@ -201,9 +204,9 @@ class InferenceResult(Artifact):
 
 
 def artifact_type(type_name: str) -> type[Artifact]:
-    """The class for a type name; a bare Artifact subclass where no loaded module declares it.
+    """The class for a type name; a new Artifact subclass if no loaded module declares it.
 
-    A user's module that was imported again has declared its types again: the newest class counts.
+    If a user's module was imported again, the newest of its classes is returned.
     """
     found = None
     declared: list[type[Artifact]] = [Artifact]

@@ -1,31 +1,31 @@
-"""Every error prodml raises on purpose.
+"""Every error that prodml raises on purpose.
 
 ProdmlError
-├── RequestError              the request was wrong; nothing ran            (exit code 2)
-│   ├── DefinitionError       a pipeline or component is declared wrongly
+├── RequestError              the request was invalid; nothing ran          (exit code 2)
+│   ├── DefinitionError       the declaration of a pipeline or component is invalid
 │   ├── ParameterError        a runtime parameter is unknown or has the wrong type
-│   ├── ConfigError           a configuration file or PRODML_ variable is wrong
-│   ├── NotFoundError         a run, artifact or file that was asked for does not exist
-│   ├── BusyError             another run of the pipeline goes on
+│   ├── ConfigError           a configuration file or PRODML_ variable is invalid
+│   ├── NotFoundError         a requested run, artifact or file does not exist
+│   ├── BusyError             another run of the pipeline is in progress
 │   ├── RootError             a pipeline root belongs to another metadata store
 │   └── RolloutError          a version cannot be moved to, or from, a label
 ├── RunFailedError            one or more nodes failed                      (exit code 1)
 ├── NodeError                 one node failed
-│   ├── ResolutionError       its inputs could not be resolved
-│   ├── InputDataError        the data it was given cannot be used
+│   ├── ResolutionError       the inputs of the node could not be resolved
+│   ├── InputDataError        the input data is invalid
 │   ├── UserCodeError         a user's module or function failed
-│   ├── ModelContractError    a model does not offer what a component needs
-│   ├── ValidationError       the data is not what the schema allows
-│   ├── RowCountError         rows in and rows out do not add up
-│   ├── ArtifactError         an input is not what its producer published
-│   ├── LimitError            it took more time or memory than its configuration allows
-│   ├── WorkerLostError       its process, or a worker, died
-│   └── StorageError          the filesystem refused: full, read-only, gone
-├── MetadataError             ML Metadata refused a call                    (exit code 1)
-│   ├── FencedError           another process has taken this run over
-│   └── MetadataUnavailableError   it did not answer, and what it recorded is open
-├── ServingError              a model server refused or could not answer    (exit code 1)
-├── NotPushedError            --require-push, and nothing was pushed        (exit code 3)
+│   ├── ModelContractError    the model lacks something that the component needs
+│   ├── ValidationError       the data does not match the schema
+│   ├── RowCountError         the numbers of rows read and written do not add up
+│   ├── ArtifactError         an input differs from what its producer published
+│   ├── LimitError            the node exceeded its limit of time or memory
+│   ├── WorkerLostError       the node's process, or a worker, died
+│   └── StorageError          a file operation failed: disk full, read-only, path missing
+├── MetadataError             a call to ML Metadata failed                  (exit code 1)
+│   ├── FencedError           another process has taken over this run
+│   └── MetadataUnavailableError   no response; whether the write was recorded is unknown
+├── ServingError              a model server rejected or failed a request   (exit code 1)
+├── NotPushedError            --require-push is set, and nothing was pushed (exit code 3)
 └── CancelledError            the user or the system stopped the run        (exit code 130)
 
 Messages say what happened, where, and what to do.
@@ -38,23 +38,23 @@ from collections.abc import Iterator, Sequence
 
 
 class ProdmlError(Exception):
-    """Base of everything prodml raises on purpose."""
+    """Base class of every error that prodml raises on purpose."""
 
     exit_code = 1
 
 
 class RequestError(ProdmlError):
-    """The request was wrong; nothing ran."""
+    """The request was invalid; nothing ran."""
 
     exit_code = 2
 
 
 class DefinitionError(RequestError):
-    """A pipeline or component is declared wrongly.
+    """The declaration of a pipeline or component is invalid.
 
     Args:
-        message: what is wrong and how to mend it.
-        location: `file:line` of the author's code, put before the message.
+        message: what is wrong and how to fix it.
+        location: `file:line` of the author's code; the message starts with it.
     """
 
     def __init__(self, message: str, location: str | None = None) -> None:
@@ -67,15 +67,15 @@ class ParameterError(RequestError):
 
 
 class ConfigError(RequestError):
-    """A configuration file or a PRODML_ variable is wrong."""
+    """A configuration file or a PRODML_ variable is invalid."""
 
 
 class NotFoundError(RequestError):
-    """A run, artifact or file that was asked for does not exist."""
+    """A requested run, artifact or file does not exist."""
 
 
 class BusyError(RequestError):
-    """Another run of the pipeline goes on; says which, and where."""
+    """Another run of the pipeline is in progress; the message says which one, and where."""
 
 
 class RootError(RequestError):
@@ -83,7 +83,7 @@ class RootError(RequestError):
 
 
 class RolloutError(RequestError):
-    """A version cannot be moved to, or from, a label; what is served has not changed."""
+    """A version cannot be moved to, or from, a label; the served versions have not changed."""
 
 
 class NodeError(ProdmlError):
@@ -95,46 +95,49 @@ class ResolutionError(NodeError):
 
 
 class InputDataError(NodeError):
-    """Data cannot be used: names the file, the row or the column, and the mend."""
+    """Input data is invalid; the message names the file, the row or the column, and the fix."""
 
 
 class UserCodeError(NodeError):
-    """A user's module does not import, lacks a function, or raised; names the user's line."""
+    """A user's module cannot be imported, lacks a function, or raised an exception.
+
+    The message names the line of the user's code.
+    """
 
 
 class ModelContractError(NodeError):
-    """A model does not offer the signature, input or output that a component needs."""
+    """A model lacks the signature, input or output that a component needs."""
 
 
 class ValidationError(NodeError):
-    """The data is not what the schema allows and the node was told to fail on it."""
+    """The data does not match the schema, and the node is configured to fail on that."""
 
 
 class RowCountError(NodeError):
-    """Rows read, written and dropped by a node do not add up."""
+    """The numbers of rows that a node read, wrote and dropped do not add up."""
 
 
 class ArtifactError(NodeError):
-    """An input is not what its producer published: changed, damaged or gone."""
+    """An input was changed, damaged or deleted after its producer published it."""
 
 
 class LimitError(NodeError):
-    """A node took more time or memory than its configuration allows, and was stopped."""
+    """A node exceeded its limit of time or memory, and was stopped."""
 
 
 class WorkerLostError(NodeError):
-    """The process of a node, or a worker of its runner, died without a word."""
+    """The process of a node, or a worker of its runner, died without an error message."""
 
 
 class StorageError(NodeError):
-    """The filesystem refused: full, read-only, permission denied, or a path that is gone."""
+    """A file operation failed: disk full, read-only, permission denied, or path missing."""
 
 
 class RunFailedError(ProdmlError):
     """One or more nodes of a run failed.
 
     Args:
-        run_id: the run that failed.
+        run_id: id of the run.
         causes: (node id, message) of each failed node, in topological order.
     """
 
@@ -144,28 +147,30 @@ class RunFailedError(ProdmlError):
         self.run_id = run_id
         self.causes = tuple(causes)
         self.result: object = None
-        """The RunResult, where the run got as far as having one."""
+        """The RunResult; None if the run failed before it had one."""
 
 
 class MetadataError(ProdmlError):
-    """ML Metadata refused a call."""
+    """A call to ML Metadata failed."""
 
 
 class FencedError(MetadataError):
-    """Another process has taken this run over; what this process tried to record is refused."""
+    """Another process has taken over this run; writes of this process are rejected."""
 
 
 class MetadataUnavailableError(MetadataError):
-    """ML Metadata did not answer within the retry budget, or refused after an answer was lost;
-    whether it did what was asked is open."""
+    """ML Metadata did not respond within the retry budget, or failed after a lost response.
+
+    Whether the call had an effect is unknown.
+    """
 
 
 class ServingError(ProdmlError):
-    """A model server refused a request, or could not answer it.
+    """A model server rejected a request, or failed to answer it.
 
     Args:
-        code: the canonical name of the status, such as NOT_FOUND; gRPC's and TensorFlow's alike.
-        message: what the client is told.
+        code: the canonical name of the status, such as NOT_FOUND, as in gRPC and TensorFlow.
+        message: the error message for the client.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -174,7 +179,7 @@ class ServingError(ProdmlError):
 
 
 class NotPushedError(ProdmlError):
-    """The run succeeded but no model was pushed, and --require-push was given."""
+    """The run succeeded, but pushed no model although --require-push is set."""
 
     exit_code = 3
 
@@ -195,17 +200,18 @@ _STORAGE_ADVICE = {
 
 
 def storage_error(error: OSError) -> StorageError | None:
-    """The StorageError that an OSError stands for, or None if it is not about storage."""
+    """The StorageError for an OSError; None if the OSError is not about storage."""
     if error.errno not in _STORAGE_ADVICE:
         return None
     return refused_by_filesystem(error)
 
 
 def refused_by_filesystem(error: OSError, path: str = "") -> StorageError:
-    """The StorageError for any OSError of a file operation that prodml itself made.
+    """The StorageError for any OSError of one of prodml's own file operations.
 
     Args:
-        path: named in the message if the error names none.
+        error: the OSError.
+        path: path for the message if the OSError has none.
     """
     advice = _STORAGE_ADVICE.get(error.errno or 0)
     if advice is None:
@@ -216,9 +222,9 @@ def refused_by_filesystem(error: OSError, path: str = "") -> StorageError:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, then what it was raised from, outermost first; each error once.
+    """An error and its chain of `__cause__`, outermost first; each error once.
 
-    Code that raises an error from itself, or from one of its own effects, makes a cycle.
+    The chain can be a cycle if code raises an error from itself or from one of its effects.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -228,7 +234,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def causes_and_contexts(error: BaseException) -> Iterator[BaseException]:
-    """The same, with the members of groups, and the errors during whose handling others came."""
+    """An error with all its causes, contexts and members of exception groups; each error once."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:

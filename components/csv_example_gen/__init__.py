@@ -1,1 +1,1 @@
-"""Reads CSV files."""
+"""CsvExampleGen: reads CSV files."""

@@ -1,1 +1,1 @@
-"""Evaluator: how good a model is, and whether it may be pushed."""
+"""Evaluator: evaluates a model and decides whether it may be pushed."""

@@ -1,4 +1,4 @@
-"""TFMA over the examples, in one Beam pipeline: both models, every slice, one pass."""
+"""Runs TFMA over the examples in one Beam pipeline: all models and slices in one pass."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of the examples that matter besides what the models read.
+    """Columns of the examples that an evaluation reads.
 
     Attributes:
-        keep: what TFMA reads itself; None for all. TFMA splits batches into rows in Python: each
-            column not kept saves time.
-        labels: rows without these cannot be evaluated.
-        weights: every row that is evaluated must have these.
-        parsed: what the models parse of serialized tf.Example; None where it is not known.
+        keep: columns that TFMA itself reads; None for all. TFMA splits batches into rows in
+            Python, so each column that is not kept saves time.
+        labels: label columns; a row without a label is not evaluated.
+        weights: weight columns; every evaluated row must have a weight.
+        parsed: columns that the models parse from serialized tf.Example; None if unknown.
     """
 
     keep: Sequence[str] | None
@@ -66,7 +66,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Rows of a split that were evaluated, and that were left out for want of a label."""
+    """Numbers of rows of a split that were evaluated, and that were skipped without a label."""
 
     evaluated: int
     unlabelled: int
@@ -85,20 +85,20 @@ def analyze(
     """Writes an evaluation that `tfma.load_eval_result` reads, and its validation.
 
     Args:
-        splits: what to evaluate on.
-        candidates: the models.
+        splits: the splits to evaluate on.
+        candidates: the models to evaluate.
         evaluation: the complete Evaluation.
-        columns: which columns matter.
-        in_whole_batches: whether batches are evaluated whole, see `row_by_row_reasons`.
+        columns: the columns to read.
+        in_whole_batches: whether metrics are computed on whole batches; see `row_by_row_reasons`.
         output: directory to write to.
         runner: opens the Beam pipeline.
-        batch_size: rows at a time, at most.
+        batch_size: maximum number of rows in a batch.
 
     Returns:
-        The rows of each split, by its name.
+        The numbers of rows of each split, by its name.
 
     Raises:
-        InputDataError: labels or weights are missing, or no metric can be computed of them.
+        InputDataError: labels or weights are missing, or a metric cannot be computed from them.
         ModelContractError: a model cannot be evaluated.
     """
     config = evaluation.config
@@ -132,7 +132,7 @@ def analyze(
 
 @contextlib.contextmanager
 def _without_numpy_warnings() -> Iterator[None]:
-    # A slice with one class has no AUC: TFMA divides zero by zero and reports NaN, as it should.
+    # A slice with one class has no AUC: TFMA divides zero by zero and correctly reports NaN.
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", category=RuntimeWarning, module="tensorflow_model_analysis"
@@ -141,7 +141,7 @@ def _without_numpy_warnings() -> Iterator[None]:
 
 
 class _AddSerialized(beam.DoFn):  # type: ignore[misc]
-    """Adds the rows as serialized tf.Example, which the models take; leaves out unlabelled rows."""
+    """Drops rows without a label, and adds each row as serialized tf.Example for the models."""
 
     def __init__(self, split: str, columns: Columns) -> None:
         self._split = split
@@ -168,7 +168,10 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
         return batch
 
     def _require_weights(self, batch: pa.RecordBatch) -> None:
-        """TFMA would take 1 for a weight that a whole batch lacks, and fail on one of a row."""
+        """Requires a weight in every row.
+
+        TFMA assumes a weight of 1 if a whole batch lacks weights, and fails if a single row does.
+        """
         for weight in self._columns.weights:
             index = batch.schema.get_field_index(weight)
             missing = batch.num_rows
@@ -177,8 +180,8 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
             if missing:
                 raise InputDataError(
                     f"example_weight_key {weight!r} has no value in {missing} of "
-                    f"{batch.num_rows} rows of split {self._split!r}; write a weight into every "
-                    f"row, or evaluate without example_weight_key"
+                    f"{batch.num_rows} rows of split {self._split!r}; add a weight to every row, "
+                    f"or remove example_weight_key"
                 )
 
     def _with_serialized(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -198,14 +201,14 @@ class _AddSerialized(beam.DoFn):  # type: ignore[misc]
         if self._columns.parsed is None:
             return batch
         names = [name for name in batch.schema.names if name in self._columns.parsed]
-        if not names:  # A batch without columns would be without rows.
+        if not names:  # A batch without columns would have no rows.
             return batch
         columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
         return pa.RecordBatch.from_arrays(columns, names)
 
 
 def _has_values(column: pa.Array) -> pa.Array:
-    """Whether each row has a value that is not NaN: pandas writes NaN for what is missing."""
+    """Whether each row has a value that is not NaN; pandas writes missing values as NaN."""
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     has_values = pc.greater(lengths, 0)
     values = column.flatten()

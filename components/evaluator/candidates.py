@@ -1,4 +1,4 @@
-"""The models of an evaluation, and how an error names each of them."""
+"""The models of an evaluation, and the description of each in error messages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from prodml.errors import ModelContractError
 
 @dataclass(frozen=True)
 class Subject:
-    """A model as an error names it.
+    """The description of a model in error messages.
 
     Attributes:
-        name: such as "model /models/7".
+        name: description of the model, such as "model /models/7".
         remedy: what to do whenever this model cannot be evaluated; empty if that depends on the
             problem.
     """
@@ -28,13 +28,13 @@ class Subject:
         """The error for a model that cannot be evaluated.
 
         Args:
-            problem: what was expected of the model and what it does.
-            advice: how the author of the model fixes that.
+            problem: what was expected of the model, and what was found.
+            advice: how the author of the model can fix it; not used if there is a remedy.
         """
         if self.remedy:
             return ModelContractError(
-                f"the {self.name} cannot be evaluated on these examples, so the new model was not "
-                f"judged: {problem}; {self.remedy}"
+                f"the {self.name} cannot be evaluated on these examples, so the new model was "
+                f"neither blessed nor rejected: {problem}; {self.remedy}"
             )
         return ModelContractError(f"{self.name}: {problem}; {advice}")
 
@@ -44,10 +44,10 @@ class Candidate:
     """A model to evaluate.
 
     Attributes:
-        subject: how errors name it.
-        model: its artifact.
-        spec: its `tfma.ModelSpec`.
-        shared_model: its `tfma.EvalSharedModel`, by which it is loaded once in a process.
+        subject: description of the model in error messages.
+        model: the model's artifact.
+        spec: the model's `tfma.ModelSpec`.
+        shared_model: the model's `tfma.EvalSharedModel`, which loads it once per process.
     """
 
     subject: Subject
@@ -59,13 +59,13 @@ class Candidate:
 def candidates(
     evaluation: Evaluation, model: Model, baseline: Model | None, pipeline: str
 ) -> list[Candidate]:
-    """The models of an evaluation, which are not loaded yet; the new model comes first.
+    """The models of an evaluation, not loaded yet; the new model comes first.
 
     Args:
         evaluation: the complete Evaluation.
         model: the new model.
-        baseline: what it is compared with, if anything.
-        pipeline: the pipeline whose baseline it is.
+        baseline: the model to compare it with, or None.
+        pipeline: name of the pipeline.
     """
     found = []
     for spec in evaluation.config.model_specs:
@@ -90,5 +90,5 @@ def _remedy(model: Model, pipeline: str) -> str:
     chosen = f'--pipeline {pipeline} --why "..."`'
     return (
         f"compare with another model: `prodml baseline set MODEL {chosen} (the new model is "
-        f"{model.id}), or with the latest blessed one again: `prodml baseline reset {chosen}"
+        f"{model.id}), or return to the latest blessed model: `prodml baseline reset {chosen}"
     )

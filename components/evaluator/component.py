@@ -10,21 +10,22 @@ from prodml.dsl.signature import Input, Output, Parameter
 
 
 class Evaluator(Component):
-    """Evaluates a model with TFMA, overall and per slice, and says whether it may be pushed.
+    """Evaluates a model with TFMA, overall and per slice, and decides whether it may be pushed.
 
-    The model is blessed if every value threshold is met and, next to a baseline, every change
-    threshold too. Without a baseline, change thresholds are set aside, and the blessing says so.
-    Without any threshold, or with none that applies, the model is not blessed. The blessing
-    carries the reason: the figures that decided, and the baseline. A baseline that cannot be
-    evaluated on the examples fails the node: the new model is then neither blessed nor refused.
+    The model is blessed if it meets every value threshold and, if there is a baseline model, every
+    change threshold. Without a baseline model, change thresholds are ignored, and the blessing
+    says so. The model is not blessed if no threshold is configured, or if none applies. The
+    blessing records the reason: the deciding figures and the baseline model. If the baseline model
+    cannot be evaluated on the examples, the node fails, and the candidate is neither blessed nor
+    rejected.
 
     Args:
-        examples: what to evaluate on, raw or transformed, in either payload format.
-        model: the candidate.
-        baseline_model: what to compare with; usually the latest blessed model.
-        schema: features that it requires must be in the examples.
-        eval_config: an EvalConfig, TFMA's own proto, or a file of it as JSON or pbtxt.
-        example_splits: splits to evaluate on; `eval` where not given.
+        examples: examples to evaluate on, raw or transformed, in either payload format.
+        model: the candidate model.
+        baseline_model: model to compare the candidate with; usually the latest blessed model.
+        schema: schema of the examples; each feature that it requires must be in the examples.
+        eval_config: an EvalConfig, a `tfma.EvalConfig` proto, or the path of a JSON or pbtxt file.
+        example_splits: splits to evaluate on; `eval` by default.
     """
 
     execution_type = "tfx.components.evaluator.component.Evaluator"

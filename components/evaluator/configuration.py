@@ -1,4 +1,4 @@
-"""From what the author gave as eval_config to the complete EvalConfig that TFMA runs."""
+"""Turns the parameter eval_config into the complete EvalConfig that TFMA runs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SERVING_SIGNATURE = "serving_default"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is evaluated.
+    """The complete configuration of an evaluation.
 
     Attributes:
         config: a complete `tfma.EvalConfig`.
-        has_thresholds: a value or change threshold applies.
-        compares: a change threshold applies.
-        unchecked_changes: metrics whose change thresholds are set aside, because there is no
-            baseline.
+        has_thresholds: whether a value or change threshold applies.
+        compares: whether a change threshold applies.
+        unchecked_changes: metrics whose change thresholds are ignored, because there is no
+            baseline model.
     """
 
     config: Any
@@ -41,16 +41,16 @@ class Evaluation:
 
 
 def read_eval_config(given: EvalConfig | str) -> Any:
-    """The `tfma.EvalConfig` of a dataclass or of a file.
+    """Converts an EvalConfig, or reads a file, into a `tfma.EvalConfig`.
 
     Raises:
-        InputDataError: the file is absent, or is no EvalConfig; names the file.
+        InputDataError: the file does not exist or is not an EvalConfig; the message names it.
     """
     if isinstance(given, EvalConfig):
         return json_format.ParseDict(_without_none(given), config_pb2.EvalConfig())
     path = Path(given)
     if not path.is_file():
-        raise InputDataError(f"eval_config {given}: there is no such file")
+        raise InputDataError(f"eval_config {given}: the file does not exist")
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
@@ -64,16 +64,16 @@ def read_eval_config(given: EvalConfig | str) -> Any:
 
 
 def complete(config: Any, has_baseline: bool) -> Evaluation:
-    """Fills in what TFMA would guess, guess wrongly, or leave out.
+    """Completes an EvalConfig explicitly, instead of relying on TFMA's defaults.
 
     Models are called by signature: TFMA's default is to load them with Keras 2, which cannot read
-    what Keras 3 exports. All rows, and every slice that a threshold names, are evaluated also
-    where `slicing_specs` does not have them. Without a baseline, change thresholds are dropped.
+    exports of Keras 3. All rows, and every slice that a threshold names, are evaluated even if
+    `slicing_specs` does not list them. Without a baseline model, change thresholds are dropped.
 
     Raises:
-        InputDataError: a metric is unknown, a threshold is incomplete, or model_specs are not one
-            for the new model and at most one for the baseline.
-        ModelContractError: a model_type other than tf_generic is asked for.
+        InputDataError: a metric is unknown, a threshold is incomplete, or model_specs does not
+            have exactly one entry for the new model and at most one for the baseline model.
+        ModelContractError: a model_type is not tf_generic.
     """
     _require_one_model(config)
     check_metrics(config)
@@ -83,13 +83,13 @@ def complete(config: Any, has_baseline: bool) -> Evaluation:
     for spec in completed.model_specs or [completed.model_specs.add()]:
         if spec.model_type not in ("", constants.TF_GENERIC):
             raise ModelContractError(
-                f"model_type: expected 'tf_generic' or none, got {spec.model_type!r}; models are "
-                f"called by signature"
+                f"model_type: expected 'tf_generic' or none, got {spec.model_type!r}; remove it: "
+                f"models are called by signature"
             )
         spec.model_type = constants.TF_GENERIC
         spec.signature_name = spec.signature_name or SERVING_SIGNATURE
     if has_baseline and len(completed.model_specs) == 1 and completed.model_specs[0].name:
-        # TFMA adds a baseline only next to a ModelSpec without a name.
+        # TFMA adds a baseline only if the ModelSpec has no name.
         compared = completed.model_specs.add()
         compared.CopyFrom(completed.model_specs[0])
         compared.name, compared.is_baseline = constants.BASELINE_KEY, True

@@ -1,4 +1,4 @@
-"""What an evaluation needs of a model, checked before the work starts."""
+"""Checks that a model provides what an evaluation needs, before the evaluation starts."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _ROWS_CALLED = 64
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What a model was seen to offer.
+class Capabilities:
+    """The outputs and inputs of a model that an evaluation uses.
 
     Attributes:
-        computed: outputs of its preprocessing functions, as TensorInfo by name.
+        computed: outputs of the model's preprocessing functions, as TensorInfo by name.
         predicted: outputs of the signature that predicts, as TensorInfo by name.
-        takes_serialized: every signature that will be called takes serialized tf.Example.
-        parsed: the features that these signatures parse; None where that is not known.
-        loaded: the loaded model, where it was called; TFMA finds it again while it is held.
+        takes_serialized: whether every signature to call accepts serialized tf.Example.
+        parsed: the features that these signatures parse; None if unknown.
+        loaded: the loaded model, or None if it was not called. TFMA reuses the model as long as
+            there is a reference to it.
     """
 
     computed: Mapping[str, Any]
@@ -43,16 +44,17 @@ class Offer:
     loaded: Any
 
 
-def check_model(candidate: Candidate, sample: Sample, config: Any) -> Offer:
+def check_model(candidate: Candidate, sample: Sample, config: Any) -> Capabilities:
     """Checks signatures, labels, weights and slices against the examples, and calls the model.
 
     Args:
-        candidate: the model and how it is to be called.
-        sample: of the examples.
+        candidate: the model with its ModelSpec.
+        sample: sample of the examples.
         config: the complete `tfma.EvalConfig`.
 
     Raises:
-        ModelContractError: a mismatch, told as what was expected and what is there.
+        ModelContractError: the model does not match; the message says what was expected and what
+            was found.
     """
     spec = candidate.spec
     graph = _serving_graph(candidate)
@@ -72,45 +74,49 @@ def check_model(candidate: Candidate, sample: Sample, config: Any) -> Offer:
     loaded = _call(candidate, called, sample.batch) if takes_serialized else None
     parsed = _parsed(graph, called) if takes_serialized else None
     predicted = dict(signatures[spec.signature_name].outputs)
-    return Offer(computed, predicted, takes_serialized, parsed, loaded)
+    return Capabilities(computed, predicted, takes_serialized, parsed, loaded)
 
 
-def check_baseline(candidates: Sequence[Candidate], offers: Sequence[Offer], config: Any) -> None:
-    """Checks that a baseline predicts as many values a row as the new model.
+def check_baseline(
+    candidates: Sequence[Candidate], capabilities: Sequence[Capabilities], config: Any
+) -> None:
+    """Checks that the baseline model predicts as many values per row as the new model.
 
     Args:
         candidates: the models, the new one first.
-        offers: what they were seen to offer.
+        capabilities: the capabilities of each model, in the same order.
         config: the complete `tfma.EvalConfig`.
 
     Raises:
-        ModelContractError: it does not, so that one set of metrics cannot be computed of both.
+        ModelContractError: the numbers of outputs or values differ, so the same metrics cannot be
+            computed for both models.
     """
     widths = [
-        _widths(offer, read_outputs(each.spec, config))
-        for each, offer in zip(candidates, offers, strict=True)
+        _widths(found, read_outputs(each.spec, config))
+        for each, found in zip(candidates, capabilities, strict=True)
     ]
     for each, found in zip(candidates[1:], widths[1:], strict=True):
         if len(found) != len(widths[0]):
             raise each.subject.refusal(
-                f"it has {len(found)} of the outputs that are evaluated, and the new model "
+                f"it has {len(found)} of the evaluated outputs, but the new model has "
                 f"{len(widths[0])}",
-                "compare with a model of the same outputs",
+                "compare with a model that has the same outputs",
             )
         for mine, other in zip(widths[0], found, strict=True):
             if None not in (mine, other) and mine != other:
                 raise each.subject.refusal(
-                    f"it predicts {other} value(s) a row, and the new model {mine}",
-                    "compare with a model of the same outputs",
+                    f"it predicts {other} value(s) per row, but the new model predicts {mine}",
+                    "compare with a model that has the same outputs",
                 )
 
 
-def _widths(offer: Offer, outputs: frozenset[str]) -> list[int | None]:
-    """Values a row of each output that is evaluated; None where the model does not say."""
+def _widths(capabilities: Capabilities, outputs: frozenset[str]) -> list[int | None]:
+    """Number of values per row of each evaluated output; None if the model does not declare it."""
+    predicted = capabilities.predicted
     shapes = [
         tensor.tensor_shape
-        for name, tensor in sorted(offer.predicted.items())
-        if len(offer.predicted) == 1 or name in outputs
+        for name, tensor in sorted(predicted.items())
+        if len(predicted) == 1 or name in outputs
     ]
     return [None if shape.unknown_rank else _width(shape.dim) for shape in shapes]
 
@@ -129,9 +135,7 @@ def _parsed(graph: Any, called: Sequence[str]) -> frozenset[str] | None:
 def _serving_graph(candidate: Candidate) -> Any:
     directory = candidate.model.serving_model_dir
     if not os.path.isfile(os.path.join(directory, "saved_model.pb")):
-        raise candidate.subject.refusal(
-            f"expected a SavedModel in {directory}, got none", "train the model again"
-        )
+        raise candidate.subject.refusal(f"no SavedModel in {directory}", "train the model again")
     graphs = loader_impl.parse_saved_model(directory).meta_graphs
     serving = [g for g in graphs if tf.saved_model.SERVING in g.meta_info_def.tags]
     if not serving:
@@ -163,8 +167,8 @@ def _require_inputs(candidate: Candidate, name: str, signature: Any, sample: Sam
         raise candidate.subject.refusal(
             f"signature {name!r} expects the feature(s) {_listed(missing)}, got examples with "
             f"{_listed(sample.columns)}",
-            "evaluate with a signature that takes serialized tf.Example, or on the examples the "
-            "model was trained on",
+            "evaluate with a signature that accepts serialized tf.Example, or on the examples that "
+            "the model was trained on",
         )
 
 
@@ -183,7 +187,8 @@ def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:
     where = f"signature {spec.signature_name!r}"
     if len(outputs) > 1 and not asked:
         raise candidate.subject.refusal(
-            f"{where}: expected one output, got {_listed(outputs)}", "name one in prediction_key"
+            f"{where}: expected one output, got {_listed(outputs)}",
+            "set prediction_key to one of them",
         )
     if len(outputs) == 1:
         return
@@ -191,7 +196,7 @@ def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:
         if name not in outputs:
             raise candidate.subject.refusal(
                 f"{where}: expected an output {name!r}, got {_listed(outputs)}",
-                "name one that it has",
+                "set prediction_key or output_names to outputs of the signature",
             )
 
 
@@ -202,7 +207,7 @@ def _require_keys(
     labels = [spec.label_key] if spec.label_key else list(spec.label_keys.values())
     if not labels:
         raise candidate.subject.refusal(
-            "its ModelSpec has no label_key", "set it to the feature that holds the label"
+            "its ModelSpec has no label_key", "set it to the feature that contains the label"
         )
     weights = [spec.example_weight_key, *spec.example_weight_keys.values()]
     asked = [
@@ -220,12 +225,12 @@ def _require_keys(
                 f"{what} {key!r}: expected a feature of the examples"
                 f"{f' or an output of {functions}' if functions else ''}, got none"
                 f"{suggest(key, known)}",
-                "name one of them in eval_config",
+                "fix the name in eval_config",
             )
 
 
 def slice_features(config: Any) -> list[str]:
-    """Features that the slices of a complete `tfma.EvalConfig` are made by."""
+    """Names of the features that define the slices of a complete `tfma.EvalConfig`."""
     specs = [
         *config.slicing_specs,
         *(cross.baseline_spec for cross in config.cross_slicing_specs),
@@ -234,33 +239,33 @@ def slice_features(config: Any) -> list[str]:
     return sorted({key for s in specs for key in (*s.feature_keys, *s.feature_values)})
 
 
-_UNPARSED = (
-    # What tf.io.parse_example says, as (pattern, what to say instead).
+_PARSE_ERRORS = (
+    # Messages of tf.io.parse_example, as (pattern, replacement).
     (
         re.compile(r"Feature: (\S+) \(data type: (\S+)\) is required but could not be found"),
-        "expects the feature {0!r} ({1}) in every example, got an example without it",
+        "requires the feature {0!r} ({1}) in every example, but an example lacks it",
     ),
     (
         re.compile(r"Key: ([^\s,.]+).*?Data types don't match\. (.+)"),
-        "reads the feature {0!r} as another type than the examples have: {1}",
+        "parses the feature {0!r} with a type that differs from the examples: {1}",
     ),
     (
         re.compile(r"Key: ([^\s,.]+).*?(Number of \S+ values != expected\..+)"),
-        "expects another number of values in the feature {0!r}: {1}",
+        "expects a different number of values in the feature {0!r}: {1}",
     ),
 )
 
 
-_WHERE_A_GRAPH_WAS_BUILT = ("Graph execution error", "Detected at", "<stack", "File ", "[[")
+_GRAPH_TRACEBACK = ("Graph execution error", "Detected at", "<stack", "File ", "[[")
 
 
 def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) -> Any:
-    """Calls each signature on the sample: a feature that it misses is only known to its graph."""
+    """Calls each signature on the sample; only the graph knows which features it requires."""
     try:
         loaded = candidate.shared_model.model_loader.load()
-    except Exception as error:  # TensorFlow raises whatever the graph or its files run into.
+    except Exception as error:  # TensorFlow raises many types, depending on the graph and files.
         raise candidate.subject.refusal(
-            f"it does not load: {_last_line(error)}", "export it again in run_fn"
+            f"it cannot be loaded: {_last_line(error)}", "export it again in run_fn"
         ) from error
     serialized = tf.constant(
         serialize_examples(sample.slice(0, _ROWS_CALLED)).to_pylist(), dtype=tf.string
@@ -271,20 +276,20 @@ def _call(candidate: Candidate, names: Sequence[str], sample: pa.RecordBatch) ->
         except (tf.errors.OpError, TypeError, ValueError) as error:
             raise candidate.subject.refusal(
                 f"signature {name!r} {_explained(str(error))}",
-                "evaluate on the examples the model was trained on, or give the feature a "
-                "default in the signature's parsing",
+                "evaluate on the examples that the model was trained on, or set a default for the "
+                "feature where the signature parses it",
             ) from error
     return loaded
 
 
 def _explained(message: str) -> str:
-    for pattern, text in _UNPARSED:
+    for pattern, text in _PARSE_ERRORS:
         if (found := pattern.search(message)) is not None:
             return text.format(*found.groups())
-    # A failed graph tells first where it was built, and last what went wrong.
+    # The error of a graph starts with the traceback of its construction; the cause comes last.
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(_WHERE_A_GRAPH_WAS_BUILT)]
-    return f"fails on the examples: {(telling or lines or ['no message'])[0]}"
+    causes = [line for line in lines if not line.startswith(_GRAPH_TRACEBACK)]
+    return f"fails on the examples: {(causes or lines or ['no message'])[0]}"
 
 
 def _last_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""What to evaluate, as TFMA's EvalConfig has it, without importing TFMA.
+"""TFMA's EvalConfig as dataclasses, without importing TFMA.
 
-Message and field names, and what they mean, are those of `tensorflow_model_analysis/proto/
-config.proto` (TFMA 0.47.1). Fields whose absence means something are None where they are absent.
+Names and meanings of messages and fields are those of `tensorflow_model_analysis/proto/
+config.proto` (TFMA 0.47.1). A field whose absence is significant is None if absent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 
 class MetricDirection(StrEnum):
-    """Which way a metric gets better."""
+    """Direction in which a metric improves."""
 
     UNKNOWN = "UNKNOWN"
     LOWER_IS_BETTER = "LOWER_IS_BETTER"
@@ -31,7 +31,7 @@ class RepeatedStringValue:
 
 @dataclass(frozen=True)
 class PaddingOptions:
-    """Values that fill labels and predictions up to one length."""
+    """Values that pad labels and predictions to the same length."""
 
     label_int_padding: int | None = None
     label_float_padding: float | None = None
@@ -41,22 +41,22 @@ class PaddingOptions:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How the model is called, and what it is compared with.
+    """Signature, labels and weights of a model.
 
     Attributes:
-        name: only needed where candidate and baseline are called differently.
+        name: name of the model; needed only if candidate and baseline have different specs.
         model_type: leave it empty; models are called by signature ("tf_generic").
-        signature_name: signature that predicts; `serving_default` where it is empty.
+        signature_name: signature that predicts; `serving_default` if empty.
         preprocessing_function_names: signatures whose outputs can be labels, weights and slices.
-        label_key: feature, or output of a preprocessing function, that holds the label.
-        label_keys: the same by output, for models with several.
-        prediction_key: output of the signature, where it has several.
-        prediction_keys: the same by output.
-        example_weight_key: feature that weighs the examples.
-        example_weight_keys: the same by output.
-        is_baseline: this spec is the baseline's.
-        padding_options: for labels and predictions that differ in length.
-        inference_batch_size: rows at a time; 0 leaves it to TFMA.
+        label_key: feature, or output of a preprocessing function, that contains the label.
+        label_keys: label keys by output, for models with several outputs.
+        prediction_key: output of the signature to evaluate, if the signature has several.
+        prediction_keys: prediction keys by output.
+        example_weight_key: feature that contains the weight of an example.
+        example_weight_keys: weight keys by output.
+        is_baseline: whether this spec is for the baseline model.
+        padding_options: padding for labels and predictions of different lengths.
+        inference_batch_size: rows per inference batch; 0 for TFMA's default.
     """
 
     name: str = ""
@@ -76,7 +76,10 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class SlicingSpec:
-    """One slice per value of `feature_keys`, where `feature_values` hold; empty: all rows."""
+    """One slice per value of `feature_keys`, of the rows that match `feature_values`.
+
+    If both are empty, the slice is all rows.
+    """
 
     feature_keys: list[str] = field(default_factory=list)
     feature_values: dict[str, str] = field(default_factory=dict)
@@ -93,7 +96,7 @@ class CrossSlicingSpec:
 
 @dataclass(frozen=True)
 class AggregationOptions:
-    """How one metric is made of several classes; set one of the averages."""
+    """Averages a metric over several classes; set one of the averages."""
 
     micro_average: bool | None = None
     macro_average: bool | None = None
@@ -104,7 +107,7 @@ class AggregationOptions:
 
 @dataclass(frozen=True)
 class BinarizationOptions:
-    """Which classes or ranks of a multi-class model to evaluate one by one."""
+    """Classes or ranks of a multi-class model to evaluate separately."""
 
     class_ids: RepeatedInt32Value | None = None
     k_list: RepeatedInt32Value | None = None
@@ -119,7 +122,7 @@ class ExampleWeightOptions:
 
 @dataclass(frozen=True)
 class GenericValueThreshold:
-    """Bounds that the metric itself must keep, both inclusive."""
+    """Inclusive bounds of the metric's value."""
 
     lower_bound: float | None = None
     upper_bound: float | None = None
@@ -127,10 +130,10 @@ class GenericValueThreshold:
 
 @dataclass(frozen=True)
 class GenericChangeThreshold:
-    """Bounds that candidate minus baseline must keep; `direction` must be set.
+    """Bounds of the change, candidate minus baseline; `direction` must be set.
 
-    With HIGHER_IS_BETTER the change must be at least `absolute` and at least `relative` times the
-    baseline; with LOWER_IS_BETTER at most.
+    With HIGHER_IS_BETTER, the change must be at least `absolute` and at least `relative` times the
+    baseline; with LOWER_IS_BETTER, it must be at most that.
     """
 
     absolute: float | None = None
@@ -146,7 +149,7 @@ class MetricThreshold:
 
 @dataclass(frozen=True)
 class PerSliceMetricThreshold:
-    """A threshold for some slices; they are evaluated whether or not `slicing_specs` has them."""
+    """A threshold for some slices, which are evaluated even if `slicing_specs` omits them."""
 
     slicing_specs: list[SlicingSpec] = field(default_factory=list)
     threshold: MetricThreshold | None = None
@@ -170,15 +173,15 @@ class CrossSliceMetricThresholds:
 
 @dataclass(frozen=True)
 class MetricConfig:
-    """A metric by class name.
+    """A metric and its thresholds.
 
     Attributes:
-        class_name: such as "AUC" or "BinaryAccuracy", of TFMA or Keras.
-        module: where the class is, if it is in neither.
-        config: JSON object of its constructor's arguments.
-        threshold: holds for every slice that is evaluated, all rows included.
-        per_slice_thresholds: hold for the slices they name.
-        cross_slice_thresholds: hold for the comparisons they name.
+        class_name: class of TFMA or Keras, such as "AUC" or "BinaryAccuracy".
+        module: module of the class, if it is neither in TFMA nor in Keras.
+        config: arguments of the class's constructor, as a JSON object.
+        threshold: threshold for every evaluated slice, including all rows.
+        per_slice_thresholds: thresholds for the slices that they name.
+        cross_slice_thresholds: thresholds for the comparisons that they name.
     """
 
     class_name: str = ""
@@ -191,7 +194,7 @@ class MetricConfig:
 
 @dataclass(frozen=True)
 class MetricsSpec:
-    """Metrics, and for which models, outputs and classes they are computed."""
+    """Metrics, and the models, outputs and classes to compute them for."""
 
     metrics: list[MetricConfig] = field(default_factory=list)
     model_names: list[str] = field(default_factory=list)
@@ -224,14 +227,14 @@ class Options:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """What to evaluate.
+    """Configuration of an evaluation.
 
     Attributes:
-        model_specs: how the models are called; one serves for candidate and baseline.
-        slicing_specs: slices to evaluate, besides all rows.
+        model_specs: specs of the models; a single spec applies to candidate and baseline.
+        slicing_specs: slices to evaluate, in addition to all rows.
         cross_slicing_specs: slices to compare with one another.
         metrics_specs: metrics and their thresholds.
-        options: the rest.
+        options: other options.
     """
 
     model_specs: list[ModelSpec] = field(default_factory=list)

@@ -11,7 +11,12 @@ from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from prodml.components.evaluator.analysis import Columns, Split, SplitRows, analyze
 from prodml.components.evaluator.candidates import candidates
 from prodml.components.evaluator.configuration import complete, read_eval_config
-from prodml.components.evaluator.contract import Offer, check_baseline, check_model, slice_features
+from prodml.components.evaluator.contract import (
+    Capabilities,
+    check_baseline,
+    check_model,
+    slice_features,
+)
 from prodml.components.evaluator.sample import take_sample
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
@@ -21,9 +26,9 @@ from prodml.data.record_batches import BATCH_SIZE
 from prodml.dsl.executor import ExecutorContext
 from prodml.errors import InputDataError
 
-_MOST_PREDICTIONS = 1 << 19
-"""In a batch: each is a pair of its own where a metric is averaged over all classes."""
-_FEWEST_ROWS = 128
+_MAX_PREDICTIONS = 1 << 19
+"""Per batch: if a metric is averaged over all classes, each prediction becomes a separate pair."""
+_MIN_ROWS = 128
 
 
 def execute(context: ExecutorContext) -> None:
@@ -36,11 +41,11 @@ def execute(context: ExecutorContext) -> None:
     sample = take_sample(splits)
     check_schema(context, sample)
     models = candidates(evaluation, model, baseline, context.pipeline_name)
-    offers = [check_model(each, sample, evaluation.config) for each in models]
-    check_baseline(models, offers, evaluation.config)
+    capabilities = [check_model(each, sample, evaluation.config) for each in models]
+    check_baseline(models, capabilities, evaluation.config)
     output = context.output("evaluation", ModelEvaluation).uri
-    by_row = row_by_row_reasons(evaluation.config, offers, sample)
-    columns = _columns(offers, evaluation.config, is_pruned=not by_row)
+    by_row = row_by_row_reasons(evaluation.config, capabilities, sample)
+    columns = _columns(capabilities, evaluation.config, is_pruned=not by_row)
     if by_row:
         context.note(f"evaluated row by row, which is slow: {'; '.join(by_row)}")
     rows = analyze(
@@ -51,7 +56,7 @@ def execute(context: ExecutorContext) -> None:
         not by_row,
         output,
         context.beam,
-        _batch_size(offers),
+        _batch_size(capabilities),
     )
     _reconcile(context, rows)
     verdict = reach_verdict(output, evaluation, baseline)
@@ -105,12 +110,13 @@ def _reconcile(context: ExecutorContext, rows: Mapping[str, SplitRows]) -> None:
             context.note(f"{counted.unlabelled} of {read} rows of split {split!r} have no label")
     if not sum(counted.evaluated for counted in rows.values()):
         raise InputDataError(
-            f"no row of the split(s) {', '.join(rows)} has a label; nothing can be evaluated"
+            f"no row of the split(s) {', '.join(rows)} has a label; check label_key, or evaluate "
+            f"on labelled examples"
         )
 
 
 def _stored_rows(context: ExecutorContext, split: str) -> int | None:
-    """Rows of a split as they were counted when written; imported examples need not say."""
+    """Number of rows of a split, as counted on writing; None if imported examples lack it."""
     examples = _examples(context)
     if any(ROW_COUNTS not in artifact.custom_properties for artifact in examples):
         return None
@@ -125,30 +131,32 @@ def _examples(context: ExecutorContext) -> list[Examples]:
     return [e for e in context.inputs["examples"] if isinstance(e, Examples)]
 
 
-def _batch_size(offers: Sequence[Offer]) -> int:
-    """Rows at a time: fewer where each has the predictions of many classes."""
-    shapes = [out.tensor_shape.dim for offer in offers for out in offer.predicted.values()]
+def _batch_size(capabilities: Sequence[Capabilities]) -> int:
+    """Number of rows per batch; smaller if each row has predictions of many classes."""
+    shapes = [out.tensor_shape.dim for each in capabilities for out in each.predicted.values()]
     widest = max([shape[-1].size for shape in shapes if len(shape) > 1], default=1)
-    return min(BATCH_SIZE, max(_FEWEST_ROWS, _MOST_PREDICTIONS // max(widest, 1)))
+    return min(BATCH_SIZE, max(_MIN_ROWS, _MAX_PREDICTIONS // max(widest, 1)))
 
 
-def _columns(offers: Sequence[Offer], config: Any, is_pruned: bool) -> Columns:
-    """Columns that TFMA reads itself, and the labels and weights among them.
+def _columns(capabilities: Sequence[Capabilities], config: Any, is_pruned: bool) -> Columns:
+    """The columns that TFMA itself reads, and the labels and weights among them.
 
     Args:
-        is_pruned: leaves out columns that nothing reads. Metrics that are computed row by row may
-            read any feature, and do not say which.
+        capabilities: the capabilities of each model.
+        config: the complete `tfma.EvalConfig`.
+        is_pruned: whether to omit columns that nothing reads. Metrics that are computed row by row
+            may read any feature, and do not declare which.
     """
     specs = config.model_specs
     labels = {key for s in specs for key in (s.label_key, *s.label_keys.values())}
     weights = {
         key for s in specs for key in (s.example_weight_key, *s.example_weight_keys.values())
     }
-    computed = frozenset({""}).union(*(offer.computed for offer in offers))
+    computed = frozenset({""}).union(*(each.computed for each in capabilities))
     columns = Columns(None, sorted(labels - computed), sorted(weights - computed))
-    if not is_pruned or not all(offer.takes_serialized for offer in offers):
+    if not is_pruned or not all(each.takes_serialized for each in capabilities):
         return columns
-    every = [offer.parsed for offer in offers]
+    every = [each.parsed for each in capabilities]
     known = [features for features in every if features is not None]
     return dataclasses.replace(
         columns,

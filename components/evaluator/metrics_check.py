@@ -1,4 +1,4 @@
-"""Metrics and thresholds of an EvalConfig, checked before anything is computed."""
+"""Checks the metrics and thresholds of an EvalConfig before anything is computed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from prodml.suggestions import suggest
 
 
 def check_metrics(config: Any) -> None:
-    """Makes every metric of a `tfma.EvalConfig` once, and looks at every threshold.
+    """Instantiates every metric of a `tfma.EvalConfig`, and checks every threshold.
 
     Raises:
-        InputDataError: a metric is unknown or its config does not fit, or a threshold has no
-            bound or no direction; names the metric.
+        InputDataError: a metric is unknown or its config is invalid, or a threshold has no bound
+            or no direction; the message names the metric.
     """
     registered = metric_types.registered_metrics()
     for spec in config.metrics_specs:
@@ -26,35 +26,35 @@ def check_metrics(config: Any) -> None:
             except (ValueError, TypeError, ImportError, AttributeError) as error:
                 raise InputDataError(
                     f"eval_config: metric {metric.class_name!r}: expected a metric of TFMA or "
-                    f"Keras with a config of its arguments as JSON, got: {first_line(error)}"
+                    f"Keras with its arguments as JSON in config, got: {first_line(error)}"
                 ) from error
         for name, threshold in thresholds(spec):
             _check_threshold(name, threshold)
 
 
 def check_threshold_names(config: Any) -> None:
-    """Looks whether the metrics that thresholds name are computed.
+    """Checks that every metric with a threshold is computed.
 
     Args:
         config: the complete `tfma.EvalConfig`.
 
     Raises:
-        InputDataError: one is not; names those that are.
+        InputDataError: a metric is not computed; the message suggests a computed one.
     """
-    asked = {
+    named_by_thresholds = {
         name
         for spec in config.metrics_specs
         for named in (spec.thresholds, spec.per_slice_thresholds, spec.cross_slice_thresholds)
         for name in named
     }
-    if not asked:
+    if not named_by_thresholds:
         return
-    made = metric_specs.to_computations(config.metrics_specs, eval_config=config)
-    if not all(computation.keys for computation in made):
-        return  # Such a metric decides on its names while it is computed.
-    # Names that begin with "_" are those of intermediate results.
-    known = {key.name for each in made for key in each.keys if not key.name.startswith("_")}
-    for name in sorted(asked - known):
+    computations = metric_specs.to_computations(config.metrics_specs, eval_config=config)
+    if not all(computation.keys for computation in computations):
+        return  # A metric without keys names its results only while it is computed.
+    # Names of intermediate results start with "_".
+    known = {key.name for each in computations for key in each.keys if key.name[:1] != "_"}
+    for name in sorted(named_by_thresholds - known):
         raise InputDataError(
             f"eval_config: threshold on metric {name!r}, which is not computed"
             f"{suggest(name, known)}"
@@ -82,7 +82,7 @@ def _check_threshold(metric: str, threshold: Any) -> None:
     ):
         raise InputDataError(
             f"eval_config: the value_threshold of metric {metric!r} has no bound, so every value "
-            f"would meet it; set lower_bound or upper_bound"
+            f"would pass; set lower_bound or upper_bound"
         )
     if not threshold.HasField("change_threshold"):
         return
@@ -94,7 +94,7 @@ def _check_threshold(metric: str, threshold: Any) -> None:
     if not _has_bound(change, "absolute", "relative"):
         raise InputDataError(
             f"eval_config: the change_threshold of metric {metric!r} has no bound, so every change "
-            f"would meet it; set absolute or relative"
+            f"would pass; set absolute or relative"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which features of a serialized tf.Example a signature parses, read from its graph."""
+"""Finds the features that a signature parses from serialized tf.Example, by reading its graph."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tensorflow as tf
 
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _KEYS = slice(2, 5)
-"""Where ParseExampleV2 has the names of sparse, dense and ragged features among its inputs."""
+"""The inputs of ParseExampleV2 with the names of sparse, dense and ragged features."""
 
 
 def parsed_features(meta_graph: Any, signature: Any) -> frozenset[str] | None:
-    """Names of all features that are parsed; None where the examples are used otherwise too.
+    """Names of all parsed features; None if the graph also uses the examples in another way.
 
     Args:
         meta_graph: the `MetaGraphDef` of a SavedModel.
@@ -31,12 +31,12 @@ def parsed_features(meta_graph: Any, signature: Any) -> frozenset[str] | None:
 
 
 class _UsedOtherwise(Exception):
-    """The examples go where not only their features are parsed."""
+    """The graph does not only parse features of the examples."""
 
 
 @dataclass(frozen=True)
 class _Graph:
-    """The nodes of a graph or of a function, and the sources of what it returns."""
+    """The nodes of a graph or of a function, and the sources of its outputs."""
 
     nodes: Any
     returned: set[str]

@@ -1,7 +1,7 @@
-"""TFMA's extractors, and a check of what the models predict.
+"""TFMA's extractors, with a check of the models' predictions.
 
-NaN is refused here, for every metric alike: some of TFMA's metrics fail on it, and others, such as
-MeanSquaredError, leave the row out and would judge the model by the rows it has an answer for.
+NaN is rejected here, for every metric: some of TFMA's metrics fail on NaN, and others, such as
+MeanSquaredError, skip the row and would evaluate the model on the remaining rows only.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from prodml.components.evaluator.tfma import (
 )
 
 CHECKED_STAGE = "CheckPredictions"
-"""The stage after which predictions are there and checked."""
+"""Name of the stage that checks the predictions."""
 
 _PREDICTED = predictions_extractor.PREDICTIONS_EXTRACTOR_STAGE_NAME
 
 
 def extractors(config: Any, candidates: Sequence[Candidate], in_whole_batches: bool) -> list[Any]:
-    """TFMA's own extractors with the check after the predictions.
+    """TFMA's default extractors, with the check inserted after the predictions.
 
     Args:
         config: the complete `tfma.EvalConfig`.
-        candidates: the models.
-        in_whole_batches: leaves out the extractors that split batches into rows.
+        candidates: the models to evaluate.
+        in_whole_batches: whether to omit the extractors that split batches into rows.
     """
     every = model_eval_lib.default_extractors(
         eval_config=config, eval_shared_model=shared_models(candidates)
@@ -50,13 +50,13 @@ def extractors(config: Any, candidates: Sequence[Candidate], in_whole_batches: b
 
 
 def shared_models(candidates: Sequence[Candidate]) -> Any:
-    """The `tfma.EvalSharedModel`s as TFMA takes them."""
+    """The models' `tfma.EvalSharedModel`, as TFMA expects them: a single one, or a list."""
     shared = [candidate.shared_model for candidate in candidates]
     return shared[0] if len(shared) == 1 else shared
 
 
 def read_outputs(spec: Any, config: Any) -> frozenset[str]:
-    """Names of the outputs that are evaluated; empty if the only one is.
+    """Names of the evaluated outputs; empty if the model's only output is evaluated.
 
     Args:
         spec: a `tfma.ModelSpec`.
@@ -99,5 +99,5 @@ def _refuse_nan(predicted: Any, subject: Subject) -> None:
         rows = int(is_nan.reshape(len(is_nan), -1).any(axis=1).sum())
         raise subject.refusal(
             f"predicts NaN for {rows} of {len(is_nan)} rows",
-            "look for a loss that became NaN in training, or for missing values in its features",
+            "check for a loss that became NaN in training, or for missing values in the features",
         )

@@ -1,4 +1,4 @@
-"""The first rows of what is evaluated, and which columns its rows have."""
+"""A sample of the evaluated examples, and the columns of all their rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from prodml.errors import InputDataError
 
 
 class Sample:
-    """The first batch of some splits; reads on only if a column is asked for that it lacks.
+    """The first batch of some splits; reads further batches only to find a missing column.
 
-    A tf.Example names only the features that it has, and spans may differ: a rare feature can be
-    absent from the first rows, or from the first files.
+    A tf.Example contains only the features that have values, and spans may differ: a rare feature
+    can be absent from the first rows, or from the first files.
 
     Args:
-        first: the first rows.
-        rest: the batches after it, in the order in which they are evaluated.
+        first: the first batch.
+        rest: the following batches, in the order in which they are evaluated.
 
     Attributes:
-        batch: the first rows.
+        batch: the first batch.
     """
 
     def __init__(self, first: pa.RecordBatch, rest: Iterable[pa.RecordBatch] = ()) -> None:
@@ -32,15 +32,15 @@ class Sample:
 
     @property
     def columns(self) -> frozenset[str]:
-        """Names of the columns that were seen so far."""
+        """Names of the columns of the batches that were read so far."""
         return frozenset(self._columns)
 
     def column(self, name: str) -> pa.Array:
-        """A column, from the first batch that has it; `lacks` was asked for it before."""
+        """A column of the first batch that has it; call `lacks` first to search for it."""
         return self._columns[name]
 
     def lacks(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that are in no row at all, sorted."""
+        """The names of columns that no row has, sorted."""
         missing = set(names) - self.columns
         while missing and (batch := next(self._rest, None)) is not None:
             for index, name in enumerate(batch.schema.names):
@@ -50,10 +50,10 @@ class Sample:
 
 
 def take_sample(splits: Sequence[Split]) -> Sample:
-    """The sample of some splits.
+    """Reads the sample of some splits.
 
     Raises:
-        InputDataError: they have no rows.
+        InputDataError: the splits have no rows.
     """
     batches = (batch for batch in _batches(splits) if batch.num_rows)
     first = next(batches, None)

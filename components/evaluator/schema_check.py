@@ -1,4 +1,4 @@
-"""The schema's required features must be in the examples that are evaluated on."""
+"""Checks that the evaluated examples have the features that the schema requires."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prodml.errors import ModelContractError
 
 
 def check_schema(context: ExecutorContext, sample: Sample) -> None:
-    """Checks the examples against the schema input, where there is one.
+    """Checks the examples against the input `schema`, if it is set.
 
     Raises:
-        ModelContractError: a feature that the schema requires is in no row.
+        ModelContractError: no row has a feature that the schema requires.
     """
     artifact = context.optional_input("schema", Schema)
     if artifact is None:
@@ -23,7 +23,7 @@ def check_schema(context: ExecutorContext, sample: Sample) -> None:
     missing = sample.lacks(required)
     if missing:
         raise ModelContractError(
-            f"{artifact.schema_path} expects the feature(s) {', '.join(missing)}, got examples "
+            f"{artifact.schema_path} requires the feature(s) {', '.join(missing)}, got examples "
             f"with {', '.join(sorted(sample.columns))}; evaluate on examples that have them, or "
-            f"give the schema they were made with"
+            f"set schema to the schema of these examples"
         )

@@ -1,8 +1,8 @@
-"""TFMA, imported whole.
+"""Imports TFMA completely, even without notebook widgets.
 
-`import tensorflow_model_analysis` stops half-way, and only prints a line, where the notebook
-widgets that it shows results with cannot be imported: `load_eval_result` is then missing. Nothing
-here shows results, so TFMA gets empty widgets where there are no real ones.
+If the notebook widgets cannot be imported, `import tensorflow_model_analysis` stops half-way and
+only prints a line; `load_eval_result` is then missing. prodml shows no results in notebooks, so
+this module replaces missing widgets with empty ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _replace_widgets() -> None:
 if importlib.util.find_spec("ipywidgets") is None:
     _replace_widgets()
 
-# By its parts: these import also where somebody imported the package before, half-way.
+# Import the submodules: this works even if the package was imported half-way before.
 from tensorflow_model_analysis import constants  # noqa: E402
 from tensorflow_model_analysis.api import model_eval_lib  # noqa: E402
 from tensorflow_model_analysis.contrib.aggregates import (  # noqa: E402

@@ -1,4 +1,4 @@
-"""The verdict on a model, with the figures that decided it."""
+"""Decides whether a model is blessed, and reports the deciding figures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from prodml.components.evaluator.tfma import (
 from prodml.errors import ValidationError
 from prodml.suggestions import suggest
 
-_MOST_CHECKS_TOLD = 5
+_MAX_CHECKS_LISTED = 5
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`reason` is one line with the figures that decided."""
+    """Whether a model is blessed, and the reason: one line with the deciding figures."""
 
     is_blessed: bool
     reason: str
@@ -33,7 +33,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Check:
-    """One threshold on one slice, which is made by so many features."""
+    """The result of one threshold on one slice.
+
+    Attributes:
+        text: description of the threshold, the slice and the figures.
+        features: number of features that define the slice.
+        held: whether the threshold was met.
+    """
 
     text: str
     features: int
@@ -41,16 +47,16 @@ class _Check:
 
 
 def reach_verdict(output: str, evaluation: Evaluation, baseline: Model | None) -> Verdict:
-    """Reads what an analysis left and judges it.
+    """Reads the results of an analysis and decides whether the model is blessed.
 
-    A model is blessed if at least one threshold was checked and every one was met, or if change
-    thresholds are all that was set and there is no baseline. Without any threshold it is not
-    blessed: forgetting one must not approve a model.
+    A model is blessed if at least one threshold was checked and all were met, or if only change
+    thresholds are configured and there is no baseline model. Without any threshold, the model is
+    not blessed: a forgotten threshold must not approve a model.
 
     Args:
-        output: the directory that the analysis was written to.
-        evaluation: what was evaluated.
-        baseline: what the model was compared with, if anything.
+        output: the directory with the results of the analysis.
+        evaluation: the configuration of the evaluation.
+        baseline: the baseline model, or None.
 
     Raises:
         ValidationError: a slice that a threshold names has no rows.
@@ -58,42 +64,41 @@ def reach_verdict(output: str, evaluation: Evaluation, baseline: Model | None) -
     comparison = _comparison(evaluation, baseline)
     if not evaluation.has_thresholds:
         if evaluation.unchecked_changes:
-            return Verdict(True, f"no value threshold was set; {comparison}")
+            return Verdict(True, f"no value threshold is set; {comparison}")
         return Verdict(
             False,
-            "no threshold was set: nothing was approved; add a value_threshold to a metric of "
-            "eval_config",
+            "no threshold is set; add a value_threshold to a metric of eval_config",
         )
     validation = model_eval_lib.load_validation_result(output)
     missing = [*validation.missing_slices, *validation.missing_cross_slices]
     if missing:
         raise ValidationError(
             f"threshold on a slice without rows: {'; '.join(map(_spec_text, missing))}; "
-            f"correct the slice in eval_config, or evaluate on examples that have it"
+            f"fix the slice in eval_config, or evaluate on examples with such rows"
         )
     found = _checks(output, evaluation.config, _failures(validation))
     checks = sorted(found, key=lambda check: (check.features, check.text))
     failed = [check.text for check in checks if not check.held]
     if not validation.validation_ok:
-        return Verdict(False, f"{_told(failed)}; {comparison}")
+        return Verdict(False, f"{_listed(failed)}; {comparison}")
     if not checks:
         return Verdict(
             False,
-            "no threshold applies to the new model: nothing was approved; set model_names of the "
-            "metrics with thresholds to the candidate's name, or leave it empty",
+            "no threshold applies to the new model; set model_names of the metrics with thresholds "
+            "to the candidate's name, or leave it empty",
         )
-    return Verdict(True, f"{_told([check.text for check in checks])}; {comparison}")
+    return Verdict(True, f"{_listed([check.text for check in checks])}; {comparison}")
 
 
 def _comparison(evaluation: Evaluation, baseline: Model | None) -> str:
-    """What the model was compared with."""
+    """Describes the comparison with the baseline model."""
     if baseline is not None:
-        without = "" if evaluation.compares else ", with which no change_threshold compares"
+        without = "" if evaluation.compares else ", not compared because no change_threshold is set"
         return f"baseline: model {baseline.id}{without}"
     if evaluation.unchecked_changes:
         changes = ", ".join(evaluation.unchecked_changes)
-        return f"no baseline: the change thresholds of {changes} were set aside"
-    return "no baseline: judged by value thresholds alone"
+        return f"no baseline: the change thresholds of {changes} were ignored"
+    return "no baseline: only value thresholds were checked"
 
 
 def _checks(output: str, config: Any, failures: set[tuple[Any, ...]]) -> Iterator[_Check]:
@@ -225,7 +230,7 @@ def _spec_text(spec: Any) -> str:
     return ", ".join([*values, *spec.feature_keys]) or "all rows"
 
 
-def _told(texts: list[str]) -> str:
-    told = "; ".join(texts[:_MOST_CHECKS_TOLD])
-    rest = len(texts) - _MOST_CHECKS_TOLD
-    return f"{told}; and {rest} more" if rest > 0 else told
+def _listed(texts: list[str]) -> str:
+    listed = "; ".join(texts[:_MAX_CHECKS_LISTED])
+    rest = len(texts) - _MAX_CHECKS_LISTED
+    return f"{listed}; and {rest} more" if rest > 0 else listed

@@ -1,1 +1,1 @@
-"""What every ExampleGen shares: its configuration, its files, and the split of its rows."""
+"""The code that every ExampleGen shares: configuration, input files, and splitting of rows."""

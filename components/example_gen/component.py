@@ -1,4 +1,4 @@
-"""What every ExampleGen that reads files declares."""
+"""Declaration that every file-based ExampleGen shares."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class FileBasedExampleGen(Component):
     """Reads files and splits their rows.
 
     Args:
-        input_base: directory that holds the files, or its URL, such as `s3://bucket/flights`.
-        input_config: which files; by default all that stand directly in it.
-        output_config: how to split; by default two thirds `train` and one third `eval`, by a
+        input_base: directory of the input files, or its URL, such as `s3://bucket/flights`.
+        input_config: file patterns to read; by default all files directly in `input_base`.
+        output_config: splits to write; by default two thirds `train` and one third `eval`, by a
             stable hash of each row's content.
-        range_config: which spans; by default the latest one.
-        payload_format: how examples are stored, FORMAT_PARQUET or FORMAT_TF_EXAMPLE.
+        range_config: spans to read; by default the latest span.
+        payload_format: storage format of the examples, FORMAT_PARQUET or FORMAT_TF_EXAMPLE.
     """
 
     execution_type = "tfx.components.example_gen.component.FileBasedExampleGen"

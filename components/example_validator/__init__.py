@@ -1,1 +1,1 @@
-"""ExampleValidator: statistics held against the schema."""
+"""ExampleValidator: validates statistics against the schema."""

@@ -10,30 +10,31 @@ from prodml.dsl.signature import Input, Output, Parameter
 
 
 class ExampleValidator(Component):
-    """Holds the statistics of every split against the schema, and lists what does not fit.
+    """Validates the statistics of every split against the schema, and records the anomalies.
 
     Drift is measured against `previous_statistics` for each feature with a `drift_comparator` in
-    the schema, skew against `serving_statistics` for each with a `skew_comparator`.
+    the schema; skew is measured against `serving_statistics` for each feature with a
+    `skew_comparator`.
 
     Args:
-        statistics: of the examples.
-        schema: what they should be.
-        previous_statistics: of an earlier span or run, for drift. Of several, newest first, the
-            first that are not `statistics` themselves are used.
-        serving_statistics: of the rows that a model is asked about, or of any other data that
-            should look alike, for skew.
-        include_split_pairs: which split is compared with which, as (split of `statistics`, split
-            of the other); by default the splits of the same name.
-        exclude_splits: splits to leave out.
+        statistics: statistics of the examples to validate.
+        schema: schema to validate against.
+        previous_statistics: statistics of an earlier span or run, to measure drift. If there are
+            several, newest first, the first one that is not `statistics` itself is used.
+        serving_statistics: statistics of the rows that a model is served with, or of any other
+            data that should have the same distribution, to measure skew.
+        include_split_pairs: pairs of splits to compare, as (split of `statistics`, split of the
+            other statistics); by default splits of the same name are compared.
+        exclude_splits: splits to skip.
         custom_validation_config: SQL conditions on the statistics, a
             `tfdv.CustomValidationConfig` or its fields as a dict.
         unchecked_severity: the severity of the anomaly for a comparator of the schema that could
-            not be evaluated, "WARNING" or "ERROR". By default it is a warning if there is nothing
-            to compare with, as on a first run, and an error if there is, but cannot be compared:
-            other splits, other types, no values.
-        fail_on: the severity from which on an anomaly fails the node: "WARNING" or "ERROR". The
-            nodes that consume the examples behind `statistics` then wait for this one, and are
-            skipped if it fails. By default anomalies are recorded and the run goes on.
+            not be evaluated, "WARNING" or "ERROR". By default it is a warning if there are no
+            statistics to compare with, as on a first run, and an error if there are some that
+            cannot be compared: other splits, other types, no values.
+        fail_on: the lowest severity of an anomaly that fails the node: "WARNING" or "ERROR". The
+            nodes that consume the examples behind `statistics` then wait for this node, and are
+            skipped if it fails. By default anomalies are recorded and the run continues.
 
     Raises:
         DefinitionError: include_split_pairs is empty.
@@ -60,6 +61,6 @@ class ExampleValidator(Component):
             self.judges = ()
         if self.parameters["include_split_pairs"] == []:
             self._refuse(
-                "has no pair in include_split_pairs, so that nothing would be compared; leave it "
-                "out to compare the splits of the same name"
+                "has an empty include_split_pairs, so nothing would be compared; omit it to "
+                "compare splits of the same name"
             )

@@ -1,1 +1,1 @@
-"""Reads TFRecord files of tf.Example."""
+"""ImportExampleGen: reads TFRecord files of tf.Example."""

@@ -1,1 +1,1 @@
-"""ImportSchemaGen: a curated schema file becomes an artifact."""
+"""ImportSchemaGen: imports a curated schema file as an artifact."""

@@ -9,10 +9,11 @@ from prodml.dsl.signature import Output, Parameter
 
 
 class ImportSchemaGen(Component):
-    """Brings a curated schema file into the pipeline.
+    """Imports a curated schema file into the pipeline.
 
     Args:
-        schema_file: a text tensorflow_metadata Schema; the node runs again when it changes.
+        schema_file: path of a tensorflow_metadata Schema as text; the node runs again if the
+            file's content has changed.
     """
 
     execution_type = "tfx.components.schema_gen.import_schema_gen.component.ImportSchemaGen"

@@ -9,6 +9,6 @@ from prodml.dsl.executor import ExecutorContext
 
 def execute(context: ExecutorContext) -> None:
     text = read_schema_file(context.parameters["schema_file"])
-    # As it was written: a curated schema's comments and order are worth keeping.
+    # The text is copied unchanged to keep the comments and the order of a curated schema.
     with open(context.output("schema", Schema).schema_path, "w", encoding="utf-8") as file:
         file.write(text)

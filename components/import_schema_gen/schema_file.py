@@ -1,4 +1,4 @@
-"""Reads a schema that a person wrote, and says where it is wrong."""
+"""Reads and checks a schema file, and reports errors with file and line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prodml.errors import InputDataError
 
 
 def read_schema_file(path: str) -> str:
-    """The text of a schema file, checked.
+    """Reads a schema file, checks it, and returns its text.
 
     Raises:
-        InputDataError: there is no such file, or it is not a schema that can be used; names the
+        InputDataError: the file does not exist or its schema is invalid; the message names the
             file and the line.
     """
     text = schema_text(path)
@@ -23,7 +23,7 @@ def read_schema_file(path: str) -> str:
 
 def _check(path: str, text: str, schema: Any) -> None:
     if not schema.feature:
-        raise InputDataError(f"schema file {path} has no feature; it describes nothing")
+        raise InputDataError(f"schema file {path} declares no feature; add at least one")
     domains = {d.name for d in schema.string_domain} | {d.name for d in schema.int_domain}
     domains |= {d.name for d in schema.float_domain}
     seen: set[str] = set()
@@ -32,7 +32,7 @@ def _check(path: str, text: str, schema: Any) -> None:
             raise InputDataError(f"schema file {path}: feature number {number} has no name")
         if feature.name in seen:
             line = _last_line_of(text, "name", feature.name)
-            raise InputDataError(f"{path}:{line}: feature {feature.name!r} is there twice")
+            raise InputDataError(f"{path}:{line}: feature {feature.name!r} is declared twice")
         seen.add(feature.name)
         if feature.domain and feature.domain not in domains:
             line = _last_line_of(text, "domain", feature.domain)
@@ -43,7 +43,7 @@ def _check(path: str, text: str, schema: Any) -> None:
 
 
 def _last_line_of(text: str, field: str, value: str) -> int:
-    # Inside a feature: a domain may bear the same name.
+    # Matches only inside a feature, because a domain may have the same name.
     inside = rf"\bfeature\s*:?\s*{{[^{{}}]*?\b{field}\s*:\s*[\"']{re.escape(value)}[\"']"
     ends = [match.end() for match in re.finditer(inside, text)]
     return text.count("\n", 0, ends[-1] if ends else 0) + 1

@@ -1,1 +1,1 @@
-"""Brings what others made into the store."""
+"""Importer: records existing directories as artifacts."""

@@ -15,16 +15,16 @@ from prodml.dsl.signature import (
 
 
 class Importer(Component):
-    """Records a directory that exists as an artifact; the output key is "result".
+    """Records an existing directory as an artifact, with the output key "result".
 
-    The same unchanged directory is recorded once, unless `reimport` is set.
+    An unchanged directory is recorded once, unless `reimport` is set.
 
     Args:
-        source_uri: the directory; it is not copied.
-        artifact_type: what it holds, such as Schema.
-        reimport: record it anew in every run.
-        properties: values of the type's properties, such as split_names.
-        custom_properties: any other values.
+        source_uri: the directory; its files are not copied.
+        artifact_type: type of the artifact, such as Schema.
+        reimport: whether to record a new artifact in every run.
+        properties: values of the properties that the type declares, such as split_names.
+        custom_properties: values of other properties.
     """
 
     kind = "importer"

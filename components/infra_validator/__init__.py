@@ -1,1 +1,1 @@
-"""InfraValidator: a model answers in a real server before it is pushed."""
+"""InfraValidator: checks that a model can be served by a real server before it is pushed."""

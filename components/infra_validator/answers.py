@@ -1,4 +1,4 @@
-"""Whether what a model answered is what its signature promises."""
+"""Checks whether a model's response matches its signature."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from prodml.serving.values.data_types import Array
 def fault(
     answered: prediction_log_pb2.PredictionLog, signature: meta_graph_pb2.SignatureDef, rows: int
 ) -> str | None:
-    """What is wrong with an answer; None where it is right.
+    """Describes what is wrong with a response; None if it is valid.
 
     Args:
-        answered: request and response.
-        signature: the signature asked.
-        rows: rows in the request.
+        answered: the request with its response.
+        signature: the signature that was called.
+        rows: number of rows in the request.
     """
     kind = answered.WhichOneof("log_type")
     if kind == "classify_log":
@@ -44,15 +44,15 @@ def fault(
 
 def _of_values(values: Array, answers: int, rows: int) -> str | None:
     if answers != rows:
-        return f"{answers} answers for {rows} rows"
+        return f"{answers} results for {rows} rows"
     wrong = _of_numbers(values)
-    return None if wrong is None else f"the answer {wrong}"
+    return None if wrong is None else f"the result {wrong}"
 
 
 def _of_shape(array: Array, info: Any, rows: int) -> str | None:
     expected = tf.as_dtype(info.dtype)
     if np.dtype(expected.as_numpy_dtype) != array.dtype:
-        return f"is {array.dtype}, where the signature has {expected.name}"
+        return f"is {array.dtype}, but the signature declares {expected.name}"
     if info.tensor_shape.unknown_rank:
         return _of_batch(array, rows) if array.ndim else None
     sizes = [dim.size for dim in info.tensor_shape.dim]
@@ -61,7 +61,7 @@ def _of_shape(array: Array, info: Any, rows: int) -> str | None:
     )
     if not fits:
         shape = [None if size < 0 else size for size in sizes]
-        return f"has the shape {list(array.shape)}, where the signature has {shape}"
+        return f"has the shape {list(array.shape)}, but the signature declares {shape}"
     return _of_batch(array, rows) if sizes and sizes[0] < 0 else None
 
 

@@ -13,12 +13,12 @@ from prodml.names import RULE, is_name
 
 @dataclass(frozen=True)
 class TensorFlowServing:
-    """TF Serving's images, each of which must serve the model.
+    """TF Serving images; the model must be served by each of them.
 
     Attributes:
-        image_name: such as `tensorflow/serving`.
-        tags: tags of the image, one server each.
-        digests: digests of the image, such as `sha256:...`, one server each.
+        image_name: name of the image, such as `tensorflow/serving`.
+        tags: tags of the image; one server is started per tag.
+        digests: digests of the image, such as `sha256:...`; one server is started per digest.
     """
 
     image_name: str = "tensorflow/serving"
@@ -28,10 +28,10 @@ class TensorFlowServing:
 
 @dataclass(frozen=True)
 class LocalDockerConfig:
-    """How the images are run: by Docker on this machine.
+    """Runs the images with Docker on this machine.
 
     Attributes:
-        docker: the docker executable.
+        docker: name or path of the docker executable.
     """
 
     docker: str = "docker"
@@ -39,13 +39,13 @@ class LocalDockerConfig:
 
 @dataclass(frozen=True)
 class ServingSpec:
-    """The servers that must serve the model; all that are named. Where none is, prodml's own.
+    """The servers that must all serve the model; prodml's own server if none is listed.
 
     Attributes:
         tensorflow_serving: images of TF Serving.
-        local_docker: how they are run.
+        local_docker: Docker settings for these images.
         binaries: paths of `tensorflow_model_server` executables.
-        embedded: whether prodml's own server must serve it beside the others.
+        embedded: whether prodml's own server must serve the model in addition to the others.
         model_name: name that the model is served under.
     """
 
@@ -56,21 +56,21 @@ class ServingSpec:
     model_name: str = "infra-validation-model"
 
     def __post_init__(self) -> None:
-        # It is a part of the path in the container, and of Docker's own options.
+        # The name becomes part of a path in the container and of Docker's options.
         if not is_name(self.model_name):
             raise ValueError(f"model_name {self.model_name!r}: {RULE}")
 
 
 @dataclass(frozen=True)
 class ValidationSpec:
-    """What a server may need.
+    """Limits of time and memory for each server.
 
     Attributes:
-        max_loading_time_seconds: from its start until the model answers.
-        max_request_time_seconds: for one answer.
-        max_memory_bytes: resident memory of the server with the model; None for any.
-        num_tries: how often a server is started before the model is refused because it ends, hangs
-            or does not load. A wrong answer is not asked for again.
+        max_loading_time_seconds: maximum time from the server's start until the model is available.
+        max_request_time_seconds: maximum time for one response.
+        max_memory_bytes: maximum resident memory of the server with the model; None for no limit.
+        num_tries: maximum number of times that a server is started if it exits, hangs or does not
+            load the model. A wrong response is not retried.
     """
 
     max_loading_time_seconds: int = 300
@@ -81,11 +81,11 @@ class ValidationSpec:
 
 @dataclass(frozen=True)
 class TensorFlowServingRequestSpec:
-    """What is asked of the model.
+    """Signatures to call and tags of the graph to load.
 
     Attributes:
-        signature_names: signatures to ask; `serving_default` where none is named.
-        tag_set: tags of the graph to load; `serve` where none is named.
+        signature_names: signatures to call; `serving_default` by default.
+        tag_set: tags of the graph to load; `serve` by default.
     """
 
     signature_names: tuple[str, ...] = ()
@@ -94,14 +94,14 @@ class TensorFlowServingRequestSpec:
 
 @dataclass(frozen=True)
 class RequestSpec:
-    """The requests.
+    """The requests to send to the model.
 
     Attributes:
         tensorflow_serving: signatures and tags.
-        split_name: split of the examples to take rows from; the first one where it is empty.
-        num_examples: rows to send.
-        make_warmup: whether the blessing keeps the model with the requests as its warm-up file,
-            for Pusher to push.
+        split_name: split of the examples to read rows from; the first split if empty.
+        num_examples: number of rows to send in each request.
+        make_warmup: whether to store a copy of the model in the blessing, with the requests as its
+            warm-up file. Pusher then pushes this copy.
     """
 
     tensorflow_serving: TensorFlowServingRequestSpec = TensorFlowServingRequestSpec()
@@ -111,22 +111,23 @@ class RequestSpec:
 
 
 class InfraValidator(Component):
-    """Serves a model in a real server, asks it, and says whether it may be pushed.
+    """Serves a model in a real server, sends it requests, and decides whether it may be pushed.
 
-    The model is blessed where every server loads it in time and within its memory, and answers
-    requests made of the examples without errors, NaN or infinity, one answer a row, as its
-    signature has it. Where it is not, the node succeeds and says why, with the server's last
-    words. Without examples it is loaded only.
+    The model is blessed if every server loads it within the limits of time and memory, and answers
+    requests built from the examples as the signature declares: without errors, NaN or infinity,
+    and with one result per row. If the model is not blessed, the node succeeds and reports the
+    reason with the last lines of the server's log. Without examples the model is only loaded.
 
     Args:
-        model: the candidate.
-        examples: what requests are made of, raw, in either payload format.
-        serving_spec: the servers; prodml's own where not given.
-        request_spec: the requests; one row for `serving_default` where not given.
-        validation_spec: time and memory.
+        model: the candidate model.
+        examples: raw examples to build requests from, in either payload format.
+        serving_spec: the servers; prodml's own server by default.
+        request_spec: the requests; one row to `serving_default` by default.
+        validation_spec: limits of time and memory.
 
     Raises:
-        DefinitionError: requests without examples, images without tags, or a number below 1.
+        DefinitionError: request_spec is set without examples, an image has neither tags nor
+            digests, or a number is below 1.
     """
 
     execution_type = "tfx.components.infra_validator.component.InfraValidator"
@@ -143,7 +144,7 @@ class InfraValidator(Component):
         super().__init__(**arguments)
         spec = self.parameters["request_spec"]
         if spec is not None and "examples" not in self.inputs:
-            self._refuse("has a request_spec but no examples to make requests of")
+            self._refuse("has a request_spec but no examples to build requests from")
         images = self.parameters["serving_spec"]["tensorflow_serving"]
         if images is not None and not images["tags"] and not images["digests"]:
             self._refuse("names an image without tags or digests, such as tags=['2.16.1']")

@@ -18,7 +18,7 @@ from prodml.serving.models.warm_up import write_warm_up_requests
 from prodml.serving.processes.server_launchers import Binary, DockerImage, Embedded, ServerLauncher
 
 STAMPED_MODEL = "stamped_model"
-"""Directory of the blessing that holds the model with its warm-up requests; TFX's name."""
+"""Directory in the blessing with the copy of the model and its warm-up requests; TFX's name."""
 
 
 def execute(context: ExecutorContext) -> None:
@@ -79,7 +79,7 @@ def _bless(context: ExecutorContext, reason: str, is_blessed: bool) -> None:
 def _stamp(
     context: ExecutorContext, model: Model, answered: Sequence[prediction_log_pb2.PredictionLog]
 ) -> None:
-    """Keeps the model with the requests that it has answered, for a server to warm it up."""
+    """Copies the model into the blessing, with the answered requests as warm-up requests."""
     blessing = context.output("blessing", InfraBlessing)
     stamped = os.path.join(blessing.uri, STAMPED_MODEL)
     copy_synced(model.serving_model_dir, stamped)
@@ -95,7 +95,7 @@ def _request_only(answered: prediction_log_pb2.PredictionLog) -> prediction_log_
 
 
 def _passed(servers: Sequence[str], requests: int) -> str:
-    what = f"answered {requests} request(s) as its signatures say" if requests else "was loaded"
+    what = f"answered {requests} request(s) as its signatures declare" if requests else "was loaded"
     return f"{what} in {', '.join(servers)}"
 
 
@@ -104,11 +104,11 @@ def _refused(refusal: str, last_words: str) -> str:
     if not last_words:
         return note
     indented = "\n".join(f"  {line}" for line in last_words.splitlines())
-    return f"{note}\nthe server's last words:\n{indented}"
+    return f"{note}\nthe last lines of the server's log:\n{indented}"
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """A second name for a file; Docker's mounts do not show where a symbolic link leads."""
+    """Hard-links a file, or copies it: symbolic links do not resolve in a Docker mount."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""Requests made of rows, as a client of the model would send them."""
+"""Builds requests from rows, as a client of the model would send them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from prodml.serving.clients.signature_inputs import (
 from prodml.serving.values.signatures import CLASSIFY_METHOD, DEFAULT_SIGNATURE, REGRESS_METHOD
 from prodml.suggestions import suggest
 
-_ROWS_LOOKED_AT = 1024
-"""Rows among which those without missing values are looked for."""
+_ROWS_SEARCHED = 1024
+"""Number of rows that are searched for rows without missing values."""
 
 
 def read_rows(examples: Examples, spec: RequestSpec) -> pa.RecordBatch:
-    """The first rows of a split, more than are asked for: some may lack values.
+    """The first rows of a split; more than requested, because some may have missing values.
 
     Raises:
-        InputDataError: there is no such split, or it has no rows.
+        InputDataError: the split does not exist or has no rows.
     """
     split = spec.split_name or next(iter(examples.split_names), "")
     if split not in examples.split_names:
@@ -47,49 +47,49 @@ def read_rows(examples: Examples, spec: RequestSpec) -> pa.RecordBatch:
             f"split_name {split!r} is not a split of {examples.uri}"
             f"{suggest(split, examples.split_names)}"
         )
-    size = max(spec.num_examples, _ROWS_LOOKED_AT)
+    size = max(spec.num_examples, _ROWS_SEARCHED)
     files = split_files(examples, split)
     for batch in read_record_batches(files, payload_format(examples), batch_size=size):
         if batch.num_rows:
             return batch
-    raise InputDataError(f"split {split!r} of {examples.uri} has no rows to make requests of")
+    raise InputDataError(f"split {split!r} of {examples.uri} has no rows to build requests from")
 
 
 def build_requests(
     signatures: Mapping[str, Any], rows: pa.RecordBatch, spec: RequestSpec, model: str
 ) -> list[tuple[str, prediction_log_pb2.PredictionLog]]:
-    """One request a signature, by the signature's name; responses are empty yet.
+    """Builds one request per signature: pairs of the signature's name and a log without response.
 
     Args:
-        signatures: all of the model's, as the server tells them.
-        rows: what to ask about.
-        spec: which signatures, and how many rows.
+        signatures: all signatures of the model, by name, as the server reports them.
+        rows: rows to send.
+        spec: the signatures to call, and the number of rows.
         model: name that the model is served under.
 
     Raises:
-        ModelContractError: the model has no such signature, or one that the rows cannot feed.
+        ModelContractError: the model lacks a signature, or the rows lack an input of a signature.
     """
     requests = []
     for name in spec.tensorflow_serving.signature_names or (DEFAULT_SIGNATURE,):
         if name not in signatures:
             raise ModelContractError(
                 f"the model has no signature {name!r}{suggest(name, signatures)}; set "
-                f"signature_names to some of {', '.join(sorted(signatures)) or 'none'}"
+                f"signature_names to one or more of {', '.join(sorted(signatures)) or 'none'}"
             )
         try:
             requests.append((name, _request(name, signatures[name], rows, spec, model)))
         except InputDataError as error:
-            raise ModelContractError(f"signature {name!r} cannot be asked: {error}") from error
+            raise ModelContractError(f"signature {name!r} cannot be called: {error}") from error
     return requests
 
 
 def send(
     client: GrpcClient, request: prediction_log_pb2.PredictionLog
 ) -> prediction_log_pb2.PredictionLog:
-    """The request with its response.
+    """Sends a request, and returns it with its response.
 
     Raises:
-        ServingError: the server refused, or could not answer.
+        ServingError: the server rejected the request or failed to answer it.
     """
     answered = prediction_log_pb2.PredictionLog()
     answered.CopyFrom(request)
@@ -105,7 +105,7 @@ def send(
 
 
 def row_count(request: prediction_log_pb2.PredictionLog) -> int:
-    """Rows in a request; 0 where its inputs have none."""
+    """Number of rows in a request; 0 if its inputs have no batch dimension."""
     kind = request.WhichOneof("log_type")
     if kind == "predict_log":
         tensors = request.predict_log.request.inputs.values()

@@ -1,4 +1,4 @@
-"""One server, one model: does it load, live and answer?"""
+"""Checks that one server can load and serve one model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Candidate:
     """The model to validate.
 
     Attributes:
-        name: that it is served under.
-        base_path: directory with one numbered directory, the model.
-        rows: what to ask about; None to load only.
-        requests: how to ask.
-        limits: time and memory.
-        scratch: directory for what servers say.
+        name: name that the model is served under.
+        base_path: directory whose only version is the model.
+        rows: rows to send; None to only load the model.
+        requests: the requests to build.
+        limits: limits of time and memory.
+        scratch: directory for the servers' logs.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one server made of the model.
+    """The result of validating the model in one server.
 
     Attributes:
-        refusal: why the model must not be pushed; empty where it may.
-        last_words: the server's own, where it is refused.
-        is_wrong_answer: whether it was refused for what it answered.
+        refusal: the reason why the model must not be pushed; empty if it may be pushed.
+        last_words: the last lines of the server's log; empty if the model may be pushed.
+        is_wrong_answer: whether the reason is a wrong response.
         answered: requests with their responses.
     """
 
@@ -57,11 +57,11 @@ class Finding:
 
 
 def validate(launcher: ServerLauncher, candidate: Candidate) -> Finding:
-    """What a server made of the model; it is started again where that may help.
+    """Validates the model in a server; starts the server again unless a response was wrong.
 
     Raises:
-        ConfigError: there is no such server on this machine.
-        ModelContractError: the model has no such signature, or one that the rows cannot feed.
+        ConfigError: the server is not installed on this machine.
+        ModelContractError: the model lacks a signature, or the rows lack an input of a signature.
     """
     for number in range(1, candidate.limits.num_tries + 1):
         finding = _validate_once(launcher, candidate, number)
@@ -84,7 +84,7 @@ def _validate_once(launcher: ServerLauncher, candidate: Candidate, number: int) 
         try:
             process.wait_until_available(limits.max_loading_time_seconds)
         except ServingError as error:
-            return Finding(f"it was not loaded: {error}", process.last_words())
+            return Finding(f"the model was not loaded: {error}", process.last_words())
         if candidate.rows is None:
             return Finding()
         with GrpcClient(process.endpoint, limits.max_request_time_seconds) as client:
@@ -108,6 +108,6 @@ def _ask(
         try:
             process.check_after_failure(error)
         except ServingError as ended:
-            return Finding(f"asked for {name!r}, {ended}", process.last_words())
+            return Finding(f"on a request for {name!r}: {ended}", process.last_words())
         return Finding(f"signature {name!r}: {error.code}: {error}", "", True)
     return Finding(answered=answered)

@@ -1,1 +1,1 @@
-"""Reads Parquet files."""
+"""ParquetExampleGen: reads Parquet files."""

@@ -1,1 +1,1 @@
-"""Pusher: a blessed model becomes a version that a model server loads."""
+"""Pusher: publishes a blessed model as a version that a model server loads."""

@@ -12,19 +12,19 @@ from prodml.dsl.signature import Input, Output, Parameter
 
 @dataclass(frozen=True)
 class PushDestination:
-    """Where a model is pushed to; one of the two.
+    """The destination of a push; set exactly one of the two attributes.
 
     Attributes:
         filesystem: a directory that a model server watches.
-        model_server: such a directory, and the server that is to answer with the new version.
+        model_server: a directory, and the model server that must serve the new version from it.
     """
 
     @dataclass(frozen=True)
     class Filesystem:
-        """Every push adds one directory, `<base_directory>/<version>/`.
+        """A directory to which each push adds a version, `<base_directory>/<version>/`.
 
         Attributes:
-            base_directory: the directory of all versions, made where it does not exist; or its
+            base_directory: the directory of all versions, created if it does not exist; or its
                 URL in an object store, such as `s3://models/flights`.
         """
 
@@ -32,20 +32,21 @@ class PushDestination:
 
     @dataclass(frozen=True)
     class ModelServer:
-        """Every push adds a version to a directory, and returns when the server answers with it.
+        """A model server; each push adds a version and waits until the server serves it.
 
-        Where a model config stands beside the directory (`models.config`, as `prodml rollout`
-        writes it), the server is told by ModelService to serve the new version beside those that
-        it serves; no label moves. Otherwise the server finds it by polling the directory.
+        If there is a model config beside the directory (`models.config`, as `prodml rollout`
+        writes it), ModelService makes the server load the new version in addition to the versions
+        that it already serves; no label moves. Otherwise the server finds the version by polling
+        the directory.
 
         Attributes:
-            base_directory: the directory of all versions, as the server sees it, too.
-            address: `host:port` of the server's gRPC.
-            model_name: the model's name at the server; by default the directory's.
-            timeout_seconds: how long the version may take to answer.
-            ca_file: certificates to trust where the connection is secured by TLS.
-            certificate_file: the client's own certificate, where the server asks for one.
-            key_file: its private key.
+            base_directory: the directory of all versions, at the same path for the server.
+            address: `host:port` of the server's gRPC endpoint.
+            model_name: name of the model on the server; by default the directory's name.
+            timeout_seconds: maximum time until the server serves the version.
+            ca_file: trusted certificates, if the connection uses TLS.
+            certificate_file: the client's certificate, if the server requires one.
+            key_file: private key of the client's certificate.
         """
 
         base_directory: str
@@ -61,36 +62,38 @@ class PushDestination:
 
     def __post_init__(self) -> None:
         if (self.filesystem is None) == (self.model_server is None):
-            raise ValueError("PushDestination takes one of filesystem and model_server")
+            raise ValueError("PushDestination needs exactly one of filesystem and model_server")
         if self.model_server is not None and "://" in self.model_server.base_directory:
-            raise ValueError("the base_directory of a model_server is a directory, not a URL")
+            raise ValueError("the base_directory of a model_server must be a directory, not a URL")
 
 
 class Pusher(Component):
     """Pushes a blessed model to a directory that a model server watches, or to the server itself.
 
-    The version is the time in Unix seconds, or one more than the highest version there, and
-    appears by one rename: a server never sees half a model. A model that is not blessed, or whose
-    declared blessing is absent, is not pushed; the node succeeds and says why, and `pushed_model`
-    carries `pushed` = 0. A version that a server cannot serve is taken away again, the server goes
-    on with the one before, and the node fails with the server's reason.
+    The version is the Unix time in seconds, or the highest existing version plus one if that is
+    greater. It appears in one rename, so a server never loads an incomplete model. A model is not
+    pushed if it is not blessed or if a declared blessing is absent; the node then succeeds, reports
+    the reason, and sets `pushed` = 0 on `pushed_model`. A version that the server cannot serve is
+    removed, the server continues to serve the previous version, and the node fails with the
+    server's error.
 
-    A cached push is compared with its destination: where this node has pushed another model since,
-    as before a revert, or no version is left, the model is pushed again. A newer version
-    from another pipeline or by hand, and the removal of a version, are reported and left alone.
+    A cached push is compared with its destination. The model is pushed again if this node has
+    pushed another model since (as happens when a change is reverted), or if the destination has no
+    version. A newer version that another pipeline pushed or that was copied by hand, and the
+    removal of a version, are reported and not changed.
 
     Args:
-        model: the model.
-        model_blessing: Evaluator's verdict; where it is not declared, none is asked for, and
-            without both blessings the run says that the push had no gate.
-        infra_blessing: InfraValidator's verdict, likewise; the model that it holds with its
-            warm-up requests is pushed instead, where there is one.
-        push_destination: where to.
-        require_clean_scan: refuse a model that has operations that touch files, the network or
-            Python, as `prodml scan` lists them.
-        push_after_failures: push although another node of the run has failed. By default the
-            Pusher waits for the rest of the run, and is skipped if anything in it fails.
-        custom_config: for a Pusher of one's own; this one does not read it.
+        model: the model to push.
+        model_blessing: Evaluator's blessing, required if declared. If neither blessing is
+            declared, the run reports that the model was pushed without a gate.
+        infra_blessing: InfraValidator's blessing, required if declared. If it contains a copy of
+            the model with warm-up requests, this copy is pushed.
+        push_destination: destination of the push.
+        require_clean_scan: whether to reject a model with operations that access files, the
+            network or Python, as `prodml scan` lists them.
+        push_after_failures: whether to push even if another node of the run has failed. By default
+            the Pusher waits for the rest of the run, and is skipped if any node fails.
+        custom_config: for executors that replace this one, which does not read it.
     """
 
     execution_type = "tfx.components.pusher.component.Pusher"

@@ -9,14 +9,14 @@ from prodml.storage.syncing import sync
 
 
 def copy_synced(source: str, target: str) -> None:
-    """Copies a directory with all below it, and syncs every file and directory.
+    """Copies a directory recursively, and syncs every file and directory.
 
-    Unlike `shutil.copytree`, the first OSError is raised as it is, with its errno: copytree goes
-    on when the disk is full and then raises one error that only has texts.
+    Unlike `shutil.copytree`, this function raises the first OSError unchanged, with its errno:
+    copytree continues when the disk is full, and then raises one error without an errno.
 
     Args:
-        source: directory to copy; links in it are followed.
-        target: where to; may exist.
+        source: directory to copy; symbolic links in it are followed.
+        target: directory to copy to; may exist.
     """
     os.makedirs(target, exist_ok=True)
     for entry in os.scandir(source):

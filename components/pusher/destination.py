@@ -1,4 +1,4 @@
-"""What stands at a push destination: its versions, and who pushed each."""
+"""Reads the versions at a push destination, and the origin of each."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from prodml.storage.model_versions import versions_on_disk
 
 @dataclass(frozen=True)
 class Push:
-    """What a version says of its push.
+    """The record of a push in a version's directory.
 
     Attributes:
-        pipeline, node: that pushed it.
-        files: digests by path.
+        pipeline, node: the pipeline and the node that pushed the version.
+        files: digests of the files, by path.
     """
 
     pipeline: str
@@ -28,13 +28,13 @@ class Push:
 
 
 def versions_at(base: str) -> list[int]:
-    """The versions at a destination, ascending; none if it does not exist.
+    """The versions at a destination, ascending; empty if the destination does not exist.
 
     Raises:
-        StorageError: it cannot be listed.
+        StorageError: the destination cannot be listed.
     """
     if is_url(base):
-        # A version in an object store is whole, and one for a server, with its saved_model.pb.
+        # In an object store, a version is complete and loadable once its saved_model.pb exists.
         paths = (name.split("/") for name in objects.listing(base))
         found = {path[0] for path in paths if path[1:] == ["saved_model.pb"]}
         return sorted(int(name) for name in found if name.isascii() and name.isdigit())
@@ -47,10 +47,10 @@ def versions_at(base: str) -> list[int]:
 
 
 def push_of(base: str, version: int) -> Push | None:
-    """Who pushed a version, and what; None if the version is gone or prodml did not push it.
+    """The record of a version's push; None if the version is absent or prodml did not push it.
 
     Raises:
-        StorageError: it cannot be read.
+        StorageError: the record cannot be read.
     """
     place = join(base, str(version), PUSH_FILE)
     try:

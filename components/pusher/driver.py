@@ -1,4 +1,4 @@
-"""Compares a cached push with what stands at its destination, on every plan."""
+"""Compares a cached push with the versions at its destination, on every plan."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from prodml.storage.locations import normal
 
 
 def judge_cached(result: CachedResult) -> CacheVerdict:
-    """Whether the version that was pushed is still the newest, or has the same content.
+    """Whether the pushed version is still the newest, or has the same content as the newest.
 
-    It is pushed again where this node has pushed another model since, as before a revert, and
-    where the destination has no version at all. A newer version of another pipeline or one that
-    was copied there by hand stays, and a version that was removed by hand stays away: these are
-    decisions of people, which a run that changes nothing must not undo.
+    The model is pushed again if this node has pushed another model since (as happens when a change
+    is reverted), or if the destination has no version. A newer version that another pipeline
+    pushed or that was copied by hand is kept, and a version that was removed by hand is not
+    restored: these are decisions of people, which a run without changes must not undo.
 
     Raises:
         StorageError: the destination cannot be read.
@@ -38,16 +38,16 @@ def judge_cached(result: CachedResult) -> CacheVerdict:
         return CacheVerdict()
     if newest < version:
         return CacheVerdict(
-            superseded=f"version {version} was removed from {base}, where {newest} is the newest; "
-            f"--no-cache pushes the model again"
+            superseded=f"version {version} was removed from {base}, the newest version is now "
+            f"{newest}; --no-cache pushes the model again"
         )
     if other and (other.pipeline, other.node) == (result.pipeline_name, result.node_id):
         return CacheVerdict(
-            run_again=f"version {newest} in {base} is newer than version {version}, as which this "
-            f"model was pushed"
+            run_again=f"version {newest} in {base} is newer than version {version}, under which "
+            f"this model was pushed"
         )
     by = f"pushed by {other.node} of pipeline {other.pipeline}" if other else "copied there"
     return CacheVerdict(
-        superseded=f"version {newest} in {base}, {by}, is newer than version {version}, as which "
-        f"this model was pushed; --no-cache pushes it again"
+        superseded=f"version {newest} in {base}, {by}, is newer than version {version}, under "
+        f"which this model was pushed; --no-cache pushes it again"
     )

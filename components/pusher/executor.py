@@ -27,7 +27,7 @@ def execute(context: ExecutorContext) -> None:
     destination = context.parameters["push_destination"]
     base = normal((destination.filesystem or destination.model_server).base_directory)
     try:
-        # The artifact's own copy first: the rename that a server sees is the last thing done.
+        # The artifact's copy comes first: the rename that a server sees must be the last step.
         copy_synced(source, pushed.uri)
         push = object_versions.push_version if is_url(base) else push_version
         origin = f"{context.pipeline_name}/{context.run_id}/{context.node_id}"
@@ -48,7 +48,7 @@ def execute(context: ExecutorContext) -> None:
         _serve(destination.model_server, version)
         address = destination.model_server.address
         pushed.custom_properties["pushed_endpoint"] = address
-        note += f"; {address} answers with it"
+        note += f"; {address} serves it"
     context.note(note)
     if not {"model_blessing", "infra_blessing"} & context.declared_inputs:
         context.note(
@@ -58,7 +58,7 @@ def execute(context: ExecutorContext) -> None:
 
 
 def _serve(destination: PushDestination.ModelServer, version: int) -> None:
-    # Only here: the client of model servers brings gRPC and TensorFlow's messages.
+    # Imported here because the client of model servers imports gRPC and TensorFlow's messages.
     from prodml.components.pusher.model_server import client, serve_version
 
     with client(destination) as server:
@@ -66,7 +66,7 @@ def _serve(destination: PushDestination.ModelServer, version: int) -> None:
 
 
 def _refusal(context: ExecutorContext) -> str | None:
-    """Why the model must not be pushed; None where it may."""
+    """The reason why the model must not be pushed; None if it may be pushed."""
     judges: tuple[tuple[str, type[ModelBlessing | InfraBlessing], str], ...] = (
         ("model_blessing", ModelBlessing, "Evaluator"),
         ("infra_blessing", InfraBlessing, "InfraValidator"),
@@ -75,7 +75,7 @@ def _refusal(context: ExecutorContext) -> str | None:
         if key not in context.declared_inputs:
             continue
         if not context.inputs.get(key):
-            return f"the declared {key} is absent: no verdict, no push"
+            return f"the declared {key} is absent, and a model is not pushed without it"
         blessing = context.input(key, kind)
         if not blessing.is_blessed:
             reason = blessing.custom_properties.get("reason")
@@ -84,7 +84,7 @@ def _refusal(context: ExecutorContext) -> str | None:
 
 
 def _dangers(context: ExecutorContext) -> str | None:
-    """Why the model must not be pushed, where it must have none of what a scan finds."""
+    """The reason why `require_clean_scan` forbids the push; None if it does not."""
     if not context.parameters["require_clean_scan"]:
         return None
     source = _saved_model(context, context.input("model", Model))
@@ -92,20 +92,20 @@ def _dangers(context: ExecutorContext) -> str | None:
     if not found:
         return None
     return (
-        f"the model has operations that touch files, the network or Python: {', '.join(found)}; "
-        f"see where: prodml scan {source}"
+        f"the model has operations that access files, the network or Python: {', '.join(found)}; "
+        f"to locate them: prodml scan {source}"
     )
 
 
 def _saved_model(context: ExecutorContext, model: Model) -> str:
-    """The model's directory; InfraValidator's copy of it, where that has warm-up requests."""
+    """The directory to push: InfraValidator's copy with warm-up requests if there is one."""
     source = model.serving_model_dir
     infra_blessing = context.optional_input("infra_blessing", InfraBlessing)
     if infra_blessing is not None and infra_blessing.custom_properties.get("has_model") == 1:
         source = os.path.join(infra_blessing.uri, "stamped_model")
     if not os.path.isfile(os.path.join(source, "saved_model.pb")):
         raise ModelContractError(
-            f"expected a SavedModel in {source}, got none: saved_model.pb is missing; "
-            f"the model's artifact was changed or deleted, train it again"
+            f"no SavedModel in {source}: saved_model.pb is missing; the model's artifact was "
+            f"changed or deleted; train the model again"
         )
     return source

@@ -1,4 +1,4 @@
-"""Has a model server answer with a version that was just pushed."""
+"""Makes a model server serve a version that was just pushed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def client(destination: PushDestination.ModelServer) -> GrpcClient:
     """A client of the destination's server.
 
     Raises:
-        ConfigError: its address or a TLS file is wrong.
+        ConfigError: the address or a TLS file is invalid.
     """
     files = (destination.ca_file, destination.certificate_file, destination.key_file)
     tls = TlsFiles(*files) if any(files) else None
@@ -35,16 +35,16 @@ def client(destination: PushDestination.ModelServer) -> GrpcClient:
 def serve_version(
     server: GrpcClient, destination: PushDestination.ModelServer, version: int
 ) -> None:
-    """Returns when the server answers with the version.
+    """Makes the server serve the version, and returns when it does.
 
     Args:
-        server: the server.
-        destination: where the version was pushed to.
-        version: it stands there already.
+        server: client of the server.
+        destination: destination of the push.
+        version: the version, which exists at the destination.
 
     Raises:
-        ServingError: the server's reason why it does not. The version is taken away again, and the
-            server is asked to serve what it served before.
+        ServingError: the server does not serve the version; the message has its error. The version
+            has been removed, and the server's previous configuration restored.
     """
     base = os.path.abspath(destination.base_directory)
     model = destination.model_name or os.path.basename(base)
@@ -63,8 +63,8 @@ def serve_version(
             raise
         raise ServingError(
             error.code,
-            f"{destination.address} does not serve version {version}, which was taken away again; "
-            f"what was served before goes on: {error}",
+            f"{destination.address} does not serve version {version}, which has been removed; "
+            f"the versions that it served before are unchanged: {error}",
         ) from error
 
 
@@ -79,7 +79,7 @@ def _reload(
     found = entry(old, model)
     served = set(found.model_version_policy.specific.versions)
     labels = dict(found.version_labels)
-    # Without versions of its own the config follows the newest, which this one is.
+    # A config without specific versions follows the newest one, which is this version.
     new = with_versions(old, model, base, {*served, version} if served else (), labels)
     change = ServedChange(model, [version], old=old, through=new, new=new)
     make_change(server, change, default_config_path(base), destination.timeout_seconds)

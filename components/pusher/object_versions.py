@@ -1,4 +1,4 @@
-"""Versions of a model in an object store, where nothing can be renamed."""
+"""Versions of a model in an object store, which has no atomic rename."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ _CLAIM = ".prodml-claim-{}"
 
 
 def push_version(source: str, base: str, origin: str) -> int:
-    """Copies a model to `<base>/<version>/` and gives the version.
+    """Copies a model to `<base>/<version>/` and returns the version.
 
-    A version is claimed first, by an object that only one can make; so two pushes at once give two
-    versions. `saved_model.pb` comes after all that it refers to: before it, a server finds nothing
-    to load, and with it everything. A push that was killed is taken up again under its own claim.
+    The version is claimed first, with an object that only one push can create; so two concurrent
+    pushes get two versions. `saved_model.pb` is uploaded after all files that it refers to: until
+    then a server finds nothing to load, and afterwards the complete model. A push that was killed
+    is resumed under its own claim.
 
     Args:
         source: local directory of the model.
         base: URL of the directory of all versions.
-        origin: tells the push from all others: `pipeline/run/node`.
+        origin: identifies the push: `pipeline/run/node`.
 
     Returns:
-        The Unix time in seconds, or one more than the highest version or claim if that is later.
+        The Unix time in seconds, or the highest version or claim plus one if that is greater.
 
     Raises:
-        StorageError: the store refuses; what was copied is no version that a server could load.
+        StorageError: the upload failed; no server can load the uploaded files as a version.
     """
     pushed = {"origin": origin, "files": digests(source)}
     version = _claim(base, json.dumps(pushed, sort_keys=True).encode())
     place = join(base, str(version))
-    if not _is_whole(place, pushed):
+    if not _is_complete(place, pushed):
         objects.upload(source, place, last=["saved_model.pb"])
         objects.write(join(place, PUSH_FILE), json.dumps(pushed, indent=1).encode())
     return version
 
 
 def _claim(base: str, claim: bytes) -> int:
-    """The version that these bytes have claimed, before or now."""
-    claims, versions = _taken(base)
+    """The version that this claim has reserved, earlier or now."""
+    claims, versions = _reserved(base)
     for version in sorted(claims, reverse=True):
         if objects.read(join(base, _CLAIM.format(version))) == claim:
             return version
@@ -53,15 +54,15 @@ def _claim(base: str, claim: bytes) -> int:
     return version
 
 
-def _taken(base: str) -> tuple[set[int], set[int]]:
-    """Claimed versions, and those that stand there."""
+def _reserved(base: str) -> tuple[set[int], set[int]]:
+    """The claimed versions, and the existing versions."""
     prefix = _CLAIM.format("")
     firsts = {name.split("/")[0] for name in objects.listing(base)}
     claims = {name.removeprefix(prefix) for name in firsts if name.startswith(prefix)}
     return {int(n) for n in claims if n.isdigit()}, {int(n) for n in firsts if n.isdigit()}
 
 
-def _is_whole(place: str, pushed: Mapping[str, object]) -> bool:
+def _is_complete(place: str, pushed: Mapping[str, object]) -> bool:
     try:
         found = parse_json(objects.read(join(place, PUSH_FILE)).decode())
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""Version directories of a model server: made whole elsewhere, put in place by one rename."""
+"""Version directories of a model server: written in a staging directory, then renamed."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ from prodml.storage.model_versions import versions_on_disk
 from prodml.storage.syncing import sync
 
 PUSH_FILE = ".prodml-push.json"
-"""In a version's directory: who pushed it, and the digests of its files. Servers pass it over."""
+"""File in a version's directory with the origin of the push and the digests of the files.
+Model servers ignore it."""
 
 _LOCK_NAME = ".prodml-push.lock"
 _STAGING = ".staging-"
 
 
 def push_version(source: str, base: str, origin: str) -> int:
-    """Copies a model into `<base>/<version>/` and gives the version.
+    """Copies a model into `<base>/<version>/` and returns the version.
 
-    The copy is made in a directory beside it whose name starts with a dot, which model servers
-    skip, and is synced before the rename. What a killed push leaves is such a directory; the next
-    push removes it. A push that was killed after the rename is not made twice: the version that it
-    made is found by its origin and its content.
+    The copy is written to a staging directory in `base` whose name starts with a dot, which model
+    servers skip, and is synced before the rename. A push that was killed leaves only its staging
+    directory, which the next push removes. A push that was killed after the rename is not
+    repeated: its version is found by origin and content.
 
     Args:
         source: directory of the model.
-        base: directory of all versions, made where it does not exist.
-        origin: tells the push from all others: `pipeline/run/node`.
+        base: directory of all versions, created if it does not exist.
+        origin: identifies the push: `pipeline/run/node`.
 
     Returns:
-        The Unix time in seconds, or one more than the highest version there if that is later:
-        greater than every version before it, whatever the clock does and whoever pushes with us.
+        The Unix time in seconds, or the highest existing version plus one if that is greater. So
+        versions always ascend, even if the clock moves back or several processes push at once.
 
     Raises:
-        OSError: the copy failed; no version has appeared.
+        OSError: the copy failed; no version was created.
     """
     os.makedirs(base, exist_ok=True)
     _remove_abandoned(base)
@@ -56,7 +57,7 @@ def push_version(source: str, base: str, origin: str) -> int:
         copy_synced(source, staging)
         _write(os.path.join(staging, PUSH_FILE), pushed)
         sync(staging)
-        # Held for a listing and a rename; the kernel frees it when its holder dies.
+        # Locked during a listing and a rename; the kernel releases the lock if the process dies.
         with FileLock(os.path.join(base, _LOCK_NAME)):
             version = _rename_to_next(staging, base)
         sync(base)
@@ -64,7 +65,7 @@ def push_version(source: str, base: str, origin: str) -> int:
 
 
 def _version_of(base: str, pushed: Mapping[str, object]) -> int | None:
-    """The version that this very push made before, if it is still whole."""
+    """The version that an earlier attempt of this push created; None if none is intact."""
     for version in sorted(versions_on_disk(base), reverse=True):
         directory = os.path.join(base, str(version))
         with (
@@ -78,7 +79,7 @@ def _version_of(base: str, pushed: Mapping[str, object]) -> int | None:
 
 @contextlib.contextmanager
 def _staging(base: str) -> Iterator[str]:
-    """A directory that is locked while it is in use, and removed if it was not renamed."""
+    """Creates a staging directory that is locked while in use, and removed unless renamed."""
     staging = os.path.join(base, f"{_STAGING}{uuid.uuid4().hex}")
     with FileLock(os.path.join(base, _LOCK_NAME)):
         os.mkdir(staging)
@@ -92,7 +93,7 @@ def _staging(base: str) -> Iterator[str]:
 
 
 def _remove_abandoned(base: str) -> None:
-    """Removes the staging directories whose makers have died."""
+    """Removes the staging directories of processes that have died."""
     with FileLock(os.path.join(base, _LOCK_NAME)):
         for name in os.listdir(base):
             path = os.path.join(base, name)
@@ -117,8 +118,8 @@ def _rename_to_next(staging: str, base: str) -> int:
     while True:
         target = os.path.join(base, str(version))
         try:
-            # Refused where a model stands: rename replaces nothing but an empty directory. So
-            # no version is overwritten even on a filesystem whose locks do not work.
+            # os.rename fails if the target is a non-empty directory, so no version is
+            # overwritten even on a filesystem without working locks.
             os.rename(staging, target)
         except OSError:
             if not os.path.exists(target):
@@ -129,7 +130,7 @@ def _rename_to_next(staging: str, base: str) -> int:
 
 
 def digests(directory: str) -> dict[str, str]:
-    """BLAKE2b of every file but our own, by its path below the directory."""
+    """BLAKE2b digests of all files except PUSH_FILE, by path relative to the directory."""
     found = {}
     for folder, _, names in os.walk(directory):
         for name in names:

@@ -1,1 +1,1 @@
-"""Finds artifacts of earlier runs."""
+"""Resolver: finds artifacts of earlier runs."""

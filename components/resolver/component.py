@@ -22,7 +22,7 @@ from prodml.errors import DefinitionError
 
 
 class Resolver(Component):
-    """Finds artifacts of earlier runs of this pipeline; its outputs carry the channels' keys.
+    """Finds artifacts of earlier runs of this pipeline, one output for each channel.
 
         Resolver(
             strategy_class=LatestBlessedModelStrategy,
@@ -31,9 +31,9 @@ class Resolver(Component):
         ).with_id("latest_blessed_model")
 
     Args:
-        strategy_class: how to choose, such as LatestArtifactStrategy.
-        config: arguments of the strategy.
-        channels: what to look for, by key.
+        strategy_class: the strategy that selects artifacts, such as LatestArtifactStrategy.
+        config: keyword arguments of the strategy.
+        channels: the channels to resolve; each keyword becomes the key of an output.
     """
 
     kind = "resolver"
@@ -51,7 +51,7 @@ class Resolver(Component):
         for key, channel in channels.items():
             if not isinstance(channel, Channel):
                 raise DefinitionError(
-                    f"Resolver channel {key!r} takes Channel(type=...), got {channel!r}",
+                    f"Resolver channel {key!r} must be a Channel(type=...), got {channel!r}",
                     str(author_location()),
                 )
         self.signature = Signature(

@@ -11,10 +11,10 @@ from prodml.errors import ResolutionError
 
 
 class LatestArtifactStrategy:
-    """The newest artifact of each channel.
+    """Selects the newest artifacts of each channel.
 
     Args:
-        desired_num_of_artifacts: how many of each, newest first.
+        desired_num_of_artifacts: maximum number of artifacts per channel, newest first.
     """
 
     def __init__(self, desired_num_of_artifacts: int = 1) -> None:
@@ -25,15 +25,15 @@ class LatestArtifactStrategy:
 
 
 class LatestBlessedModelStrategy:
-    """The model that was blessed last, or the one that `prodml baseline set` chose.
+    """Selects the latest blessed model, or the model that `prodml baseline set` chose.
 
-    Takes one channel of Model and one of ModelBlessing, and gives one of each, or none where no
-    model was blessed yet. A chosen model need not be blessed; one that was never judged comes
-    without a blessing.
+    Needs one channel of Model and one of ModelBlessing, and resolves one artifact of each, or none
+    if no model is blessed yet. A chosen model need not be blessed; if it was never evaluated, it
+    is resolved without a blessing.
 
     Raises:
-        ResolutionError: the chosen model no longer exists. Going on without a baseline would
-            leave all change thresholds unchecked.
+        ResolutionError: the chosen model no longer exists. Without a baseline model, the run would
+            check no change threshold.
     """
 
     def resolve(self, keys: list[str], candidates: Candidates) -> Mapping[str, list[Artifact]]:
@@ -55,21 +55,21 @@ class LatestBlessedModelStrategy:
         if chosen is None:
             raise ResolutionError(
                 f"model {pinned}, which `prodml baseline set` chose, no longer exists; set another "
-                f"one, or compare with the latest blessed model again: `prodml baseline reset`"
+                f"model, or return to the latest blessed model with `prodml baseline reset`"
             )
         return {model_key: [chosen], blessing_key: []}
 
 
 class LatestValidatedStatisticsStrategy:
-    """The statistics that ExampleValidator let pass last, for drift.
+    """Selects the latest statistics that passed ExampleValidator, to measure drift.
 
-    Takes one channel of ExampleStatistics and one of ExampleAnomalies, and gives the statistics
-    with their anomalies. Statistics that an ExampleValidator failed on are passed over: it
-    publishes no anomalies then.
+    Needs one channel of ExampleStatistics and one of ExampleAnomalies, and resolves statistics
+    together with their anomalies. Statistics on which an ExampleValidator failed are skipped,
+    because it then publishes no anomalies.
 
     Args:
-        desired_num_of_artifacts: how many of each, newest first. Two by default: a run that is
-            repeated finds the statistics that it validates itself as the newest.
+        desired_num_of_artifacts: maximum number of artifacts per channel, newest first. The default
+            is two because a repeated run finds the statistics that it validates as the newest.
     """
 
     def __init__(self, desired_num_of_artifacts: int = 2) -> None:

@@ -1,1 +1,1 @@
-"""SchemaGen: a first schema, inferred from statistics."""
+"""SchemaGen: infers a first schema from statistics."""

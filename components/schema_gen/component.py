@@ -8,15 +8,15 @@ from prodml.dsl.signature import Input, Output, Parameter
 
 
 class SchemaGen(Component):
-    """Infers a schema from statistics, over all splits together.
+    """Infers one schema from the statistics of all splits.
 
-    A first guess for a person to curate: copy it, edit it, and give it to ImportSchemaGen.
+    The schema is a draft to review: copy it, edit it, and import it with ImportSchemaGen.
 
     Args:
-        statistics: of the examples.
-        infer_feature_shape: gives a feature that has the same number of values in every row a
+        statistics: statistics of the examples.
+        infer_feature_shape: whether a feature with the same number of values in every row gets a
             fixed shape, so that it becomes a dense tensor.
-        exclude_splits: splits to leave out.
+        exclude_splits: splits to skip.
     """
 
     execution_type = "tfx.components.schema_gen.component.SchemaGen"

@@ -1,1 +1,1 @@
-"""StatisticsGen: statistics over every split of the examples."""
+"""StatisticsGen: computes statistics of every split of the examples."""

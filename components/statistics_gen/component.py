@@ -12,26 +12,26 @@ from prodml.dsl.signature import Input, Output, Parameter
 
 @dataclass(frozen=True)
 class StatsOptions:
-    """What is computed: the fields of `tfdv.StatsOptions`, with its names and defaults.
+    """Options of the statistics: the fields of `tfdv.StatsOptions`, with its names and defaults.
 
     Attributes:
         label_feature: the label; with a schema, adds the lift of each value to the statistics.
-        weight_feature: a numeric feature, the weight of its row.
-        sample_rate: the share of rows to look at, above 0 and up to 1; the same rows each time.
-        num_top_values: how many of the most frequent values to keep for each string feature.
-        frequency_threshold: rows a value must be in to be counted as frequent.
+        weight_feature: a numeric feature that contains the weight of each row.
+        sample_rate: the share of rows to read, above 0 and up to 1; always the same rows.
+        num_top_values: number of most frequent values to keep for each string feature.
+        frequency_threshold: minimum number of rows with a value for it to count as frequent.
         weighted_frequency_threshold: the same for weighted rows.
         num_rank_histogram_buckets: buckets of the rank histogram of a string feature.
         num_values_histogram_buckets: buckets for the number of values in a row.
         num_histogram_buckets: buckets of equal width of a numeric feature.
         num_quantiles_histogram_buckets: buckets of equal count of a numeric feature.
-        epsilon: error allowed in a quantile, as a share of the rows.
-        enable_semantic_domain_stats: looks for natural language, images and times as well.
-        semantic_domain_stats_sample_rate: the share of rows that is looked at for those.
-        feature_allowlist: features to look at; all where it is not given.
-        use_sketch_based_topk_uniques: counts distinct values with sketches: exact up to 16,384
-            distinct values of a feature, within about 1 % above, in bounded memory. TFDV's own
-            default is False, which is slower and makes one Beam element of every value.
+        epsilon: maximum error of a quantile, as a share of the rows.
+        enable_semantic_domain_stats: whether to detect natural language, images and times.
+        semantic_domain_stats_sample_rate: the share of rows to read for this detection.
+        feature_allowlist: features to compute statistics of; all features by default.
+        use_sketch_based_topk_uniques: whether to count distinct values with sketches, in bounded
+            memory: exact up to 16,384 distinct values of a feature, within about 1 % beyond.
+            TFDV's own default is False, which is slower and creates one Beam element per value.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -60,14 +60,14 @@ class StatsOptions:
 
 
 class StatisticsGen(Component):
-    """Computes statistics over every split of the examples, with TensorFlow Data Validation.
+    """Computes statistics of every split of the examples, with TensorFlow Data Validation.
 
     Args:
-        examples: the rows.
-        schema: what a user knows of the features: a number declared categorical is then counted
-            by value.
-        stats_options: what is computed.
-        exclude_splits: splits to leave out.
+        examples: the examples.
+        schema: what is known about the features; for example, a number that the schema declares
+            categorical is counted by value.
+        stats_options: options of the statistics.
+        exclude_splits: splits to skip.
     """
 
     execution_type = "tfx.components.statistics_gen.component.StatisticsGen"

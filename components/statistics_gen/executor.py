@@ -44,35 +44,35 @@ def execute(context: ExecutorContext) -> None:
     for split in splits:
         path = statistics.stats_path(split)
         found = tfdv.load_stats_binary(path)
-        rows, looked_at = row_count(examples, split), found.datasets[0].num_examples
-        if not looked_at:
+        rows, sampled = row_count(examples, split), found.datasets[0].num_examples
+        if not sampled:
             raise InputDataError(
                 f"the statistics of split {split!r} would be empty: a sample_rate of "
-                f"{options.sample_rate} leaves none of its {rows:,} rows; raise it"
+                f"{options.sample_rate} leaves none of its {rows:,} rows; increase sample_rate"
             )
         _write_record(found, path)
-        _reconcile(context, split, rows, looked_at)
+        _reconcile(context, split, rows, sampled)
 
 
 def _refuse_empty(examples: Examples, split: str) -> None:
     if not row_count(examples, split):
         raise InputDataError(
             f"the statistics of split {split!r} would be empty: it has no rows in the examples at "
-            f"{examples.uri}; ingest more data or split it otherwise, or leave the split out with "
+            f"{examples.uri}; ingest more data, change how it is split, or skip the split with "
             f"exclude_splits=[{split!r}]"
         )
 
 
 def _write_record(statistics: Any, path: str) -> None:
-    # `tfdv.load_statistics` and `tfdv.load_sharded_statistics` read records and not the binary
-    # file that TFX's own tools read; TFX writes both, under these names, when it writes shards.
+    # `tfdv.load_statistics` and `tfdv.load_sharded_statistics` read TFRecord files and not the
+    # binary file that TFX's tools read; TFX writes both, with these names, when it writes shards.
     record = f"{os.path.splitext(path)[0]}-00000-of-00001.tfrecords"
     with RecordFile(record) as file:
         file.write([statistics.SerializeToString(deterministic=True)])
 
 
-def _reconcile(context: ExecutorContext, split: str, rows: int, looked_at: int) -> None:
+def _reconcile(context: ExecutorContext, split: str, rows: int, sampled: int) -> None:
     options = context.parameters["stats_options"]
     is_sampled = options is not None and options.sample_rate is not None
-    dropped = {"not sampled": rows - looked_at} if is_sampled else {}
-    context.reconcile(split, rows, looked_at, dropped)
+    dropped = {"not sampled": rows - sampled} if is_sampled else {}
+    context.reconcile(split, rows, sampled, dropped)

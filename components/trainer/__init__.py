@@ -1,1 +1,1 @@
-"""Trainer: a user's run_fn makes a model."""
+"""Trainer: trains a model with a user's run_fn."""

@@ -15,11 +15,11 @@ from prodml.keras_choice import KerasName
 
 @dataclass(frozen=True)
 class TrainArgs:
-    """What to train on.
+    """Splits and steps to train with.
 
     Attributes:
-        splits: splits of the examples that `fn_args.train_files` stands for.
-        num_steps: `fn_args.train_steps`; the user's module decides where it is not given.
+        splits: splits of the examples that `fn_args.train_files` refers to.
+        num_steps: becomes `fn_args.train_steps`; if None, the user's module decides.
     """
 
     splits: tuple[str, ...] = ("train",)
@@ -28,11 +28,11 @@ class TrainArgs:
 
 @dataclass(frozen=True)
 class EvalArgs:
-    """What to evaluate on while training.
+    """Splits and steps to evaluate with during training.
 
     Attributes:
-        splits: splits of the examples that `fn_args.eval_files` stands for.
-        num_steps: `fn_args.eval_steps`; the user's module decides where it is not given.
+        splits: splits of the examples that `fn_args.eval_files` refers to.
+        num_steps: becomes `fn_args.eval_steps`; if None, the user's module decides.
     """
 
     splits: tuple[str, ...] = ("eval",)
@@ -43,29 +43,29 @@ class Trainer(Component):
     """Trains a model with the `run_fn(fn_args)` of a user's module.
 
     Args:
-        examples: what to train on, in either payload format; raw or transformed.
+        examples: examples to train on, raw or transformed, in either payload format.
         schema: becomes `fn_args.schema_path`.
         transform_graph: becomes `fn_args.transform_graph_path`.
         base_model: a model to start from; becomes `fn_args.base_model`.
-        hyperparameters: from a Tuner; become `fn_args.hyperparameters`.
-        module_file: Python file that holds `run_fn`.
+        hyperparameters: hyperparameters of a Tuner; become `fn_args.hyperparameters`.
+        module_file: path of the Python file that defines `run_fn`.
         run_fn: import path of the function, as `package.module.run_fn`, instead of a file.
         train_args: splits and steps to train with.
-        eval_args: splits and steps to evaluate with while training.
-        custom_config: anything the module wants; becomes `fn_args.custom_config`.
-        seed: seeds Python, NumPy, TensorFlow, Keras and the shuffling of the examples, and makes
-            TensorFlow's operations deterministic: two runs give the same weights, bit by bit, on
-            the CPU. None leaves all of it to the user's module.
-        keras: what `tf.keras` means in the module: "tf_keras" (Keras 2) or "keras" (Keras 3); the
-            configuration's `keras` by default, which is "tf_keras" by default. The model's custom
-            property `keras` records it. Two Trainers of a pipeline may differ: one then runs in a
-            process of its own.
-        check_servable: runs each exported signature once after `run_fn`, on rows of the examples,
-            in a session as TF Serving does; a model that cannot be served fails the node.
+        eval_args: splits and steps to evaluate with during training.
+        custom_config: settings for the user's module; becomes `fn_args.custom_config`.
+        seed: seed of Python, NumPy, TensorFlow, Keras and the shuffling of the examples; also
+            makes TensorFlow's operations deterministic, so two runs on the CPU produce weights
+            that are equal bit by bit. If None, nothing is seeded.
+        keras: the package that `tf.keras` refers to in the user's module: "tf_keras" (Keras 2) or
+            "keras" (Keras 3); by default the configuration's `keras`, whose default is "tf_keras".
+            The model's custom property `keras` records it. Two Trainers of a pipeline may differ:
+            one of them then runs in a separate process.
+        check_servable: whether to run each exported signature once after `run_fn`, on rows of the
+            examples, in a session as TF Serving does; the node fails if the model cannot be
+            served.
 
     Raises:
-        DefinitionError: neither or both of module_file and run_fn are given, or run_fn is not
-            found.
+        DefinitionError: neither or both of module_file and run_fn are set, or run_fn is not found.
     """
 
     execution_type = "tfx.components.trainer.component.Trainer"
@@ -90,7 +90,7 @@ class Trainer(Component):
         super().__init__(**arguments)
         module_file, run_fn = self.parameters["module_file"], self.parameters["run_fn"]
         if (module_file is None) == (run_fn is None):
-            self._refuse("needs one of module_file and run_fn, and not both")
+            self._refuse("needs exactly one of module_file and run_fn")
         if run_fn is not None:
             try:
                 file_of_function(run_fn)

@@ -1,1 +1,1 @@
-"""Transform: a user's preprocessing_fn becomes a graph, and is applied to the examples."""
+"""Transform: traces a user's preprocessing_fn and transforms the examples with it."""

@@ -22,11 +22,11 @@ from prodml.dsl.signature import Input, Output, Parameter
 
 @dataclass(frozen=True)
 class SplitsConfig:
-    """Which splits are analyzed and which are transformed.
+    """Splits to analyze and splits to transform.
 
     Attributes:
-        analyze: splits that the analyzers see, such as means and vocabularies.
-        transform: splits to transform; every split where it is not given.
+        analyze: splits that analyzers, such as means and vocabularies, are computed on.
+        transform: splits to transform; all splits by default.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -36,31 +36,30 @@ class SplitsConfig:
 
 
 class Transform(Component):
-    """Turns a user's `preprocessing_fn` into a graph with TensorFlow Transform, and applies it.
+    """Traces a user's `preprocessing_fn` with TensorFlow Transform, and transforms the examples.
 
     `preprocessing_fn(inputs)` or `preprocessing_fn(inputs, custom_config)` takes and returns a
     dict of tensors by feature name, as in TFX.
 
     Args:
-        examples: the rows; several artifacts, such as spans, are analyzed and transformed as one.
-        schema: of the rows; features that it does not name are not read.
-        analyzer_cache: what the analyzers of an earlier run left. Spans that are in it are not
-            analyzed again. Usually from a Resolver for the latest TransformCache.
-        module_file: Python file that holds `preprocessing_fn`.
+        examples: the examples; several artifacts, such as spans, are processed as one data set.
+        schema: schema of the examples; features that it does not declare are not read.
+        analyzer_cache: the analyzer cache of an earlier run, usually from a Resolver for the
+            latest TransformCache. Spans in the cache are not analyzed again.
+        module_file: path of the Python file that defines `preprocessing_fn`.
         preprocessing_fn: import path of the function, as `package.module.function`, instead of a
             file.
-        splits_config: which splits are analyzed and which are transformed.
-        materialize: writes `transformed_examples`; without it there is no such output.
-        disable_analyzer_cache: neither reads nor writes the cache; there is no
-            `updated_analyzer_cache`.
-        force_tf_compat_v1: traces `preprocessing_fn` as TensorFlow 1 code.
-        custom_config: anything the function wants, as its argument `custom_config`.
-        disable_statistics: leaves out the statistics before ("pre_transform"), those after
-            ("post_transform", and with them the anomalies), or both (True); there are no such
-            outputs then.
+        splits_config: splits to analyze and splits to transform.
+        materialize: whether to write the output `transformed_examples`.
+        disable_analyzer_cache: whether to ignore the cache; the output `updated_analyzer_cache`
+            is then omitted.
+        force_tf_compat_v1: whether to trace `preprocessing_fn` as TensorFlow 1 code.
+        custom_config: settings for the function, passed as its argument `custom_config`.
+        disable_statistics: omits the statistics before the transformation ("pre_transform"), those
+            after it together with the anomalies ("post_transform"), or both (True).
 
     Raises:
-        DefinitionError: neither or both of module_file and preprocessing_fn are given, or
+        DefinitionError: neither or both of module_file and preprocessing_fn are set, or
             preprocessing_fn is not found.
     """
 
@@ -91,7 +90,7 @@ class Transform(Component):
         module_file = self.parameters["module_file"]
         function = self.parameters["preprocessing_fn"]
         if (module_file is None) == (function is None):
-            self._refuse("needs one of module_file and preprocessing_fn, and not both")
+            self._refuse("needs exactly one of module_file and preprocessing_fn")
         if function is not None:
             try:
                 file_of_function(function)

@@ -1,1 +1,1 @@
-"""Examples on disk."""
+"""Reads and writes examples on disk."""

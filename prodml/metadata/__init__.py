@@ -1,7 +1,7 @@
-"""Lineage: the only place that imports ml_metadata."""
+"""Lineage in ML Metadata: the only package that imports ml_metadata."""
 
 import os
 
-# Its C++ code writes every refused query to standard error, where errors are told already. Read
-# when the library is loaded.
+# The library's C++ code writes each failed query to standard error, although prodml reports the
+# error. The variable is read when the library is loaded.
 os.environ.setdefault("GLOG_minloglevel", "3")

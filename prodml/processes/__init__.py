@@ -1,1 +1,1 @@
-"""Processes of our own: started, watched, and surely ended with all their children."""
+"""Child processes that are watched, and ended together with all their own children."""

@@ -1,1 +1,1 @@
-"""Files here and in object stores: plain paths, and any URL that fsspec knows."""
+"""Files on local disks and in object stores: paths, and every URL that fsspec supports."""

@@ -71,7 +71,7 @@ def test_a_module_file_gives_a_model_that_answers_in_a_server(
 ) -> None:
     ran = work.run(module, rows, keras, has_transform)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "answered 1 request(s) as its signatures say" in one_line(ran.stdout)
+    assert "answered 1 request(s) as its signatures declare" in one_line(ran.stdout)
     assert work.model_properties()["keras"] == keras
 
 

@@ -1,1 +1,1 @@
-"""TFMA's metrics computed over whole batches of rows."""
+"""Computes TFMA's metrics on whole batches of rows."""

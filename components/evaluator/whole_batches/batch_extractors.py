@@ -1,9 +1,10 @@
-"""TFMA on whole batches of rows: its extractors, one look at each batch, its results.
+"""An evaluator for TFMA that computes metrics on whole batches of rows.
 
-The middle of TFMA's evaluation is replaced: where it unbatches rows and hands each to the combiner
-of each metric of each slice, the terms of a batch are summed by slice (`sums_by_key.py`), and Beam
-merges a handful of sums for each slice and batch. What comes before (features, labels, weights,
-predictions) and after (derived metrics, differences, validation, writers) is TFMA's.
+It replaces the middle of TFMA's evaluation. TFMA splits batches into rows and passes each row to
+the combiner of each metric of each slice; here the terms of a batch are summed by slice
+(`sums_by_key.py`), and Beam merges a few sums for each slice and batch. The steps before
+(features, labels, weights, predictions) and after (derived metrics, differences, validation,
+writers) are TFMA's.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SliceSums = tuple[Any, tuple[int, tuple[Sums, ...]]]
 
 
 def batch_evaluators(config: Any) -> list[Any]:
-    """In place of TFMA's own; for a config that `row_by_row_reasons` has nothing against."""
+    """The evaluators to pass to TFMA, for a config without `row_by_row_reasons`."""
     return [
         evaluator.Evaluator(
             stage_name="EvaluateMetricsAndPlots",
@@ -49,7 +50,7 @@ def batch_evaluators(config: Any) -> list[Any]:
 
 
 def computations(specs: Sequence[Any], config: Any) -> Any:
-    """TFMA's computations of the metrics of some `tfma.MetricsSpec`s, each once."""
+    """TFMA's computations for the metrics of some `tfma.MetricsSpec`s, without duplicates."""
     return tfma_evaluator._filter_and_separate_computations(
         metric_specs.to_computations(specs, eval_config=config)
     )
@@ -61,34 +62,34 @@ class _Evaluate(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
 
     def expand(self, extracts: Any) -> Mapping[str, Any]:
         config = self._config
-        made = computations(config.metrics_specs, config)
-        combiners = [computation.combiner for computation in made.non_derived_computations]
+        separated = computations(config.metrics_specs, config)
+        combiners = [computation.combiner for computation in separated.non_derived_computations]
         slices = extracts | "SumBySlice" >> beam.ParDo(_SumBySlice(config, combiners))
         baseline = model_util.get_baseline_model_spec(config)
-        is_compared = bool(config.cross_slicing_specs or made.ci_derived_computations)
-        merging = _MergeSums(combiners, made.derived_computations, is_compared)
+        is_compared = bool(config.cross_slicing_specs or separated.ci_derived_computations)
+        merging = _MergeSums(combiners, separated.derived_computations, is_compared)
         results = (
             slices
             | "MergeSums" >> beam.CombinePerKey(merging)
             | "AddCrossSliceAndDiffMetrics"
             >> tfma_evaluator._AddDerivedCrossSliceAndDiffMetrics(
                 [],
-                made.cross_slice_computations,
+                separated.cross_slice_computations,
                 list(config.cross_slicing_specs),
                 baseline.name if baseline else None,
             )
             | "AddCIDerivedMetrics"
-            >> beam.Map(tfma_evaluator._add_ci_derived_metrics, made.ci_derived_computations)
+            >> beam.Map(tfma_evaluator._add_ci_derived_metrics, separated.ci_derived_computations)
             | "RemovePrivateMetrics" >> beam.MapTuple(tfma_evaluator._remove_private_metrics)
         )
-        fewest = config.options.min_slice_size.value
-        if fewest > 1:
+        min_rows = config.options.min_slice_size.value
+        if min_rows > 1:
             counts = (
                 slices
                 | "CountRows" >> beam.MapTuple(lambda key, found: (key, found[0]))
                 | "SumRows" >> beam.CombinePerKey(sum)
             )
-            results = results | "FilterSmallSlices" >> slicer_lib.FilterOutSlices(counts, fewest)
+            results = results | "FilterSmallSlices" >> slicer_lib.FilterOutSlices(counts, min_rows)
         evaluation = {
             name: results | f"Filter[{name}]" >> beam.Map(tfma_evaluator._filter_by_key_type, kind)
             for name, kind in (
@@ -104,7 +105,7 @@ class _Evaluate(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
 
 
 class _SumBySlice(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    """Gives for each slice in a batch its rows, and the sums of each combiner."""
+    """Yields, for each slice in a batch, its number of rows and the sums of each combiner."""
 
     def __init__(self, config: Any, combiners: Sequence[Any]) -> None:
         self._config = config
@@ -130,12 +131,13 @@ def _terms(metric: Summed, extracts: Mapping[str, Any]) -> Terms:
         return metric.terms(extracts)
     except ValueError as error:
         raise InputDataError(
-            f"the metrics of eval_config do not fit the labels and predictions: {first_line(error)}"
+            f"the metrics of eval_config cannot be computed from the labels and predictions: "
+            f"{first_line(error)}"
         ) from error
 
 
 class _MergeSums(beam.CombineFn):  # type: ignore[misc]  # Beam ships no types
-    """Merges the sums of a slice, and has TFMA's combiners make metrics of them."""
+    """Merges the sums of a slice, and computes the metrics from them with TFMA's combiners."""
 
     def __init__(self, combiners: Sequence[Any], derived: Sequence[Any], is_compared: bool) -> None:
         self._combiners = combiners
@@ -170,18 +172,21 @@ class _MergeSums(beam.CombineFn):  # type: ignore[misc]  # Beam ships no types
             metrics.update(derive(computation, metrics))
         if self._is_compared:
             return metrics
-        # Beam encodes what it passes on to know its size: a histogram is 10,000 objects.
+        # Beam encodes each output to measure its size, and a histogram has 10,000 objects.
         return dict(tfma_evaluator._remove_private_metrics((), metrics)[1])
 
 
 def _require_numbers(extracts: Mapping[str, Any]) -> None:
-    """Raises where TFMA did not find one number a row, which it then gives no array of numbers."""
+    """Raises if labels or weights are not one number per row.
+
+    TFMA's extracts have no numeric array in that case.
+    """
     for what, kind in ((constants.LABELS_KEY, "label"), (constants.EXAMPLE_WEIGHTS_KEY, "weight")):
         for value in _leaves(extracts.get(what)):
             if not isinstance(value, np.ndarray) or value.dtype.kind not in "iufb":
                 raise InputDataError(
-                    f"expected one {kind} in every row, as the first rows have it, got rows "
-                    f"with none, several or no number"
+                    f"expected one number as {kind} in every row, as in the first rows, got rows "
+                    f"with none, with several, or with another type"
                 )
 
 

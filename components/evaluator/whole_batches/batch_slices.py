@@ -1,4 +1,4 @@
-"""Which slices the rows of a batch are in, found once for each combination of values."""
+"""Finds the slices of a batch's rows, once for each combination of feature values."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pyarrow as pa
 from prodml.components.evaluator.tfma import constants, slicer_lib, util
 from prodml.components.evaluator.whole_batches.sums_by_key import Membership
 
-_MOST_CODES = 1 << 62
-"""Of combinations of values; beyond it, codes would wrap and rows change their slices."""
+_MAX_CODES = 1 << 62
+"""Maximum number of combinations; with more, codes would overflow and rows get wrong slices."""
 
 
 def slice_specs(config: Any) -> list[Any]:
-    """Every slice that a `tfma.EvalConfig` needs, those that are compared included."""
+    """Every slice that a `tfma.EvalConfig` needs, including compared slices."""
     wanted = list(config.slicing_specs)
     for cross in config.cross_slicing_specs:
         wanted += [cross.baseline_spec, *cross.slicing_specs]
@@ -34,13 +34,14 @@ def find_slices(
     """The slices in a batch, and the rows of each; a row is in a slice at most once.
 
     Args:
-        extracts: a batch as TFMA's batched extractors leave it.
+        extracts: a batch of TFMA's batched extractors.
         specs: `tfma.slicer.SingleSliceSpec`s.
-        models: names of the models, where there are several; features that they computed are then
-            kept by model.
+        models: names of the models if there are several, and empty otherwise. With several models,
+            the extracts have computed features by model.
 
     Returns:
-        TFMA's slice keys, in the order in which the rows have them; groups are their places.
+        TFMA's slice keys, in order of first occurrence, and the membership, whose groups are
+        indexes into the keys.
     """
     rows = len(extracts[constants.INPUT_KEY])
     computed, stored = _features(extracts, models)
@@ -65,7 +66,7 @@ def find_slices(
             for key in dict.fromkeys(keys):
                 group = numbers.setdefault(key, len(numbers))
                 memberships.append(group * rows + members)
-    # Two specs may make the same slice: a row is in it once.
+    # Two specs can define the same slice; each row must be in it only once.
     found_once = np.unique(np.concatenate([np.empty(0, np.int64), *memberships]))
     groups, members = np.divmod(found_once, rows)
     return list(numbers), Membership(members, groups, len(numbers))
@@ -73,7 +74,7 @@ def find_slices(
 
 @dataclass(frozen=True)
 class _Column:
-    """A feature: the number of each row's value, and the values as TFMA gives them for a row."""
+    """A feature: the code of each row's value, and the values in TFMA's form for a row."""
 
     codes: Any
     values: Sequence[Any]
@@ -82,7 +83,7 @@ class _Column:
 def _features(
     extracts: Mapping[str, Any], models: Sequence[str]
 ) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
-    """Features that the models computed, which come first, and those of the examples."""
+    """The features that each model computed, and the features of the examples."""
     computed = extracts.get(constants.TRANSFORMED_FEATURES_KEY) or {}
     by_model = [computed[name] for name in models if name in computed] if models else [computed]
     return by_model, extracts.get(constants.FEATURES_KEY) or {}
@@ -93,7 +94,7 @@ def _column(values: Any, rows: int) -> _Column:
     if encoded is not None:
         codes, first = encoded
         return _Column(codes, [row["of"] for row in util.split_extracts({"of": values[first]})])
-    # Several values a row, or none: rare, and slow.
+    # Rows with several values, or with none, are rare; this is slow.
     numbers: dict[Any, int] = {}
     found, numbered = [], []
     split = [row.get("of") for row in util.split_extracts({"of": values})]
@@ -107,7 +108,10 @@ def _column(values: Any, rows: int) -> _Column:
 
 
 def _encoded(values: Any, rows: int) -> tuple[Any, Any] | None:
-    """The codes of a feature that has one value in every row, and the first row of each code."""
+    """The codes of a feature with one value in every row, and the first row of each code.
+
+    None if the feature has another shape or an unsupported type.
+    """
     if not isinstance(values, np.ndarray) or values.size != rows:
         return None
     try:
@@ -121,11 +125,11 @@ def _encoded(values: Any, rows: int) -> tuple[Any, Any] | None:
 
 
 def _cells(columns: Sequence[_Column], rows: int) -> Iterator[tuple[list[Any], Any]]:
-    """The values of each combination that some rows have, and these rows."""
+    """Yields each combination of values that occurs, with its rows."""
     codes, count = np.zeros(rows, np.int64), 1
     for column in columns:
-        if count * len(column.values) > _MOST_CODES:
-            # Many large features: the combinations that occur are never more than the rows.
+        if count * len(column.values) > _MAX_CODES:
+            # Renumber the combinations that occur: there are never more of them than rows.
             codes, count = np.unique(codes, return_inverse=True)[1], rows
         codes = codes * len(column.values) + column.codes
         count *= len(column.values)

@@ -1,7 +1,7 @@
-"""Confusion matrices over whole batches, at every threshold at once.
+"""Confusion matrices of whole batches, for all thresholds at once.
 
-A row adds to one cell: between which thresholds its prediction lies, and what its label is. The
-matrix at a threshold is then a sum of cells.
+A row adds to one cell, which is defined by the thresholds around its prediction and by its label.
+The matrix at a threshold is then a sum of cells.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prodml.components.evaluator.tfma import multi_class_confusion_matrix_metric
 from prodml.components.evaluator.whole_batches.metric_inputs import MetricInputs
 from prodml.components.evaluator.whole_batches.sums_by_key import Sums, Terms
 
-_MOST_CLASSES = 1 << 20
+_MAX_CLASSES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ConfusionMatrices:
 
 @dataclass(frozen=True)
 class MultiClassMatrices:
-    """How often a class was taken for another, where the prediction exceeds a threshold."""
+    """How often one class was predicted for another, for predictions above each threshold."""
 
     combiner: Any
     inputs: MetricInputs
@@ -72,24 +72,24 @@ class MultiClassMatrices:
     def terms(self, extracts: Mapping[str, Any]) -> Terms:
         labels, predictions, weights = self.inputs.select(extracts)
         classes = predictions.shape[1]
-        if not 1 < classes <= _MOST_CLASSES:
-            raise ValueError(f"expected predictions of several classes, got {classes} a row")
+        if not 1 < classes <= _MAX_CLASSES:
+            raise ValueError(f"expected predictions of several classes, got {classes} per row")
         actual = np.argmax(labels, axis=1) if labels.shape[1] > 1 else labels[:, 0].astype(np.int64)
-        if not ((actual > -_MOST_CLASSES) & (actual < _MOST_CLASSES)).all():
-            # The keys below would wrap.
-            raise ValueError(f"expected labels that are class ids below {_MOST_CLASSES}")
+        if not ((actual > -_MAX_CLASSES) & (actual < _MAX_CLASSES)).all():
+            # The keys below would overflow.
+            raise ValueError(f"expected labels that are class ids below {_MAX_CLASSES}")
         predicted = np.argmax(predictions, axis=1)
         best = predictions[np.arange(len(predictions)), predicted]
-        # A class that did not exceed a threshold is not looked at again at the later ones.
+        # TFMA skips the later thresholds of a prediction that did not exceed one.
         reached = np.maximum.accumulate(np.array(self.combiner._thresholds, float))
         exceeded = np.where(np.isnan(best), len(reached), _places(best, reached))
-        keys = (actual * _MOST_CLASSES + predicted) * (len(reached) + 1) + exceeded
+        keys = (actual * _MAX_CLASSES + predicted) * (len(reached) + 1) + exceeded
         return Terms(keys[:, None], [weights[:, None]])
 
     def metrics(self, sums: Sums) -> Any:
         thresholds = self.combiner._thresholds
         cells, exceeded = np.divmod(sums.keys, len(thresholds) + 1)
-        actual, predicted = np.divmod(cells, _MOST_CLASSES)
+        actual, predicted = np.divmod(cells, _MAX_CLASSES)
         accumulator = self.combiner.create_accumulator()
         for i, threshold in enumerate(thresholds if len(cells) else ()):
             entries = accumulator.setdefault(threshold, {})
@@ -102,6 +102,6 @@ class MultiClassMatrices:
 
 
 def _places(values: Any, thresholds: Any) -> Any:
-    """How many of the ascending thresholds each value exceeds; NaN exceeds none."""
+    """The number of ascending thresholds that each value exceeds; NaN exceeds none."""
     places = np.searchsorted(thresholds, values.astype(np.float64), side="left")
     return np.where(np.isnan(values), 0, places)

@@ -1,8 +1,8 @@
-"""TFMA's combiners that count, computed over whole batches.
+"""TFMA's counting combiners, computed on whole batches.
 
-TFMA hands a combiner one row at a time. Those known here add up terms of each row, so the terms of
-a batch are computed as arrays, summed by slice, and given to the combiner as the accumulator it
-would have made itself; what it makes of that stays its own.
+TFMA passes one row at a time to a combiner. The combiners listed here only add up terms of each
+row, so the terms of a batch are computed as arrays and summed by slice. The sums become the
+accumulator that the combiner would have created itself, and the combiner extracts its output.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from prodml.components.evaluator.whole_batches.sums_by_key import Sums, Terms
 
 
 class Summed(Protocol):
-    """A combiner computed over whole batches."""
+    """A combiner that is computed on whole batches."""
 
     def terms(self, extracts: Mapping[str, Any]) -> Terms:
-        """What each row of a batch adds."""
+        """The terms that each row of a batch adds."""
 
     def metrics(self, sums: Sums) -> Mapping[Any, Any]:
-        """What the combiner makes of the rows that were summed, by metric key."""
+        """The combiner's metrics for the summed rows, by metric key."""
 
 
 def summed(combiner: Any) -> Summed | None:
-    """The combiner over whole batches; None where TFMA must be given row by row."""
+    """The combiner for whole batches; None if it must be computed row by row by TFMA."""
     make = _KNOWN.get(type(combiner))
     return make(combiner) if make is not None else None
 
@@ -96,11 +96,11 @@ class _Histogram:
         predictions = pairs.predictions.astype(np.float64)
         sorted_by = predictions if combiner._prediction_based_bucketing else labels
         if np.isnan(sorted_by).any():
-            raise ValueError("a prediction or label is NaN; it has no place in a histogram")
+            raise ValueError("a prediction or label is NaN, which a histogram cannot contain")
         last = combiner._num_buckets + 1
         place = (sorted_by - combiner._left) / combiner._range * combiner._num_buckets + 1
         return Terms(
-            # Infinities have no int64: they are clipped while they are floats.
+            # Clip before the conversion, because int64 has no infinity.
             np.clip(place, 0, last).astype(np.int64),
             [labels * pairs.weights, predictions * pairs.weights, pairs.weights],
             pairs.kept,
@@ -122,7 +122,9 @@ class _ClassWeights:
             values = (labels == ids).astype(np.float64)
         else:
             if ids.max() >= labels.shape[1]:
-                raise ValueError(f"class_id {ids.max()} is outside of the label")
+                raise ValueError(
+                    f"class_id {ids.max()} is out of range of {labels.shape[1]} label values"
+                )
             values = labels[:, ids]
         keys = np.broadcast_to(np.arange(len(ids)), values.shape)
         return Terms(keys, [values * weights[:, None]])

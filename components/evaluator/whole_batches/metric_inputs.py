@@ -1,4 +1,4 @@
-"""Labels, predictions and weights of a whole batch, as TFMA gives them for a row."""
+"""Labels, predictions and weights of a whole batch, as TFMA selects them for a row."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Pairs:
     """Labels with their predictions and weights.
 
     Attributes:
-        labels: of shape [rows, m]; m is 1, or the classes where each is a pair of its own.
+        labels: of shape [rows, m]; m is 1, or the number of classes if each class is a pair.
         predictions: of shape [rows, m].
         weights: float64 of shape [rows, m].
-        kept: bool of shape [rows, m], which of them count; None for all.
+        kept: bool of shape [rows, m]: the pairs that count; None for all.
     """
 
     labels: Any
@@ -30,10 +30,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """Which labels, predictions and weights a metric reads.
+    """Selects the labels, predictions and weights of a metric.
 
-    The attributes are arguments of `metric_util.to_label_prediction_example_weight` of TFMA,
-    which does the same for a row.
+    The attributes are arguments of TFMA's `metric_util.to_label_prediction_example_weight`, which
+    does the same for a row.
     """
 
     eval_config: Any
@@ -47,7 +47,7 @@ class MetricInputs:
         """Labels [rows, 1 or classes], predictions [rows, classes], float64 weights [rows].
 
         Raises:
-            ValueError: labels, predictions and weights do not go together.
+            ValueError: the shapes of labels, predictions and weights do not match.
         """
         [(label, prediction, weight)] = metric_util.to_label_prediction_example_weight(
             metric_types.StandardMetricInputs(extracts),
@@ -66,16 +66,16 @@ class MetricInputs:
         return labels, predictions, weights
 
     def pairs(self, extracts: Mapping[str, Any]) -> Pairs:
-        """Each class of each row as a pair of its own.
+        """The pairs of all rows, one for each class.
 
         Raises:
-            ValueError: as `select` does.
+            ValueError: the shapes of labels, predictions and weights do not match.
         """
         labels, predictions, weights = self.select(extracts)
         if labels.shape != predictions.shape:
             if labels.shape[1] != 1:
                 raise ValueError(
-                    f"expected one label a row, or one for each of the "
+                    f"expected one label per row, or one for each of the "
                     f"{predictions.shape[1]} predictions, got {labels.shape[1]}"
                 )
             labels = metric_util.one_hot(labels, predictions)
@@ -87,10 +87,13 @@ class MetricInputs:
         return Pairs(labels, predictions, weights)
 
     def whole_labels(self, extracts: Mapping[str, Any]) -> Pairs:
-        """Pairs whose labels are 0 or 1: a label between weighs in both. None weighs nothing.
+        """Pairs whose labels are 0 or 1; pairs with weight 0 do not count.
+
+        A fractional label is split into two pairs, which share its weight.
 
         Raises:
-            ValueError: as `select` does, or a label is not within 0 and 1.
+            ValueError: the shapes of labels, predictions and weights do not match, or a label is
+                not within 0 and 1.
         """
         pairs = self.pairs(extracts)
         labels, weights = pairs.labels, pairs.weights
@@ -108,9 +111,9 @@ class MetricInputs:
 
 
 def inputs_of(combiner: Any, key: Any) -> MetricInputs | None:
-    """What a combiner of TFMA reads for a metric key.
+    """The inputs of one of TFMA's combiners for a metric key.
 
-    None where it reads the best k predictions, which are found row by row.
+    None if the combiner reads the best k predictions, which can only be found row by row.
     """
     sub_key = key.sub_key
     if sub_key is not None and (sub_key.k is not None or sub_key.top_k is not None):
@@ -126,7 +129,7 @@ def inputs_of(combiner: Any, key: Any) -> MetricInputs | None:
 
 
 def all_classes(combiner: Any) -> MetricInputs:
-    """What a combiner of TFMA reads that does not look at the sub-key of its metric."""
+    """The inputs of one of TFMA's combiners that ignores the sub-key of its metric."""
     return MetricInputs(
         combiner._eval_config,
         combiner._key.model_name,

@@ -1,8 +1,8 @@
-"""Histograms of predictions, and the confusion matrices that TFMA makes of them.
+"""Histograms of predictions, and the confusion matrices that TFMA derives from them.
 
-TFMA makes 10,000 objects of each histogram, walks over them to bring them to other thresholds, and
-over these to make matrices: 25 ms for each model and slice. Here the same is done on arrays, with
-the same additions in the same order.
+TFMA creates 10,000 objects per histogram, iterates over them to rebin them for other thresholds,
+and iterates again to compute matrices: 25 ms for each model and slice. Here the same additions are
+done in the same order on arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EPSILON = binary_confusion_matrices._EPSILON
 
 @dataclass(frozen=True, eq=False)
 class Histogram(Sequence[Any]):
-    """TFMA's list of buckets, made of the sums only when it is looked at."""
+    """TFMA's list of buckets, created from the sums on first access."""
 
     sums: Sums
 
@@ -41,8 +41,8 @@ class Histogram(Sequence[Any]):
 
 
 def derive(computation: Any, metrics: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """What a `tfma.DerivedMetricComputation` makes of other metrics."""
-    read = _of_histogram(computation.result)
+    """The metrics that a `tfma.DerivedMetricComputation` derives from other metrics."""
+    read = _closure_of_matrices(computation.result)
     histogram = metrics.get(read.get("input_metric_key"))
     thresholds = read.get("thresholds", ())
     is_ascending = len(thresholds) > 0 and thresholds[-1] >= 0 and np.all(np.diff(thresholds) >= 0)
@@ -52,22 +52,22 @@ def derive(computation: Any, metrics: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return result
 
 
-def _of_histogram(result: Any) -> Mapping[str, Any]:
-    """What the function that makes matrices of a histogram holds; empty for any other."""
+def _closure_of_matrices(result: Any) -> Mapping[str, Any]:
+    """The closure of TFMA's function that derives matrices; empty for any other function."""
     if getattr(result, "__module__", None) != binary_confusion_matrices.__name__:
         return {}
-    held = zip(result.__code__.co_freevars, result.__closure__ or (), strict=True)
-    return {name: cell.cell_contents for name, cell in held}
+    closure = zip(result.__code__.co_freevars, result.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in closure}
 
 
 def confusion_matrices(thresholds: Sequence[float], histogram: Histogram) -> Any:
-    """As `binary_confusion_matrices` of TFMA makes them of a histogram of 10,000 buckets.
+    """The same matrices as TFMA's `binary_confusion_matrices` for a histogram of 10,000 buckets.
 
     Args:
         thresholds: ascending, the last one not negative.
-        histogram: of predictions from 0 to 1.
+        histogram: histogram of predictions from 0 to 1.
     """
-    # A bucket holds what is at least its start, a matrix what is above its threshold.
+    # A bucket includes its start; a matrix counts only predictions above its threshold.
     edges = [t + _EPSILON if t != 0 else t for t in thresholds]
     is_first_extra = thresholds[0] >= 0
     edges = [*([-_EPSILON] if is_first_extra else []), *edges]
@@ -88,7 +88,7 @@ def confusion_matrices(thresholds: Sequence[float], histogram: Histogram) -> Any
     fn, tn = (np.cumsum([0.0, *of[:-1]])[kept] for of in (labels, negatives))
     for i in np.flatnonzero(np.asarray(thresholds) >= 1.0 + _EPSILON):
         tp[i] = fp[i] = 0.0
-        # Of a first threshold this is what was just set: so it is in TFMA.
+        # For the first threshold, these are the values that were just set, as in TFMA.
         fn[i], tn[i] = tp[0], fp[0]
     return binary_confusion_matrices.Matrices(
         thresholds, tp.tolist(), tn.tolist(), fp.tolist(), fn.tolist()

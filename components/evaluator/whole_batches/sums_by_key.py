@@ -1,4 +1,4 @@
-"""What a metric counts, as sums by key: they merge by addition, in any order."""
+"""Sums of a metric by key, which are merged by addition, in any order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Sums:
     """Sums of a metric over some rows.
 
     Attributes:
-        keys: what is summed apart, such as histogram buckets; int64 of shape [n], ascending.
-        values: float64 of shape [n, k]; the k sums of each key.
+        keys: the keys, such as histogram buckets; int64 of shape [n], ascending.
+        values: the k sums of each key; float64 of shape [n, k].
     """
 
     keys: Any
@@ -25,12 +25,12 @@ class Sums:
 
 @dataclass(frozen=True)
 class Terms:
-    """What each row of a batch adds to a metric; a row may add to several keys.
+    """The terms that each row of a batch adds to a metric; a row can add to several keys.
 
     Attributes:
         keys: int64 of shape [rows, m].
         values: k arrays of shape [rows, m].
-        kept: bool of shape [rows, m], which of them count; None for all.
+        kept: bool of shape [rows, m]: the terms that count; None for all.
     """
 
     keys: Any
@@ -40,7 +40,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Membership:
-    """Which rows are in which group: `rows[i]` is in group `groups[i]`, of `count` groups."""
+    """The rows of each group: `rows[i]` is in group `groups[i]`; there are `count` groups."""
 
     rows: Any
     groups: Any
@@ -48,7 +48,7 @@ class Membership:
 
 
 def sum_by_group(terms: Terms, membership: Membership) -> list[Sums]:
-    """The sums of every group, by number of the group."""
+    """The sums of every group, indexed by the group's number."""
     known, codes = np.unique(terms.keys, return_inverse=True)
     codes = codes.reshape(terms.keys.shape)
     cells = membership.groups[:, None] * len(known) + codes[membership.rows]
@@ -66,7 +66,7 @@ def sum_by_group(terms: Terms, membership: Membership) -> list[Sums]:
 
 
 def merge(sums: Sequence[Sums]) -> Sums:
-    """The sums over the rows of all of them; at least one is given."""
+    """Merges one or more sums into the sums over all their rows."""
     if len(sums) == 1:
         return sums[0]
     keys, places = np.unique(np.concatenate([each.keys for each in sums]), return_inverse=True)

@@ -1,4 +1,4 @@
-"""TFMA's combiners that keep a few totals, computed over whole batches."""
+"""TFMA's combiners whose accumulator is a few totals, computed on whole batches."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from prodml.components.evaluator.whole_batches.sums_by_key import Sums, Terms
 
 @dataclass(frozen=True)
 class Totals:
-    """A combiner whose accumulator is an object of totals.
+    """A combiner whose accumulator is an object with totals as attributes.
 
     Attributes:
         combiner: TFMA's combiner.
-        inputs: what it reads.
-        names: the totals, as its accumulator names them.
-        terms_of: gives what is added to each of them, of shape [rows, m].
-        leaves_out_nan: a row that adds NaN does not count.
+        inputs: the combiner's inputs.
+        names: names of the totals in the accumulator.
+        terms_of: computes the terms of each total, of shape [rows, m].
+        skips_nan: whether rows whose first term is NaN are skipped.
     """
 
     combiner: Any
     inputs: MetricInputs
     names: Sequence[str]
     terms_of: Callable[[Any, MetricInputs, Mapping[str, Any]], Sequence[Any]]
-    leaves_out_nan: bool = False
+    skips_nan: bool = False
 
     def terms(self, extracts: Mapping[str, Any]) -> Terms:
         with np.errstate(all="ignore"):
             values = self.terms_of(self.combiner, self.inputs, extracts)
-        kept = ~np.isnan(values[0]) if self.leaves_out_nan else None
+        kept = ~np.isnan(values[0]) if self.skips_nan else None
         return Terms(np.zeros(values[0].shape, np.int64), values, kept)
 
     def metrics(self, sums: Sums) -> Any:
@@ -49,7 +49,7 @@ class Totals:
 
 
 def weighted_examples(combiner: Any) -> Totals | None:
-    """Of `calibration._WeightedLabelsPredictionsExamplesCombiner`."""
+    """The Totals for `calibration._WeightedLabelsPredictionsExamplesCombiner`."""
     inputs = inputs_of(combiner, combiner._key)
     if inputs is None:
         return None
@@ -58,7 +58,7 @@ def weighted_examples(combiner: Any) -> Totals | None:
 
 
 def pearson(combiner: Any) -> Totals:
-    """Of `squared_pearson_correlation._SquaredPearsonCorrelationCombiner`."""
+    """The Totals for `squared_pearson_correlation._SquaredPearsonCorrelationCombiner`."""
     names = [
         "total_weighted_labels",
         "total_weighted_predictions",
@@ -71,7 +71,7 @@ def pearson(combiner: Any) -> Totals:
 
 
 def tjur(combiner: Any) -> Totals:
-    """Of `tjur_discrimination._TjurDiscriminationCombiner`."""
+    """The Totals for `tjur_discrimination._TjurDiscriminationCombiner`."""
     names = [
         "total_negative_weighted_labels",
         "total_positive_weighted_labels",
@@ -82,22 +82,22 @@ def tjur(combiner: Any) -> Totals:
 
 
 def absolute_error(combiner: Any) -> Totals | None:
-    """Of `mean_regression_error._MeanAbsoluteErrorCombiner`."""
+    """The Totals for `mean_regression_error._MeanAbsoluteErrorCombiner`."""
     return _regression(combiner, lambda labels, predictions: np.absolute(labels - predictions))
 
 
 def squared_error(combiner: Any) -> Totals | None:
-    """Of `mean_regression_error._MeanSquaredErrorCombiner`."""
+    """The Totals for `mean_regression_error._MeanSquaredErrorCombiner`."""
     return _regression(combiner, _squared)
 
 
 def percentage_error(combiner: Any) -> Totals | None:
-    """Of `mean_regression_error._MeanAbsolutePercentageErrorCombiner`."""
+    """The Totals for `mean_regression_error._MeanAbsolutePercentageErrorCombiner`."""
     return _regression(combiner, _percentage)
 
 
 def squared_logarithmic_error(combiner: Any) -> Totals | None:
-    """Of `mean_regression_error._MeanSquaredLogarithmicErrorCombiner`."""
+    """The Totals for `mean_regression_error._MeanSquaredLogarithmicErrorCombiner`."""
     return _regression(
         combiner,
         lambda labels, predictions: _squared(np.log(labels + 1), np.log(predictions + 1)),
@@ -105,12 +105,12 @@ def squared_logarithmic_error(combiner: Any) -> Totals | None:
 
 
 def binary_cross_entropy(combiner: Any) -> Totals | None:
-    """Of `cross_entropy_metrics._BinaryCrossEntropyCombiner`."""
+    """The Totals for `cross_entropy_metrics._BinaryCrossEntropyCombiner`."""
     return _cross_entropy(combiner, _binary_entropy)
 
 
 def categorical_cross_entropy(combiner: Any) -> Totals | None:
-    """Of `cross_entropy_metrics._CategoricalCrossEntropyCombiner`."""
+    """The Totals for `cross_entropy_metrics._CategoricalCrossEntropyCombiner`."""
     return _cross_entropy(combiner, _categorical_entropy)
 
 
@@ -146,7 +146,7 @@ def _floats(inputs: MetricInputs, extracts: Mapping[str, Any]) -> tuple[Any, Any
 
 def _regression(combiner: Any, error: Callable[[Any, Any], Any]) -> Totals | None:
     def terms_of(combiner: Any, inputs: MetricInputs, extracts: Mapping[str, Any]) -> Sequence[Any]:
-        # In the types of labels and predictions, as TFMA does.
+        # Computed in the types of labels and predictions, as TFMA does.
         pairs = inputs.pairs(extracts)
         errors = error(pairs.labels, pairs.predictions).astype(np.float64)
         return [errors * pairs.weights, pairs.weights]
@@ -155,7 +155,7 @@ def _regression(combiner: Any, error: Callable[[Any, Any], Any]) -> Totals | Non
     if inputs is None:
         return None
     names = ["total_regression_error", "total_example_weights"]
-    return Totals(combiner, inputs, names, terms_of, leaves_out_nan=True)
+    return Totals(combiner, inputs, names, terms_of, skips_nan=True)
 
 
 def _squared(labels: Any, predictions: Any) -> Any:
@@ -195,5 +195,5 @@ def _categorical_entropy(combiner: Any, labels: Any, predictions: Any) -> Any:
     if combiner._from_logits:
         predictions = np.exp(predictions)
     shares = predictions / np.sum(predictions, axis=1, keepdims=True)
-    # As np.ma.log does, which TFMA calls: what has no logarithm is left out.
+    # Shares without a logarithm are skipped, as by np.ma.log, which TFMA calls.
     return -np.sum(np.where(shares > 0, labels * np.log(shares), 0.0), axis=1)

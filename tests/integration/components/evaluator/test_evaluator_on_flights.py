@@ -121,7 +121,7 @@ def test_a_model_over_its_value_threshold_is_blessed_with_the_figure(
     reason = str(blessing.custom_properties["reason"])
     assert reason.startswith("auc 0.")
     assert "is at least 0.4" in reason
-    assert "no baseline: judged by value thresholds alone" in reason
+    assert "no baseline: only value thresholds were checked" in reason
     assert context.notes == [f"blessed: {reason}"]
 
 
@@ -244,15 +244,15 @@ def test_a_signature_that_the_model_lacks_is_told(
     [
         (
             {"gate": tf.io.FixedLenFeature([1], tf.float32)},
-            r"expects the feature 'gate' \(float\) in every example",
+            r"requires the feature 'gate' \(float\) in every example",
         ),
         (
             {"hour": tf.io.FixedLenFeature([1], tf.float32)},
-            r"reads the feature 'hour' as another type than the examples have: .*int64",
+            r"parses the feature 'hour' with a type that differs from the examples: .*int64",
         ),
         (
             {"hour": tf.io.FixedLenFeature([2], tf.int64)},
-            r"expects another number of values in the feature 'hour'",
+            r"expects a different number of values in the feature 'hour'",
         ),
     ],
 )
@@ -300,13 +300,13 @@ def test_a_slice_feature_that_the_examples_lack_is_told(
         _evaluate(config, tmp_path, examples=parquet, model=model)
 
 
-def test_a_required_feature_of_the_schema_that_no_row_has_is_told(
+def test_a_required_feature_of_the_schema_that_no_row_has_is_reported(
     model: Model, parquet: Examples, tmp_path: Path
 ) -> None:
     schema = flight_schema(tmp_path / "schema")
     with open(schema.schema_path, "a") as file:
         file.write('feature { name: "gate" type: BYTES presence { min_fraction: 1 } }')
-    with pytest.raises(ModelContractError, match=r"expects the feature\(s\) gate, got examples"):
+    with pytest.raises(ModelContractError, match=r"requires the feature\(s\) gate, got examples"):
         _evaluate(_with_threshold(None), tmp_path, examples=parquet, model=model, schema=schema)
 
 

@@ -84,8 +84,7 @@ def test_without_any_threshold_a_model_is_not_blessed(
     assert os.listdir(blessing.uri) == ["NOT_BLESSED"]
     assert not blessing.is_blessed
     assert blessing.custom_properties["reason"] == (
-        "no threshold was set: nothing was approved; add a value_threshold to a metric of "
-        "eval_config"
+        "no threshold is set; add a value_threshold to a metric of eval_config"
     )
 
 
@@ -103,11 +102,11 @@ def test_change_thresholds_alone_bless_the_first_model_and_say_that_nothing_was_
     blessing = _judged(_config(NO_WORSE), tmp_path, examples=examples, model=bad)
     assert blessing.is_blessed
     assert blessing.custom_properties["reason"] == (
-        "no value threshold was set; no baseline: the change thresholds of AUC were set aside"
+        "no value threshold is set; no baseline: the change thresholds of AUC were ignored"
     )
 
 
-def test_value_thresholds_decide_where_change_thresholds_were_set_aside(
+def test_value_thresholds_decide_if_change_thresholds_are_ignored(
     good: Model, bad: Model, examples: Examples, tmp_path: Path
 ) -> None:
     both = MetricThreshold(
@@ -119,9 +118,7 @@ def test_value_thresholds_decide_where_change_thresholds_were_set_aside(
     refused = _judged(_config(both), tmp_path, examples=examples, model=bad)
     assert not refused.is_blessed
     for blessing in (blessed, refused):
-        assert _reason(blessing).endswith(
-            "no baseline: the change thresholds of AUC were set aside"
-        )
+        assert _reason(blessing).endswith("no baseline: the change thresholds of AUC were ignored")
 
 
 def test_the_verdict_names_the_baseline_and_says_if_nothing_compares_with_it(
@@ -133,7 +130,9 @@ def test_the_verdict_names_the_baseline_and_says_if_nothing_compares_with_it(
     assert _reason(compared).endswith("; baseline: model 1")
     alone = _judged(_config(AT_LEAST_A_LITTLE), tmp_path, **given)
     assert alone.is_blessed
-    assert _reason(alone).endswith("; baseline: model 1, with which no change_threshold compares")
+    assert _reason(alone).endswith(
+        "; baseline: model 1, not compared because no change_threshold is set"
+    )
 
 
 def test_a_threshold_on_the_baseline_alone_approves_nothing(
@@ -188,12 +187,12 @@ def test_a_threshold_on_a_metric_that_is_not_computed_is_refused_with_those_that
         (
             {**HOUR, "gate": tf.io.FixedLenFeature([1], tf.string)},
             lambda share: share,
-            "expects the feature 'gate'",
+            "requires the feature 'gate'",
         ),
         (
             HOUR,
             lambda share: tf.concat([share, share, share], 1),
-            "it predicts 3 value(s) a row, and the new model 1",
+            "it predicts 3 value(s) per row, but the new model predicts 1",
         ),
         (HOUR, lambda share: share / 0.0 * 0.0, "predicts NaN for 200 of 200 rows"),
     ],
@@ -212,30 +211,34 @@ def test_a_baseline_that_cannot_be_evaluated_does_not_look_like_a_bad_candidate(
         _judged(_config(NO_WORSE), tmp_path, examples=examples, model=good, baseline_model=baseline)
     message = str(raised.value)
     assert message.startswith(f"the baseline model 7 ({baseline.uri}) cannot be evaluated")
-    assert "so the new model was not judged" in message
+    assert "so the new model was neither blessed nor rejected" in message
     assert problem in message
     assert 'prodml baseline set MODEL --pipeline test --why "..."` (the new model is 2)' in message
     assert 'prodml baseline reset --pipeline test --why "..."`' in message
 
 
-def test_a_baseline_that_does_not_load_is_an_error_with_the_remedy(
+def test_a_baseline_that_cannot_be_loaded_is_an_error_with_the_remedy(
     good: Model, examples: Examples, tmp_path: Path
 ) -> None:
     baseline = _model(tmp_path, 7, lambda share: share)
     Path(baseline.serving_model_dir, "variables", "variables.index").write_bytes(b"damaged")
-    with pytest.raises(ModelContractError, match="baseline model 7 .* does not load: .*reset"):
+    with pytest.raises(ModelContractError, match="baseline model 7 .* cannot be loaded: .*reset"):
         _judged(_config(NO_WORSE), tmp_path, examples=examples, model=good, baseline_model=baseline)
 
 
 @pytest.mark.parametrize(
     ("metric", "label", "message"),
     [
-        ("AUC", "hour", "do not fit the labels and predictions: label must be within [0, 1]"),
+        (
+            "AUC",
+            "hour",
+            "cannot be computed from the labels and predictions: label must be within [0, 1]",
+        ),
         ("AUC", "origin", "failed on a row: ValueError: could not convert string to float: b'"),
     ],
     ids=["in whole batches", "row by row"],
 )
-def test_the_error_of_metrics_that_do_not_fit_the_labels_leaves_out_the_rows(
+def test_the_error_of_a_metric_that_cannot_be_computed_omits_the_rows(
     metric: str, label: str, message: str, good: Model, examples: Examples, tmp_path: Path
 ) -> None:
     config = EvalConfig(

@@ -337,8 +337,8 @@ def _evaluated_both_ways(
     splits = [Split(name, split_files(examples, name), PayloadFormat.PARQUET) for name in SPLITS]
     sample = take_sample(splits)
     found = candidates(evaluation, models[0], models[1], "test")
-    offers = [check_model(each, sample, evaluation.config) for each in found]
-    assert row_by_row_reasons(evaluation.config, offers, sample) == []
+    capabilities = [check_model(each, sample, evaluation.config) for each in found]
+    assert row_by_row_reasons(evaluation.config, capabilities, sample) == []
     evaluated = []
     for in_whole_batches in (True, False):
         output = str(tmp_path / str(in_whole_batches))

@@ -143,7 +143,7 @@ def test_a_model_that_answers_nonsense_is_not_blessed(
 def test_a_model_without_its_variables_is_not_blessed(examples: Examples, tmp_path: Path) -> None:
     model = save(Scorer(), tmp_path / "model")
     shutil.rmtree(os.path.join(model.serving_model_dir, "variables"))
-    assert "it was not loaded" in refusal(validate(model, examples, tmp_path))
+    assert "the model was not loaded" in refusal(validate(model, examples, tmp_path))
 
 
 def test_a_keras_3_model_whose_variables_no_server_restores_is_not_blessed(
@@ -197,7 +197,7 @@ def test_a_server_that_dies_is_named_with_its_signal(examples: Examples, tmp_pat
     )
     said = refusal(context)
     assert "was killed by SIGSEGV" in said
-    assert "the server's last words:\n  about to die" in said
+    assert "the last lines of the server's log:\n  about to die" in said
 
 
 def test_a_model_that_ends_the_server_when_asked_is_not_blessed(
@@ -216,7 +216,7 @@ def test_a_model_that_ends_the_server_when_asked_is_not_blessed(
         tmp_path,
         serving_spec=ServingSpec(binaries=(bound,)),
     )
-    assert "asked for 'serving_default', the server was killed by SIG" in refusal(context)
+    assert "on a request for 'serving_default': the server was killed by SIG" in refusal(context)
 
 
 def test_a_signature_that_is_not_there_fails_the_node(examples: Examples, tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ def test_after_a_revert_the_good_model_is_pushed_again(work: Workplace) -> None:
     work.run("bad")
     good, bad = work.versions
     why = (
-        f"version {bad} in {work.serving} is newer than version {good}, as which this model was "
-        f"pushed"
+        f"version {bad} in {work.serving} is newer than version {good}, under which this model "
+        f"was pushed"
     )
     assert work.plan("good") == NodePlan("Pusher", Action.RUN, why)
     assert work.run("good").message == why

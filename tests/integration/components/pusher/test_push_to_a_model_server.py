@@ -73,7 +73,7 @@ def test_a_push_returns_when_the_server_answers_with_the_version(
 def test_a_version_that_does_not_load_is_taken_away_and_the_old_one_stays(
     broken: Model, base: Path, server: RunningServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(ServingError, match=r"does not serve version \d+, which was taken away"):
+    with pytest.raises(ServingError, match=r"does not serve version \d+, which has been removed"):
         push(broken, base, server, tmp_path)
     assert [path.name for path in base.iterdir() if path.name.isdigit()] == ["1"]
     with server.client() as client:
@@ -91,7 +91,7 @@ def test_where_labels_are_in_use_a_push_moves_none(
         stable = predict_request("late", COLUMNS, label="stable", signature="serving_raw")
         assert client.predict_proto(stable).model_spec.version.value == 1
         assert client.predict("late", COLUMNS, version=version, signature="serving_raw")
-        with pytest.raises(ServingError, match="taken away again"):
+        with pytest.raises(ServingError, match="has been removed"):
             push(broken, base, server, tmp_path)
         assert client.predict("late", COLUMNS, label="stable", signature="serving_raw")
         assert rollout.canary(author).after.labels == {"stable": 1, "canary": version}

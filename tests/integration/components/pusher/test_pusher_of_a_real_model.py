@@ -54,8 +54,8 @@ def test_a_model_that_touches_files_is_refused_where_a_clean_scan_is_required(
     context = execute(pusher, {"model": reading}, tmp_path)
     (note,) = context.notes
     assert note.startswith(
-        "not pushed: the model has operations that touch files, the network or Python: "
-        "ReadFile (reads files); see where: prodml scan "
+        "not pushed: the model has operations that access files, the network or Python: "
+        "ReadFile (reads files); to locate them: prodml scan "
     )
     assert context.outputs["pushed_model"].custom_properties["pushed"] == 0
     assert not (tmp_path / "serving").exists()

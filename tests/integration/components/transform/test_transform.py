@@ -317,8 +317,8 @@ def test_a_function_is_found_by_its_import_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "needs one of module_file and preprocessing_fn"),
-        ({"module_file": MODULE, "preprocessing_fn": "a.b"}, "and not both"),
+        ({}, "needs exactly one of module_file and preprocessing_fn"),
+        ({"module_file": MODULE, "preprocessing_fn": "a.b"}, "exactly one of"),
         ({"preprocessing_fn": "no_such_module.function"}, "no module 'no_such_module'"),
         ({"preprocessing_fn": "function"}, "write package.module.function"),
     ],

@@ -115,7 +115,7 @@ def test_a_config_survives_the_way_through_a_file(suffix: str, tmp_path: Path) -
 
 
 def test_a_file_that_is_absent_or_no_eval_config_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputDataError, match=r"gone.json: there is no such file"):
+    with pytest.raises(InputDataError, match=r"gone.json: the file does not exist"):
         read_eval_config(str(tmp_path / "gone.json"))
     (tmp_path / "bad.json").write_text('{"model_spec": []}')
     with pytest.raises(InputDataError, match=r"bad.json: expected an EvalConfig as JSON.*_spec"):
@@ -190,7 +190,7 @@ def test_all_rows_and_the_slices_of_thresholds_are_always_evaluated() -> None:
                 class_name="AUC",
                 threshold=MetricThreshold(value_threshold=GenericValueThreshold()),
             ),
-            "value_threshold of metric 'AUC' has no bound, so every value would meet it",
+            "value_threshold of metric 'AUC' has no bound, so every value would pass",
         ),
         (
             MetricConfig(
@@ -201,7 +201,7 @@ def test_all_rows_and_the_slices_of_thresholds_are_always_evaluated() -> None:
                     )
                 ),
             ),
-            "change_threshold of metric 'AUC' has no bound, so every change would meet it",
+            "change_threshold of metric 'AUC' has no bound, so every change would pass",
         ),
         (
             MetricConfig(class_name="AUC", per_slice_thresholds=[PerSliceMetricThreshold()]),

@@ -50,9 +50,15 @@ def test_what_the_signature_has_is_right(array: Any, dtype: int, shape: Any, row
         (np.float32([[1], [np.nan]]), FLOAT, [-1, 1], 2, "has NaN at [1, 0], and in 1 of 2 values"),
         (np.float32([np.inf]), FLOAT, [-1], 1, "has infinity at [0]"),
         (np.float32([[1], [2]]), FLOAT, [-1, 1], 3, "has the shape [2, 1] for 3 row(s)"),
-        (np.float32([1, 2]), FLOAT, [-1, 1], 2, "has the shape [2], where the signature has [None"),
-        (np.float32([[1, 2]]), FLOAT, [-1, 1], 1, "has the shape [1, 2], where"),
-        (np.int64([1]), FLOAT, [-1], 1, "is int64, where the signature has float32"),
+        (
+            np.float32([1, 2]),
+            FLOAT,
+            [-1, 1],
+            2,
+            "has the shape [2], but the signature declares [None",
+        ),
+        (np.float32([[1, 2]]), FLOAT, [-1, 1], 1, "has the shape [1, 2], but"),
+        (np.int64([1]), FLOAT, [-1], 1, "is int64, but the signature declares float32"),
         (np.float32([1]), FLOAT, None, 2, "for 2 row(s)"),
     ],
 )
@@ -77,7 +83,7 @@ def test_classes_and_regressions_are_one_a_row_and_numbers() -> None:
     result = classified.classify_log.response.result
     result.classifications.add().classes.add(label="late", score=float("nan"))
     assert "NaN" in str(fault(classified, signature, 1))
-    assert fault(classified, signature, 2) == "1 answers for 2 rows"
+    assert fault(classified, signature, 2) == "1 results for 2 rows"
     regressed = prediction_log_pb2.PredictionLog()
     regressed.regress_log.response.result.regressions.add(value=1.0)
     assert fault(regressed, signature, 1) is None

@@ -102,7 +102,7 @@ def test_both_blessings_are_needed_where_both_are_declared(
 
 
 def test_an_artifact_without_a_saved_model_is_told(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelContractError, match=r"expected a SavedModel in .*Format-Serving"):
+    with pytest.raises(ModelContractError, match=r"no SavedModel in .*Format-Serving"):
         execute(_pusher(base), {"model": Model(uri=str(tmp_path / "gone"))}, tmp_path)
 
 

@@ -20,7 +20,7 @@ def test_a_trainer_needs_a_module_file_or_a_run_fn() -> None:
 
 
 def test_a_trainer_refuses_both_a_module_file_and_a_run_fn() -> None:
-    with pytest.raises(DefinitionError, match="and not both"):
+    with pytest.raises(DefinitionError, match="exactly one of"):
         Trainer(examples=EXAMPLES, module_file="module.py", run_fn="support.late_flights.run_fn")
 
 

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from prodml.components.evaluator.contract import Offer
+from prodml.components.evaluator.contract import Capabilities
 from prodml.components.evaluator.sample import Sample
 from prodml.components.evaluator.tfma import config_pb2
 from prodml.components.evaluator.whole_batches.row_by_row import row_by_row_reasons
@@ -35,9 +35,12 @@ def test_usual_metrics_are_evaluated_in_whole_batches() -> None:
     [
         (
             "options { compute_confidence_intervals { value: true } }",
-            "confidence intervals draw samples of the rows",
+            "confidence intervals sample the rows",
         ),
-        ('slicing_specs { slice_keys_sql: "SELECT 1" }', "slice_keys_sql looks at each row"),
+        (
+            'slicing_specs { slice_keys_sql: "SELECT 1" }',
+            "slice_keys_sql is evaluated for each row",
+        ),
         (
             'options { disabled_outputs { values: ["metrics", "plots", "attributions"] } }',
             "all outputs are disabled",
@@ -71,14 +74,14 @@ def test_what_looks_at_each_row_is_told(text: str, reason: str) -> None:
 
 
 def test_predictions_of_unknown_length_are_told() -> None:
-    offer = _offer(tf.TensorShape([None, None]))
-    [reason] = _reasons(USUAL, offer)
-    assert reason == "output 'outputs' is no vector of known length for each row"
+    capabilities = _capabilities(tf.TensorShape([None, None]))
+    [reason] = _reasons(USUAL, capabilities)
+    assert reason == "output 'outputs' is not a vector of known length for each row"
 
 
 def test_classes_that_the_model_names_are_told() -> None:
-    offer = _offer(tf.TensorShape([None, 3]), "classes", "scores")
-    assert _reasons(USUAL, offer) == ["the model names its classes"]
+    capabilities = _capabilities(tf.TensorShape([None, 3]), "classes", "scores")
+    assert _reasons(USUAL, capabilities) == ["the model names its classes"]
 
 
 @pytest.mark.parametrize(
@@ -93,22 +96,22 @@ def test_labels_and_weights_that_are_not_one_number_a_row_are_told(
     column: str, values: Any
 ) -> None:
     [reason] = _reasons(USUAL, sample=_sample(**{column: values}))
-    assert reason.endswith(f"{column!r} is not one number a row")
+    assert reason.endswith(f"{column!r} is not one number per row")
 
 
 def test_rows_without_a_label_are_none_of_its_reasons() -> None:
     assert _reasons(USUAL, sample=_sample(is_late=pa.array([[1], None]))) == []
 
 
-def _reasons(text: str, offer: Offer | None = None, sample: Any = None) -> list[str]:
+def _reasons(text: str, capabilities: Capabilities | None = None, sample: Any = None) -> list[str]:
     config = text_format.Parse(text, config_pb2.EvalConfig())
-    offers = [offer or _offer(tf.TensorShape([None, 1]))]
-    return row_by_row_reasons(config, offers, Sample(_sample() if sample is None else sample))
+    found = [capabilities or _capabilities(tf.TensorShape([None, 1]))]
+    return row_by_row_reasons(config, found, Sample(_sample() if sample is None else sample))
 
 
-def _offer(shape: Any, *outputs: str) -> Offer:
+def _capabilities(shape: Any, *outputs: str) -> Capabilities:
     tensor = meta_graph_pb2.TensorInfo(dtype=types_pb2.DT_FLOAT, tensor_shape=shape.as_proto())
-    return Offer({}, dict.fromkeys(outputs or ["outputs"], tensor), True, None, None)
+    return Capabilities({}, dict.fromkeys(outputs or ["outputs"], tensor), True, None, None)
 
 
 def _sample(**columns: Any) -> pa.RecordBatch:
