@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from prodml.cli.options import quiet_tensorflow
+from prodml.cli.terminal import say
 from prodml.serving.configuration.server_options import ServerOptions
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -74,8 +75,8 @@ def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
 
 
 def _print_versions() -> None:
-    print(f"prodml ModelServer: {importlib.metadata.version('prodml')}")
-    print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
+    say(f"prodml ModelServer: {importlib.metadata.version('prodml')}")
+    say(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
 
 
 _VERSION = inspect.Parameter(
