@@ -37,7 +37,10 @@ def test_a_good_file_is_kept_as_it_was_written(tmp_path: Path) -> None:
             GOOD + "feature { struct_domain { " * 1000,
             r"schema\.pbtxt:9:\d+: .*nests deeper than 100 levels",
         ),
-        (GOOD.replace('"distance"', '"carrier"'), r"schema\.pbtxt:7: feature 'carrier' is declared twice"),
+        (
+            GOOD.replace('"distance"', '"carrier"'),
+            r"schema\.pbtxt:7: feature 'carrier' is declared twice",
+        ),
         (
             GOOD.replace('domain: "carrier"', 'domain: "carriers"'),
             r"schema\.pbtxt:5: .*domain 'carriers', which the file does not define",
