@@ -1,1 +1,1 @@
-"""What an author writes: components, channels, pipelines."""
+"""The authoring API: components, channels, conditions, pipelines."""

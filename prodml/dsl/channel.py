@@ -1,4 +1,4 @@
-"""Channels: typed promises of artifacts, and of the values that these will have."""
+"""Channels: typed promises of artifacts, and futures of their values for conditions."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Producer(Protocol):
 class Channel:
     """A typed promise of artifacts.
 
-    A Channel made by an author (`Channel(type=Model)`) stands for the artifacts of that type in
-    the store, and is what a Resolver takes. A component's outputs are OutputChannels.
+    A Channel that an author creates (`Channel(type=Model)`) represents the artifacts of that type
+    in the store, and is an argument of a Resolver. A component's outputs are OutputChannels.
 
     Args:
-        type: the artifact type it carries.
-        producer_component_id: only artifacts made by this node of the pipeline, such as
+        type: the artifact type.
+        producer_component_id: only artifacts of this node of the pipeline, such as
             "StatisticsGen".
-        output_key: only artifacts made under this output key, such as "statistics".
+        output_key: only artifacts of this output key, such as "statistics".
 
     Raises:
-        DefinitionError: an argument is of the wrong type; names the author's line.
+        DefinitionError: an argument is of the wrong type; the message names the author's line.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Channel:
     ) -> None:
         self.location = author_location()
         if not _is_artifact_type(type):
-            self._refuse(f"type takes an artifact type such as Model, got {type!r}")
+            self._refuse(f"type must be an artifact type such as Model, got {type!r}")
         for name, value in (
             ("producer_component_id", producer_component_id),
             ("output_key", output_key),
         ):
             if value is not None and (not isinstance(value, str) or not value):
-                self._refuse(f"{name} takes a name such as 'StatisticsGen', got {value!r}")
+                self._refuse(f"{name} must be a name such as 'StatisticsGen', got {value!r}")
         self.type = type
         self.producer_component_id = producer_component_id
         self.output_key = output_key
@@ -75,7 +75,7 @@ class OutputChannel(Channel):
         self.producer = producer
 
     def future(self) -> FutureArtifacts:
-        """The artifacts to come, for a condition."""
+        """Returns the artifacts that the component will produce, for use in a condition."""
         return FutureArtifacts(self)
 
     def __repr__(self) -> str:
@@ -83,7 +83,7 @@ class OutputChannel(Channel):
 
 
 class Comparison(StrEnum):
-    """How a value is compared."""
+    """A comparison operator."""
 
     EQ = "=="
     NE = "!="
@@ -98,12 +98,15 @@ Place = Literal["property", "custom_property", "uri"]
 
 @dataclass(frozen=True)
 class Predicate:
-    """A comparison of a value that an artifact will have with one that is known.
+    """A comparison of an artifact's future value with a constant.
 
     Attributes:
-        channel: whose artifact.
-        index: which of its artifacts.
-        place: where in the artifact; `name` is the property's, and empty for `uri`.
+        channel: the channel of the artifact.
+        index: index of the artifact in the channel.
+        place: where the value is in the artifact.
+        name: name of the property; empty for `uri`.
+        comparison: the operator.
+        value: the constant.
     """
 
     channel: OutputChannel
@@ -116,7 +119,7 @@ class Predicate:
 
 @dataclass(frozen=True, eq=False)
 class FutureValue:
-    """A value that an artifact will have; compared, it makes a Predicate."""
+    """A value that an artifact will have; comparing it creates a Predicate."""
 
     channel: OutputChannel
     index: int
@@ -143,34 +146,34 @@ class FutureValue:
 
     def _compared(self, comparison: Comparison, value: object) -> Predicate:
         if not isinstance(value, int | float | str):
-            raise TypeError(f"a condition compares with a number or a string, got {value!r}")
+            raise TypeError(f"a condition can only compare with a number or string, got {value!r}")
         return Predicate(self.channel, self.index, self.place, self.name, comparison, value)
 
 
 @dataclass(frozen=True)
 class FutureArtifact:
-    """An artifact that will be."""
+    """An artifact that a component will produce."""
 
     channel: OutputChannel
     index: int
 
     @property
     def uri(self) -> FutureValue:
-        """Where it will stand."""
+        """The artifact's URI."""
         return FutureValue(self.channel, self.index, "uri")
 
     def property(self, name: str) -> FutureValue:
-        """A property that its type declares."""
+        """Returns the future value of a property that the artifact type declares."""
         return FutureValue(self.channel, self.index, "property", name)
 
     def custom_property(self, name: str) -> FutureValue:
-        """Any other property."""
+        """Returns the future value of a custom property."""
         return FutureValue(self.channel, self.index, "custom_property", name)
 
 
 @dataclass(frozen=True)
 class FutureArtifacts:
-    """The artifacts that a channel will carry."""
+    """The artifacts that a channel will contain."""
 
     channel: OutputChannel
 

@@ -14,18 +14,18 @@ from prodml.dsl.channel import Channel, OutputChannel
 from prodml.dsl.conditions import open_conditions
 from prodml.dsl.locations import author_location
 from prodml.dsl.parameters import JsonValue, encode
-from prodml.dsl.signature import REQUIRED, Signature, read_signature, refuse_markers
+from prodml.dsl.signature import REQUIRED, Signature, read_signature, reject_marker
 from prodml.errors import DefinitionError
 from prodml.suggestions import suggest
 
 
 class Outputs(Mapping[str, OutputChannel]):
-    """A component's outputs by key; an unknown key is an error that lists the known ones.
+    """A component's outputs by key; the error for an unknown key suggests a known one.
 
     Args:
         owner: the component's name.
         channels: the outputs by key.
-        omitted: for each declared output that is not made, the argument that says so.
+        omitted: for each declared output that is not produced, the argument that disables it.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Outputs(Mapping[str, OutputChannel]):
     def __getitem__(self, key: str) -> OutputChannel:
         if key in self._omitted:
             raise DefinitionError(
-                f"{self._owner} makes no {key!r} because of {self._omitted[key]}",
+                f"{self._owner} does not produce {key!r} because of {self._omitted[key]}",
                 str(author_location()),
             )
         if key not in self._channels:
@@ -56,7 +56,7 @@ class Outputs(Mapping[str, OutputChannel]):
 
 
 class Component:
-    """Base of every component. Annotations in the class body declare it:
+    """Base class of all components. Annotations in the class body declare a component:
 
         class StatisticsGen(Component):
             examples: Input[Examples]
@@ -64,33 +64,35 @@ class Component:
             exclude_splits: Parameter[list[str]] = ()
             statistics: Output[ExampleStatistics]
 
-    Every annotation is one of these three; an attribute of the class is a ClassVar.
+    Every annotation is one of these three; annotate other class attributes with ClassVar.
 
-    The work is `execute(context: ExecutorContext) -> None` in `executor.py` beside the file that
-    holds the class. A `driver.py` beside it, where there is one, looks at the outside world
-    before the cache is asked (see `prodml.dsl.executor.DriverResult`).
+    `executor.py` beside the file of the class defines `execute(context: ExecutorContext) -> None`,
+    which does the work. An optional `driver.py` beside it reads external state before the cache
+    lookup (see `prodml.dsl.executor.DriverResult`).
 
     Raises:
-        DefinitionError: an argument is unknown, missing or of the wrong type; names the line.
+        DefinitionError: an argument is unknown, missing or of the wrong type; the message names
+            the author's line.
     """
 
     signature: Signature
     execution_type: ClassVar[str] = ""
-    """Name of the ML Metadata execution type; `module.Class` where it is not set."""
+    """Name of the ML Metadata execution type; `module.Class` if it is empty."""
     kind: ClassVar[Literal["executor", "resolver", "importer"]] = "executor"
-    """Resolvers and importers only find artifacts: the coordinator runs them itself."""
+    """Resolvers and importers only find artifacts, so the coordinator runs them itself."""
     runs_beside_others: ClassVar[bool] = False
-    """Whether its executor may run while others do, in a thread of its own. It must then leave
-    alone what belongs to the whole process: random seeds, TensorFlow's settings, the working
-    directory. What C++ code prints meanwhile goes to the log of the other node."""
+    """Whether the executor is thread-safe and may run in a thread beside other nodes. It must not
+    change state of the whole process: random seeds, TensorFlow's settings, the working directory.
+    Output of C++ code goes to the log of the other node meanwhile."""
 
     judges: tuple[str, ...] = ()
-    """Inputs that it judges, which makes it a guard: if it fails, the nodes that consume the
-    examples in these inputs are skipped, or the examples that these inputs were computed from,
-    such as statistics. A component that cannot fail with its parameters sets it to ()."""
+    """Inputs that the component judges, which makes it a guard. If it fails, the nodes that consume
+    the examples in these inputs, or the examples that these inputs were computed from, such as
+    statistics, are skipped. A component that cannot fail with its parameters sets it to ()."""
     needs_clean_run: bool = False
-    """Whether it runs only if no node has failed: it then runs after all that do not depend on
-    it. For what a failed run must not do, such as pushing a model."""
+    """Whether the component runs only if no node has failed. It then runs after all nodes that do
+    not depend on it. Set it for effects that a failed run must not have, such as pushing a model.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -126,30 +128,29 @@ class Component:
         _register(self)
 
     def omitted_outputs(self) -> Mapping[str, str]:
-        """Declared outputs that are not made with these parameters, and the argument that says so.
+        """Returns the declared outputs that these parameters disable, with the disabling argument.
 
-        An output that would stay empty must not be published: whatever searches the store for its
-        type would find it.
+        An output that would stay empty must not be published, because resolvers would find it.
         """
         return {}
 
     def with_id(self, id: str) -> Self:
-        """Sets the node id; by default it is the class name."""
+        """Sets the node id, whose default is the class name."""
         self.id = id
         return self
 
     def without_cache(self) -> Self:
-        """Runs this node every time, whatever the cache holds."""
+        """Disables the cache for this node, so that it runs every time."""
         self.is_cached = False
         return self
 
     def without_guards(self) -> Self:
-        """Runs this node whatever a validator says of the examples that it consumes."""
+        """Runs this node even if a validator of the examples that it consumes fails."""
         self.is_guarded = False
         return self
 
     def add_upstream_node(self, upstream: Component) -> None:
-        """Runs this node after `upstream`, though no data passes between them."""
+        """Runs this node after `upstream`, although no data passes between them."""
         self.upstream.append(upstream)
 
     def _bind(self, arguments: Mapping[str, Any]) -> None:
@@ -169,9 +170,9 @@ class Component:
             value = arguments.get(name, parameter.default)
             if value is REQUIRED:
                 self._refuse(f"needs the parameter {name!r}")
-            refuse_markers(value)
+            reject_marker(value)
             try:
-                # A default may be another type than the declared one, as None or () often is.
+                # A default, such as None or (), may be of another type than the declared one.
                 is_default = name not in arguments or value is parameter.default
                 target = Any if is_default else parameter.type
                 self.parameters[name] = encode(target, value)
@@ -183,11 +184,11 @@ class Component:
         for channel in channels:
             if not isinstance(channel, Channel):
                 self._refuse(
-                    f"input {name!r} takes a Channel of {type_name}, got {channel!r}; "
+                    f"input {name!r} expects a Channel of {type_name}, got {channel!r}; "
                     f"write other.outputs[...]"
                 )
             if channel.type.type_name != type_name:
-                self._refuse(f"input {name!r} takes {type_name}, got {channel!r}")
+                self._refuse(f"input {name!r} expects {type_name}, got {channel!r}")
         return channels
 
     def _refuse(self, message: str) -> typing.NoReturn:
@@ -195,14 +196,17 @@ class Component:
 
 
 def component(function: Callable[..., None]) -> type[Component]:
-    """Makes a component of a function whose arguments are Input, Output and Parameter.
+    """Creates a component from a function whose arguments are Input, Output and Parameter.
 
         @component
         def CountRows(examples: Input[Examples], count: Output[Count], scale: Parameter[int] = 1):
             ...
 
-    When the node runs, the function gets one artifact for each input and output and the values
-    of the parameters. Its source is part of the node's fingerprint.
+    When the node runs, the function gets one artifact for each input and output and the values of
+    the parameters. The node's fingerprint includes the function's source.
+
+    Raises:
+        DefinitionError: an argument is annotated incorrectly; the message names the author's line.
     """
     location = author_location()
     hints = typing.get_type_hints(function, include_extras=True)
@@ -224,7 +228,7 @@ def component(function: Callable[..., None]) -> type[Component]:
             f"Output[...] or Parameter[...]",
             str(location),
         )
-    made: type[Component] = type(
+    created: type[Component] = type(
         function.__name__,
         (Component,),
         {
@@ -233,9 +237,9 @@ def component(function: Callable[..., None]) -> type[Component]:
             "function": staticmethod(function),
         },
     )
-    made.signature = signature
-    made.__signature__ = _python_signature(signature)  # type: ignore[attr-defined]
-    return made
+    created.signature = signature
+    created.__signature__ = _python_signature(signature)  # type: ignore[attr-defined]
+    return created
 
 
 def _python_signature(signature: Signature) -> inspect.Signature:
@@ -259,7 +263,7 @@ _open: ContextVar[list[Component] | None] = ContextVar("open_pipeline", default=
 
 @contextlib.contextmanager
 def collecting() -> Iterator[list[Component]]:
-    """Collects, in order, the components that are made inside the block."""
+    """Collects, in order, the components that are created inside the block."""
     components: list[Component] = []
     token = _open.set(components)
     try:
@@ -269,7 +273,7 @@ def collecting() -> Iterator[list[Component]]:
 
 
 def _register(component: Component) -> None:
-    """Adds a component to the open pipeline; outside of one it belongs to none."""
+    """Adds a component to the pipeline that is being built, if any."""
     components = _open.get()
     if components is not None:
         components.append(component)

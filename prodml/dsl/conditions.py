@@ -1,10 +1,10 @@
-"""Conditions: nodes that run only where an artifact made upstream says so.
+"""Conditions: nodes that run only if a property of an upstream artifact has a certain value.
 
     with Cond(evaluator.outputs["blessing"].future()[0].custom_property("blessed") == 1):
         Pusher(...)
 
-Futures and predicates are TFX's. To repeat nodes over values that are known when the pipeline is
-built, write a Python loop around them.
+Futures and predicates work as in TFX. To repeat nodes over values that are known when the pipeline
+is built, write a Python loop around them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ _open: ContextVar[tuple[Predicate, ...]] = ContextVar("open_conditions", default
 
 @contextlib.contextmanager
 def Cond(predicate: Predicate) -> Iterator[None]:
-    """Components made inside the block run only where the predicate holds; blocks may nest.
+    """Runs the components created inside the block only if the predicate is true.
 
-    Where it does not hold they are skipped, with all that needs them, and the run is a success.
+    Blocks may nest. If the predicate is false, the components are skipped with all nodes that
+    depend on them, and the run can still succeed.
+
+    Raises:
+        TypeError: the argument is not a comparison of a future value.
     """
     if not isinstance(predicate, Predicate):
-        raise TypeError(f"Cond takes a comparison of a future value, got {predicate!r}")
+        raise TypeError(f"Cond expects a comparison of a future value, got {predicate!r}")
     token = _open.set((*_open.get(), predicate))
     try:
         yield
@@ -34,5 +38,5 @@ def Cond(predicate: Predicate) -> Iterator[None]:
 
 
 def open_conditions() -> tuple[Predicate, ...]:
-    """The conditions around the code that is running, the outermost first."""
+    """Returns the predicates of the enclosing `Cond` blocks, the outermost first."""
     return _open.get()

@@ -1,4 +1,4 @@
-"""What the engine and an executor know of each other."""
+"""The interface between the engine and the executors and drivers of components."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ class Beam(Protocol):
     """Opens Beam pipelines on the runner that the configuration names."""
 
     def pipeline(self) -> Any:
-        """A new `beam.Pipeline`, to be used as a context manager."""
+        """Returns a new `beam.Pipeline`, to be used as a context manager."""
 
 
 class Reporter(Protocol):
-    """Takes what a running node has to say to the person who waits."""
+    """Receives the progress of a running node."""
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
-        """`done` of `total` (None where unknown) `unit`s, such as rows or steps."""
+        """Reports that `done` of `total` units are done.
+
+        Args:
+            done: finished units.
+            total: all units; None if unknown.
+            unit: name of the unit, such as rows or steps.
+        """
 
 
 @dataclass(frozen=True)
 class RowCount:
-    """Where the rows of one split went: `read == written + sum(dropped.values())`."""
+    """Row counts of one split: `read == written + sum(dropped.values())`."""
 
     split: str
     read: int
@@ -39,15 +45,15 @@ class RowCount:
 
 @dataclass(frozen=True)
 class DriverResult:
-    """What a component's `driver.py` finds before the cache is asked.
+    """The result of a component's driver, which runs before the cache lookup.
 
-    `driver.py` holds `resolve(parameters: Mapping[str, Any]) -> DriverResult`, or
-    `judge_cached(result: CachedResult) -> CacheVerdict`, or both. It imports nothing heavy: it
-    runs on every plan.
+    `driver.py` defines `resolve(parameters: Mapping[str, Any]) -> DriverResult`, or
+    `judge_cached(result: CachedResult) -> CacheVerdict`, or both. It runs on every plan, so it
+    must not import large libraries.
 
     Attributes:
-        fingerprint: changes when the outside world that the node reads has changed.
-        description: the same for a person, such as "span 4, 1 file, 2.1 MB".
+        fingerprint: a value that changes if the external data that the node reads changes.
+        description: description of the data for people, such as "span 4, 1 file, 2.1 MB".
         resolved: JSON values that the executor gets as `context.resolved`.
     """
 
@@ -58,10 +64,11 @@ class DriverResult:
 
 @dataclass(frozen=True)
 class CachedResult:
-    """A result that the cache found, for a component's driver to compare with the outside world.
+    """A cached result, which a component's driver compares with external state.
 
     Attributes:
-        pipeline_name, node_id: whose result it is.
+        pipeline_name: the pipeline of the result.
+        node_id: the node of the result.
         parameters: values by name, of the types that the component declares.
         outputs: artifacts by output key.
     """
@@ -74,11 +81,12 @@ class CachedResult:
 
 @dataclass(frozen=True)
 class CacheVerdict:
-    """How a cached result compares with the outside world; by default it is what stands there.
+    """How a cached result compares with external state; by default they match.
 
     Attributes:
-        run_again: why the node must run again; None if the result is used.
-        superseded: why the result is used but is not what stands there; None if it is.
+        run_again: the reason to run the node again; None to use the cached result.
+        superseded: the reason why external state differs although the cached result is used; None
+            if they match.
     """
 
     run_again: str | None = None
@@ -87,20 +95,25 @@ class CacheVerdict:
 
 @dataclass
 class ExecutorContext:
-    """All that an executor gets; it writes files under its outputs and sets their properties.
+    """The argument of an executor, which writes files to its outputs and sets their properties.
 
     Attributes:
-        inputs: resolved artifacts by input key; an optional input not given is an empty tuple.
-        declared_inputs: input keys that the author gave channels for, resolved or not: tells an
-            input that was never asked for from one that was and found nothing.
-        outputs: one artifact by output key, its `uri` an existing empty directory.
+        pipeline_name: name of the pipeline.
+        run_id: id of the run.
+        node_id: id of the node.
+        inputs: resolved artifacts by input key; an empty tuple for an optional input without any.
+        declared_inputs: input keys with a channel, resolved or not. They distinguish an input that
+            the author did not connect from one whose channel has no artifacts.
+        outputs: one artifact by output key; its `uri` is an existing empty directory.
         parameters: values by name, of the types that the component declares.
-        resolved: what the component's driver found; empty where it has none.
+        resolved: `DriverResult.resolved`; empty if the component has no driver.
         tmp_dir: scratch directory, removed when the node has ended.
         beam: opens Beam pipelines.
-        reporter: takes progress.
-        peak_memory: highest resident memory while it ran, in bytes; set by the engine, 0 until
-            then and where it was not measured.
+        reporter: receives progress.
+        row_counts: row counts of splits, added by `reconcile`.
+        notes: lines for the end of the run, added by `note`.
+        peak_memory: peak resident memory in bytes, set by the engine; 0 until then and if it was
+            not measured.
     """
 
     pipeline_name: str
@@ -119,11 +132,11 @@ class ExecutorContext:
     peak_memory: int = 0
 
     def input(self, key: str, type: type[A]) -> A:
-        """The one artifact of an input.
+        """Returns the only artifact of an input.
 
         Raises:
-            ValueError: there is not exactly one.
-            UserCodeError: it is of another type.
+            ValueError: the input does not have exactly one artifact.
+            UserCodeError: the artifact is of another type.
         """
         artifacts = self.inputs[key]
         if len(artifacts) != 1:
@@ -131,38 +144,38 @@ class ExecutorContext:
         return _as(artifacts[0], type, f"input {key!r}")
 
     def optional_input(self, key: str, type: type[A]) -> A | None:
-        """The one artifact of an optional input, or None where it was not given."""
+        """Returns the only artifact of an optional input; None if absent."""
         return self.input(key, type) if self.inputs.get(key) else None
 
     def output(self, key: str, type: type[A]) -> A:
-        """The artifact of an output, to be filled.
+        """Returns the artifact of an output, whose directory the executor fills.
 
         Raises:
-            UserCodeError: it is of another type.
+            UserCodeError: the artifact is of another type.
         """
         return _as(self.outputs[key], type, f"output {key!r}")
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
-        """Tells how far the node is; call it a few times a second at most."""
+        """Reports progress; call it at most a few times a second."""
         self.reporter.progress(done, total, unit)
 
     def note(self, text: str) -> None:
-        """One line for the end of the run, such as a verdict with its figures."""
+        """Adds a line to the summary of the run, such as a verdict with its figures."""
         self.notes.append(redact(text))
 
     def reconcile(
         self, split: str, read: int, written: int, dropped: Mapping[str, int] | None = None
     ) -> None:
-        """Records where the rows of a split went.
+        """Records how many rows of a split were read, written and dropped.
 
         Args:
             split: the split, or "all".
-            read: rows that came in.
-            written: rows that went out, or were fully used.
-            dropped: rows left out, by reason.
+            read: rows that the executor read.
+            written: rows that it wrote, or used completely.
+            dropped: dropped rows by reason.
 
         Raises:
-            RowCountError: they do not add up.
+            RowCountError: the counts do not add up.
         """
         dropped = dict(dropped or {})
         if read != written + sum(dropped.values()):
@@ -173,16 +186,16 @@ class ExecutorContext:
 
 
 def _as(artifact: Artifact, type: type[A], what: str) -> A:
-    """The artifact as an instance of a type; types are the same if their names are."""
+    """Returns the artifact as an instance of a type; types with the same name are equal."""
     if isinstance(artifact, type):
         return artifact
     if artifact.type_name != type.type_name:
         raise UserCodeError(
-            f"{what} is of type {artifact.type_name}, and the executor asked for "
-            f"{type.type_name} ({type.__module__}.{type.__qualname__}); ask for the type that the "
+            f"{what} is of type {artifact.type_name}, but the executor requested "
+            f"{type.type_name} ({type.__module__}.{type.__qualname__}); request the type that the "
             f"component declares"
         )
-    # A file that was imported twice has declared its class twice. The engine reads what the
-    # executor sets, so it stays the same object.
+    # If a file was imported twice, its class exists twice. The object is not copied, because the
+    # engine reads the properties that the executor sets on it.
     artifact.__class__ = type
     return artifact  # type: ignore[return-value]

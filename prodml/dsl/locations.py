@@ -1,4 +1,4 @@
-"""Where in the author's files something was declared."""
+"""Locations of declarations in the author's files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SourceLocation:
 
 
 def author_location() -> SourceLocation:
-    """The innermost line on the call stack that is not prodml's own."""
+    """Returns the innermost line on the call stack that is not prodml's own code."""
     frame = sys._getframe(1)
     while frame.f_back is not None and _is_own(frame):
         frame = frame.f_back
@@ -32,6 +32,6 @@ def author_location() -> SourceLocation:
 
 def _is_own(frame: FrameType) -> bool:
     if frame.f_code.co_filename == "<string>":
-        # The methods that a dataclass has made for it.
+        # Methods that `dataclass` generates.
         return str(frame.f_globals.get("__name__")).startswith("prodml.")
     return frame.f_code.co_filename.startswith(_OWN_CODE)

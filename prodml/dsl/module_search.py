@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from prodml.dsl.distributions import owner_of
+from prodml.dsl.distributions import owning_distribution
 
 _PRODML = str(Path(__file__).resolve().parents[1])
 _SUFFIXES = (
@@ -23,11 +23,11 @@ _SUFFIXES = (
 
 
 FileState = tuple[int, int, int]
-"""What changes whenever a file does: its modification time, its change time, and its size."""
+"""A value that changes whenever a file does: modification time, change time and size."""
 
 
 class Origin(StrEnum):
-    """Whose code a module is."""
+    """Where a module comes from."""
 
     USER = "user"
     PRODML = "prodml"
@@ -42,8 +42,9 @@ class ModuleFile:
     Attributes:
         name: the module's dotted name.
         root: the directory that its top-level package or module is imported from.
-        label: where the file lies under `root`, with slashes; the same in every checkout.
-        path: where the file is now.
+        label: the file's path relative to `root`, with slashes; the same in every checkout.
+        path: absolute path of the file.
+        origin: where the module comes from.
     """
 
     name: str
@@ -54,35 +55,35 @@ class ModuleFile:
 
     @property
     def package(self) -> str:
-        """The package that a relative import in the file starts from; empty if there is none."""
+        """The package that a relative import in the file starts from; empty if absent."""
         if os.path.basename(self.label).startswith("__init__."):
             return self.name
         return self.name.rpartition(".")[0]
 
     @property
     def is_source(self) -> bool:
-        """Whether it is Python source, and no extension, bytecode or archive."""
+        """Whether the file is Python source, not an extension, bytecode or archive."""
         return self.path.endswith(".py")
 
 
 def file_state(path: str) -> FileState:
-    """The state of a file.
+    """Returns the state of a file.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file does not exist.
     """
     status = os.stat(path)
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def file_by_path(path: str) -> ModuleFile:
-    """A Python file that is loaded by its path: its own directory is the root, links followed."""
+    """Returns a Python file that is loaded by its path; its root is its own resolved directory."""
     file = Path(path).resolve()
     return ModuleFile(file.stem, str(file.parent), file.name, str(file), Origin.USER)
 
 
 def module_file(name: str, root: str | None = None) -> ModuleFile | None:
-    """The file of a module by its dotted name; None if there is no such module.
+    """Finds the file of a module by its dotted name; None if absent.
 
     Args:
         root: a directory that is searched before `sys.path`.
@@ -92,7 +93,7 @@ def module_file(name: str, root: str | None = None) -> ModuleFile | None:
 
 
 def import_root(name: str, file: str) -> str | None:
-    """The directory that a module was imported from; None if its name and file do not say so."""
+    """Returns the directory that a module was imported from; None if its file has another name."""
     base, _ = os.path.splitext(file)
     path = name.replace(".", os.sep)
     for end in (path, os.path.join(path, "__init__")):
@@ -103,23 +104,23 @@ def import_root(name: str, file: str) -> str | None:
 
 @functools.cache
 def installed_directories() -> frozenset[str]:
-    """The directories of this interpreter that hold installed distributions."""
+    """Returns this interpreter's directories of installed distributions."""
     paths = sysconfig.get_paths()
     return frozenset(os.path.realpath(paths[kind]) for kind in ("purelib", "platlib"))
 
 
 @functools.cache
 def standard_directories() -> frozenset[str]:
-    """The directories that hold Python's own library."""
+    """Returns the directories of Python's standard library."""
     paths = sysconfig.get_paths()
     found = {os.path.realpath(paths[kind]) for kind in ("stdlib", "platstdlib")}
     return frozenset({*found, *(os.path.join(path, "lib-dynload") for path in found)})
 
 
 class ModuleFinder:
-    """Finds modules on `sys.path` as it is now.
+    """Finds modules on the current `sys.path`.
 
-    What a directory holds is read once, so a finder is used for one look at the disk.
+    Directories are listed once, so create a new finder if files may have changed.
 
     Args:
         roots: directories that are searched before `sys.path`.
@@ -132,9 +133,9 @@ class ModuleFinder:
         self.files = functools.cache(self._files)
 
     def _files(self, name: str) -> tuple[ModuleFile, ...]:
-        """The files that importing a dotted name runs, packages first; empty if there are none.
+        """Returns the files that importing a dotted name runs, packages first; empty if absent.
 
-        The name may end in what is no module, such as a function of one.
+        The end of the name may be an attribute of a module, such as a function.
         """
         top, *rest = name.split(".")
         step = self._top_level(top)
@@ -156,17 +157,17 @@ class ModuleFinder:
             parts.append(rest.pop(0))
 
     def is_namespace(self, name: str) -> bool:
-        """Whether a dotted name is a package without `__init__.py`, shared by distributions."""
+        """Returns whether a dotted name is a namespace package (without `__init__.py`)."""
         found = self.files(name)
         return not found and self._exists(name)
 
     def origin(self, name: str) -> Origin | None:
-        """Whose code a top-level name is; None if there is no such module."""
+        """Returns where a top-level module comes from; None if it does not exist."""
         step = self._top_level(name)
         return self._origin_of(name, step.place) if step else None
 
     def place(self, name: str) -> str | None:
-        """The directory that a top-level name is imported from; None if there is no such name."""
+        """Returns the directory that a top-level module is imported from; None if absent."""
         step = self._top_level(name)
         return step.place if step else None
 
@@ -218,10 +219,11 @@ class ModuleFinder:
             return Origin.STANDARD
         if real in installed_directories():
             return Origin.INSTALLED
-        # A directory filled by `pip install --target` is one of them; a project whose build has
-        # left a `.dist-info` in it is not.
+        # A directory of `pip install --target` also contains installed distributions. A
+        # `.dist-info` alone does not prove it: the build of a project may have left one.
         listed = self._listing(place) or frozenset()
-        if any(n.endswith(".dist-info") for n in listed) and owner_of(name, place) is not None:
+        has_metadata = any(entry.endswith(".dist-info") for entry in listed)
+        if has_metadata and owning_distribution(name, place) is not None:
             return Origin.INSTALLED
         return Origin.USER
 
@@ -243,7 +245,7 @@ def _listing(directory: str) -> frozenset[str] | None:
 
 
 def _archived(place: str, name: str) -> _Step | None:
-    """A module in a zip archive on the path: the archive stands for all that is in it."""
+    """Finds a module in a zip archive on the path; its file is the archive."""
     if not os.path.isfile(place):
         return None
     import zipimport
@@ -256,7 +258,7 @@ def _archived(place: str, name: str) -> _Step | None:
 
 
 def _from_other_finders(name: str) -> _Step | None:
-    """What an editable installation maps by a finder of its own instead of a path."""
+    """Finds a module by other finders on `sys.meta_path`, such as those of editable installs."""
     own = (
         importlib.machinery.BuiltinImporter,
         importlib.machinery.FrozenImporter,

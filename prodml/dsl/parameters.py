@@ -1,4 +1,4 @@
-"""Parameter values: kinds that stand for files, and their JSON form."""
+"""Parameter values: types for paths whose content is fingerprinted, and the JSON form of values."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from typing import (
 from prodml.secrets import Secret
 
 JsonValue: TypeAlias = Any
-"""None, bool, int, float, str, or a list or str-keyed dict of them."""
+"""None, bool, int, float, str, or a list or dict with string keys of these."""
 
 
 class Watched(StrEnum):
-    """What a text in a parameter stands for; its content is part of the node's fingerprint."""
+    """What a text in a parameter refers to; the node's fingerprint includes its content."""
 
     FILE = "file"
     MODULE = "module"
@@ -34,28 +34,30 @@ class Watched(StrEnum):
 
 
 FilePath = Annotated[str, Watched.FILE]
-"""A path whose file content is part of the node's fingerprint."""
+"""Path of a file; the node's fingerprint includes its content."""
 
 ModulePath = Annotated[str, Watched.MODULE]
-"""A Python file whose code, and that of its local imports, is part of the fingerprint."""
+"""Path of a Python file; the fingerprint includes its code and that of its local imports."""
 
 FunctionPath = Annotated[str, Watched.FUNCTION]
-"""A function as `package.module.function`, whose module's code is part of the fingerprint."""
+"""A function as `package.module.function`; the fingerprint includes its module's code."""
 
 DataPath = Annotated[str, Watched.DATA]
-"""A place whose content the component's driver fingerprints: where it is does not count."""
+"""Path of data that the component's driver fingerprints; the path itself does not count."""
 
 
 def watched(declared: Any, value: JsonValue) -> Iterator[tuple[str, Watched]]:
-    """Finds the texts in a parameter's value that stand for files or code.
+    """Finds the texts in a parameter's value that refer to files or code.
 
-    The marks above may be anywhere in the declared type: `list[FilePath]`, a field of a dataclass.
+    The types above may be anywhere in the declared type: `list[FilePath]`, a field of a dataclass.
 
     Args:
-        value: as JSON, the form that `encode` gives.
+        declared: the declared type.
+        value: the value as JSON, as `encode` returns it.
 
     Yields:
-        Where the text is, as a JSON pointer (RFC 6901) into the value, and what it stands for.
+        The location of the text, as a JSON pointer (RFC 6901) into the value, and what the text
+        refers to.
 
     Raises:
         ValueError: the keys of a dict are declared to be paths.
@@ -90,25 +92,25 @@ def _below(key: str, declared: Any, value: JsonValue) -> Iterator[tuple[str, Wat
 
 
 def pointer_step(key: str) -> str:
-    """A key as a step of a JSON pointer."""
+    """Escapes a key as a step of a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
 
 
 def encode(declared: Any, value: Any) -> JsonValue:
-    """Checks a value against its declared type and gives its JSON form.
+    """Checks a value against its declared type and returns its JSON form.
 
-    Protocol buffers become the dict that `json_format.MessageToDict` gives with the proto's own
+    Protocol buffers become the dict that `json_format.MessageToDict` returns with the proto's own
     field names; dataclasses become dicts of their fields; a Secret becomes its reference.
 
     Raises:
-        ValueError: the value is not of the declared type; says where and what was expected,
-            and what was given unless a secret may be in it.
+        ValueError: the value is not of the declared type; the message says where, what was
+            expected, and what was given unless it may contain a secret.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    # Optional, because pydantic takes a configuration for a union but not for a bare dataclass.
+    # Optional, because pydantic accepts a configuration for a union but not for a bare dataclass.
     adapter: TypeAdapter[Any] = TypeAdapter(Optional[declared], config=ConfigDict(extra="forbid"))  # noqa: UP045
-    _refuse_other_classes(declared, value, "")
+    _reject_other_classes(declared, value, "")
     plain = _plain(value)
     try:
         if plain is None:
@@ -120,14 +122,14 @@ def encode(declared: Any, value: Any) -> JsonValue:
 
 
 def decode(declared: Any, value: JsonValue) -> Any:
-    """The value of the declared type that `encode` made the JSON of."""
+    """Returns the value of the declared type whose JSON form `encode` returned."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(declared).validate_python(value)
 
 
 def declares_secret(declared: Any) -> bool:
-    """Whether a Secret is anywhere in a declared type: such input is not shown in messages."""
+    """Returns whether a declared type contains Secret; messages must not show such values."""
     seen: list[Any] = []
     pending = [declared]
     while pending:
@@ -144,20 +146,20 @@ def declares_secret(declared: Any) -> bool:
 
 
 def _no_schema(value: Any) -> JsonValue:
-    """The JSON form of what stands where any value may, such as a default."""
+    """Returns the JSON form of a value whose declared type is Any, such as a default."""
     if isinstance(value, Secret):
         return value.reference
     raise ValueError(f"{type(value).__name__} has no JSON form")
 
 
 def _is_scalar(value: Any) -> bool:
-    # Strict, so that True is not an int and "3" is not 3; lax for containers, so that a list
-    # is accepted where a tuple is declared.
+    # Strict, so that True is not an int and "3" is not 3; lax for containers, so that a list is
+    # accepted for a declared tuple.
     return isinstance(value, bool | int | float | str)
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses and protocol buffers as dicts, so that what is in them is checked too."""
+    """Turns dataclasses and protocol buffers into dicts, so that their fields are checked too."""
     if hasattr(value, "DESCRIPTOR") and hasattr(value, "SerializeToString"):
         from google.protobuf import json_format
 
@@ -173,18 +175,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _refuse_other_classes(declared: Any, value: Any, where: str) -> None:
-    """Two dataclasses may have the same fields, and only one of them is meant.
+def _reject_other_classes(declared: Any, value: Any, where: str) -> None:
+    """Checks that dataclasses are of a declared class: others may have the same fields.
 
     Raises:
-        ValueError: a dataclass is given where only others are declared.
+        ValueError: a dataclass is not of a declared class.
     """
     choices = _choices(declared)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         wanted = _dataclasses(choices)
         if wanted and not isinstance(value, tuple(wanted)):
             names = " or ".join(each.__name__ for each in wanted)
-            raise ValueError(f"{where and where + ': '}takes {names}, got {type(value).__name__}")
+            at = f"{where}: " if where else ""
+            raise ValueError(f"{at}expected {names}, got {type(value).__name__}")
         hints = get_type_hints(type(value))
         inner = [(f.name, hints[f.name], getattr(value, f.name)) for f in dataclasses.fields(value)]
     elif isinstance(value, Mapping):
@@ -199,7 +202,7 @@ def _refuse_other_classes(declared: Any, value: Any, where: str) -> None:
     else:
         return
     for step, hint, item in inner:
-        _refuse_other_classes(hint, item, f"{where}.{step}" if where else step)
+        _reject_other_classes(hint, item, f"{where}.{step}" if where else step)
 
 
 def _dataclasses(choices: list[Any]) -> list[type]:
@@ -207,7 +210,7 @@ def _dataclasses(choices: list[Any]) -> list[type]:
 
 
 def _choices(declared: Any) -> list[Any]:
-    """The members of a union, without what Annotated adds."""
+    """Returns the members of a union, without their annotations."""
     if get_origin(declared) is Annotated:
         return _choices(get_args(declared)[0])
     if get_origin(declared) in (Union, types.UnionType):

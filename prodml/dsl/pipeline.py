@@ -24,7 +24,7 @@ _SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class RuntimeParameter:
-    """A typed parameter of a pipeline; `is_required` where it has no default."""
+    """A typed parameter of a pipeline; `is_required` if it has no default."""
 
     name: str
     type: Any
@@ -34,7 +34,7 @@ class RuntimeParameter:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline that was built: its components, in order, and the parameters it was built with."""
+    """A built pipeline: its components in order, and the parameters it was built with."""
 
     name: str
     components: tuple[Component, ...]
@@ -43,7 +43,7 @@ class Pipeline:
 
 
 class PipelineDefinition:
-    """What `@pipeline` makes of a function; `build` calls it with checked parameters."""
+    """The result of `@pipeline`; `build` calls the decorated function with checked parameters."""
 
     def __init__(self, name: str, function: Callable[..., None], location: SourceLocation) -> None:
         self.name = name
@@ -60,14 +60,14 @@ class PipelineDefinition:
         """Runs the function and collects its components.
 
         Args:
-            values: runtime parameters by name; those not given take their defaults.
+            values: runtime parameters by name; missing ones use their defaults.
 
         Raises:
-            ParameterError: one is unknown, missing, or not of its declared type.
-            DefinitionError: a component inside is declared wrongly.
-            UserCodeError: the function raised; names the author's line.
+            ParameterError: a parameter is unknown, missing, or not of its declared type.
+            DefinitionError: a component inside is declared incorrectly.
+            UserCodeError: the function raised; the message names the author's line.
         """
-        # Not before: `prodml --help` and an author's imports need none of what it brings.
+        # Imported here, because `prodml --help` and an author's imports do not need it.
         from prodml.dsl.user_code import user_code
 
         values = values or {}
@@ -87,10 +87,10 @@ class PipelineDefinition:
         return Pipeline(self.name, tuple(components), bound, self.location)
 
     def parse(self, name: str, text: str) -> Any:
-        """The value of `--param name=text`, by the declared type: JSON, or the text itself.
+        """Parses the text of `--param name=text` as the declared type: the text itself, or JSON.
 
         Raises:
-            ParameterError: there is no such parameter, or the text does not fit its type.
+            ParameterError: the parameter does not exist, or the text does not match its type.
         """
         from pydantic import TypeAdapter, ValidationError
 
@@ -112,7 +112,8 @@ class PipelineDefinition:
             if isinstance(error, JSONDecodeError):
                 got += f": {error.msg}"
             raise ParameterError(
-                f"parameter {name!r} of pipeline {self.name!r} takes {type_text(spec.type)}, {got}"
+                f"parameter {name!r} of pipeline {self.name!r} must be {type_text(spec.type)}, "
+                f"{got}"
             ) from None
 
     def _value(self, spec: RuntimeParameter, values: Mapping[str, Any]) -> JsonValue:
@@ -120,23 +121,23 @@ class PipelineDefinition:
             if spec.is_required:
                 raise ParameterError(
                     f"pipeline {self.name!r} needs the parameter {spec.name!r} "
-                    f"({type_text(spec.type)}); give it with --param {spec.name}=..."
+                    f"({type_text(spec.type)}); set it with --param {spec.name}=..."
                 )
             return encode(spec.type, spec.default)
         try:
             return encode(spec.type, values[spec.name])
         except ValueError as error:
             raise ParameterError(
-                f"parameter {spec.name!r} of pipeline {self.name!r} takes "
+                f"parameter {spec.name!r} of pipeline {self.name!r} must be "
                 f"{type_text(spec.type)}: {error}"
             ) from None
 
 
 def pipeline(name: str) -> Callable[[Callable[..., None]], PipelineDefinition]:
-    """Makes a pipeline of the function below it.
+    """Decorates a function that defines a pipeline.
 
     Args:
-        name: the pipeline's name, by which the store knows it; see `prodml.names.RULE`.
+        name: name of the pipeline in the metadata store; see `prodml.names.RULE`.
 
     Raises:
         DefinitionError: the name breaks that rule, or a parameter has no type.
@@ -156,7 +157,7 @@ def _shortened(text: str) -> str:
 
 
 def type_text(declared: Any) -> str:
-    """A type as an author would write it."""
+    """Formats a type as an author would write it."""
     return declared.__name__ if isinstance(declared, type) else str(declared)
 
 

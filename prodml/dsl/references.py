@@ -1,6 +1,6 @@
-"""Classes by name, so that a spec can name them and any process can load them.
+"""References to classes, by which a spec names classes and any process can load them.
 
-| a class of                             | its name                              |
+| class in                               | reference                             |
 |----------------------------------------|---------------------------------------|
 | prodml or another installed package    | `package.module:Class`                |
 | a user's module, imported by its name  | `/directory//package.module:Class`    |
@@ -23,7 +23,7 @@ from prodml.errors import UserCodeError
 
 
 def reference(cls: type) -> str:
-    """The name by which `load` finds the class again."""
+    """Returns the reference by which `load` finds the class."""
     module = cls.__module__
     if module.partition(".")[0] == "prodml":
         return f"{module}:{cls.__qualname__}"
@@ -38,10 +38,11 @@ def reference(cls: type) -> str:
 
 
 def load(name: str) -> Any:
-    """The class that `reference` named.
+    """Loads the class that a reference names.
 
     Raises:
-        UserCodeError: its file or module is gone or does not import, or the class is not in it.
+        UserCodeError: its file or module does not exist or cannot be imported, or does not define
+            the class.
     """
     attribute = name.rpartition(":")[2]
     path = _path(name)
@@ -49,11 +50,11 @@ def load(name: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise UserCodeError(f"{name}: there is no {attribute!r} any more") from None
+        raise UserCodeError(f"{name}: {attribute!r} no longer exists") from None
 
 
 def neighbour(name: str, file: str) -> ModuleType | None:
-    """The module in another file beside the one that holds the class, or None.
+    """Imports another file beside the one that defines the class; None if absent.
 
     Args:
         name: a reference.
@@ -62,15 +63,15 @@ def neighbour(name: str, file: str) -> ModuleType | None:
     found = neighbour_file(name, file)
     if found is None:
         return None
-    # Beside a file that is in no package, names such as `executor` are everybody's.
+    # Without a package, module names such as `executor` are ambiguous, so the path is used.
     return _imported(found) if "." in found.name else load_module(found.path)
 
 
 def source_file(name: str) -> ModuleFile:
-    """The file that holds the class, found without importing it.
+    """Finds the file that defines the class, without importing it.
 
     Raises:
-        UserCodeError: there is no such file or module.
+        UserCodeError: the file or module does not exist.
     """
     path = _path(name)
     if path is not None:
@@ -85,10 +86,10 @@ def source_file(name: str) -> ModuleFile:
 
 
 def neighbour_file(name: str, file: str) -> ModuleFile | None:
-    """Another file beside the one that holds the class, found without importing; None if absent.
+    """Finds another file beside the one that defines the class, without importing; None if absent.
 
     Raises:
-        UserCodeError: the class's own file or module is gone.
+        UserCodeError: the class's own file or module does not exist.
     """
     own = source_file(name)
     if own.package:
@@ -98,10 +99,10 @@ def neighbour_file(name: str, file: str) -> ModuleFile | None:
 
 
 def file_of_function(dotted: str) -> ModuleFile:
-    """The file that holds `package.module.function`, found without importing it.
+    """Finds the file that defines `package.module.function`, without importing it.
 
     Raises:
-        ValueError: there is no such module; says how to write it.
+        ValueError: the module does not exist; the message shows the expected form.
     """
     module, _, function = dotted.rpartition(".")
     found = module_file(module) if module and function else None
@@ -113,17 +114,17 @@ def file_of_function(dotted: str) -> ModuleFile:
 
 
 def is_path(name: str) -> bool:
-    """Whether a reference names a file that is loaded by its path."""
+    """Returns whether a reference names a file that is loaded by its path."""
     where = name.rpartition(":")[0]
     return where.endswith(".py") and "//" not in where
 
 
 def load_by_import_path(dotted: str) -> Callable[..., Any]:
-    """The function that `package.module.function` names.
+    """Imports the function that `package.module.function` names.
 
     Raises:
-        ValueError: there is no such module.
-        UserCodeError: the module does not import, or has no such function.
+        ValueError: the module does not exist.
+        UserCodeError: the module cannot be imported, or has no such function.
     """
     found = file_of_function(dotted)
     function = getattr(_imported(found), dotted.rpartition(".")[2], None)
@@ -133,7 +134,7 @@ def load_by_import_path(dotted: str) -> Callable[..., Any]:
 
 
 def _path(name: str) -> str | None:
-    """The path that a reference names; None if it names a module."""
+    """Returns the path that a reference names; None if it names a module."""
     return name.rpartition(":")[0] if is_path(name) else None
 
 
@@ -143,4 +144,4 @@ def _imported(module: ModuleFile) -> ModuleType:
     try:
         return importlib.import_module(module.name)
     except ImportError as error:
-        raise UserCodeError(f"module {module.name} does not import: {error}") from error
+        raise UserCodeError(f"module {module.name} cannot be imported: {error}") from error

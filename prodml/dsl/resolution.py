@@ -1,4 +1,4 @@
-"""Resolver strategies: which recorded artifacts a Resolver gives."""
+"""Resolver strategies, which choose the recorded artifacts that a Resolver outputs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from prodml.artifacts import Artifact
 
 
 class Candidates(Protocol):
-    """Live artifacts of this pipeline, never of another one in the same store."""
+    """Live artifacts of this pipeline, never of another pipeline in the same store."""
 
     def type_name(self, key: str) -> str:
-        """The artifact type of a Resolver's channel."""
+        """Returns the artifact type of the Resolver's channel `key`."""
 
     def newest(self, key: str) -> Iterator[Artifact]:
-        """The artifacts that fit a Resolver's channel, newest first, read as they are asked for."""
+        """Yields the artifacts that match the Resolver's channel `key`, newest first, lazily."""
 
     def by_id(self, key: str, artifact_id: int) -> Artifact | None:
-        """One of them, or None where it is not among them or no longer live."""
+        """Returns the artifact; None if it does not match the channel or is no longer live."""
 
     def pinned_model(self) -> int | None:
-        """Id of the model that `prodml baseline set` chose; None after a reset."""
+        """Returns the id of the model that `prodml baseline set` chose; None after a reset."""
 
 
 class ResolverStrategy(Protocol):
-    """Chooses among candidates. An empty list for a key means that there is none."""
+    """Chooses among candidates. An empty list for a key means that no artifact was found."""
 
     def resolve(self, keys: list[str], candidates: Candidates) -> Mapping[str, list[Artifact]]:
-        """Artifacts by the Resolver's channel keys."""
+        """Returns the chosen artifacts by the Resolver's channel keys."""

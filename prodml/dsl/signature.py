@@ -1,4 +1,4 @@
-"""A component's annotated class body, read once into a signature."""
+"""Reads a component's annotated class body into a Signature."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Role(Enum):
 
 
 class Marker:
-    """`Input`, `Output` and `Parameter`: `Input[Examples]` declares an input of a component.
+    """The class of `Input`, `Output` and `Parameter`; `Input[Examples]` declares an input.
 
-    Messages of ExampleGens have the same names in `prodml.components`, as they have in TFX; what
-    is only right for such a message is refused with the import that was meant.
+    As in TFX, configuration messages of ExampleGens are also named Input and Output, in
+    `prodml.components`. Using a marker like such a message raises an error with the right import.
     """
 
     def __init__(self, role: Role) -> None:
@@ -39,23 +39,23 @@ class Marker:
         return Annotated[declared, self._role]
 
     def __call__(self, *_: Any, **__: Any) -> typing.NoReturn:
-        raise self.refusal()
+        raise self.misuse_error()
 
     def __getattr__(self, name: str) -> typing.NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise self.refusal()
+        raise self.misuse_error()
 
     def __repr__(self) -> str:
         return f"prodml.{self._role.name.capitalize()}"
 
-    def refusal(self) -> DefinitionError:
-        """The error for a marker in the place of a value."""
-        return _misplaced(self._role)
+    def misuse_error(self) -> DefinitionError:
+        """Returns the error for a marker that is used as a value."""
+        return _misuse_error(self._role)
 
 
 if typing.TYPE_CHECKING:
-    # To a type checker these carry any default: the attribute only declares, nobody reads it.
+    # For type checkers, such an attribute may have any default: it is never read.
     Input: TypeAlias = T | Any
     Output: TypeAlias = T | Any
     Parameter: TypeAlias = T | Any
@@ -82,7 +82,7 @@ class OutputDeclaration:
 
 @dataclass(frozen=True)
 class ParameterDeclaration:
-    """A parameter: `default` is REQUIRED where there is none."""
+    """A parameter; `default` is REQUIRED if it has no default."""
 
     name: str
     type: Any
@@ -108,7 +108,8 @@ def read_signature(owner: str, hints: Mapping[str, Any], defaults: Mapping[str, 
 
     Raises:
         DefinitionError: an annotation is none of Input, Output and Parameter, an Input or Output
-            does not name an artifact type, or an output has a default; names the author's line.
+            does not name an artifact type, or an output has a default; the message names the
+            author's line.
     """
     inputs: dict[str, InputDeclaration] = {}
     outputs: dict[str, OutputDeclaration] = {}
@@ -118,7 +119,7 @@ def read_signature(owner: str, hints: Mapping[str, Any], defaults: Mapping[str, 
         default = defaults.get(name, REQUIRED)
         match role:
             case None:
-                raise _refusal(owner, name, _what_to_write(hint))
+                raise _declaration_error(owner, name, _unknown_annotation(hint))
             case Role.PARAMETER:
                 parameters[name] = ParameterDeclaration(name, declared, default)
             case Role.INPUT:
@@ -127,13 +128,13 @@ def read_signature(owner: str, hints: Mapping[str, Any], defaults: Mapping[str, 
             case Role.OUTPUT:
                 _require_artifact_type(owner, name, "Output", declared)
                 if default is not REQUIRED:
-                    raise _refusal(owner, name, "an output has no default")
+                    raise _declaration_error(owner, name, "an output cannot have a default")
                 outputs[name] = OutputDeclaration(name, declared)
     return Signature(inputs, outputs, parameters)
 
 
 def _role_of(hint: Any) -> tuple[Role | None, Any, bool]:
-    """The role, the declared type, and whether `| None` was written behind it."""
+    """Returns the role, the declared type, and whether `| None` follows it."""
     origin = typing.get_origin(hint)
     if origin is Annotated:
         declared, *marks = typing.get_args(hint)
@@ -155,34 +156,36 @@ def _role_of(hint: Any) -> tuple[Role | None, Any, bool]:
     return None, hint, False
 
 
-def refuse_markers(value: Any) -> None:
-    """Returns if a value is none of `Input`, `Output[...]` and so on.
+def reject_marker(value: Any) -> None:
+    """Checks that a value is none of `Input`, `Output[...]` and so on.
 
     Raises:
-        DefinitionError: it is one; names the message that has the same name.
+        DefinitionError: the value is a marker; the message shows the import of the configuration
+            message with the same name.
     """
     if isinstance(value, Marker):
-        raise value.refusal()
+        raise value.misuse_error()
     role, _, _ = _role_of(value)
     if role is not None:
-        raise _misplaced(role)
+        raise _misuse_error(role)
 
 
-def _misplaced(role: Role) -> DefinitionError:
+def _misuse_error(role: Role) -> DefinitionError:
     name = role.name.capitalize()
-    message = f"prodml.{name} declares what a component has, as in `x: {name}[...]`; it is no value"
+    message = f"prodml.{name} is only for declarations, as in `x: {name}[...]`; it is not a value"
     if role is not Role.PARAMETER:
         message += (
-            f". For the message of an ExampleGen write `from prodml.components import {name}`"
+            f". For the message of an ExampleGen, write `from prodml.components import {name}`"
         )
     return DefinitionError(message, str(author_location()))
 
 
-def _refusal(owner: str, name: str, message: str) -> DefinitionError:
+def _declaration_error(owner: str, name: str, message: str) -> DefinitionError:
     return DefinitionError(f"{owner}.{name}: {message}", str(author_location()))
 
 
-def _what_to_write(hint: Any) -> str:
+def _unknown_annotation(hint: Any) -> str:
+    """Says what to write instead of an annotation that declares nothing."""
     if isinstance(hint, Marker):
         return f"write {hint!r}[...]".replace("prodml.", "")
     name = getattr(hint, "__name__", str(hint))
@@ -193,5 +196,5 @@ def _what_to_write(hint: Any) -> str:
 
 def _require_artifact_type(owner: str, name: str, kind: str, declared: Any) -> None:
     if not (isinstance(declared, type) and issubclass(declared, Artifact)):
-        message = f"{kind}[...] takes an artifact type such as Examples, got {declared!r}"
-        raise _refusal(owner, name, message)
+        message = f"{kind}[...] expects an artifact type such as Examples, got {declared!r}"
+        raise _declaration_error(owner, name, message)

@@ -1,4 +1,4 @@
-"""User modules: loaded by path, and one boundary around what they raise."""
+"""Loads user modules, and turns the exceptions that user code raises into UserCodeError."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from prodml.suggestions import suggest
 
 
 def load_module(path: str) -> ModuleType:
-    """Imports a Python file; its own directory can be imported from, as in a script.
+    """Imports a Python file; as in a script, it can import modules from its own directory.
 
-    A file is imported once. If it, or any user module, has changed since, all of them are imported
-    again. The module is in `sys.modules`, so that Beam can pickle its functions by name.
+    A file is imported once. If this file or any user module has changed since, all user modules
+    are imported again. The module is in `sys.modules`, so that Beam can pickle its functions by
+    name.
 
     Raises:
-        UserCodeError: there is no such file, or it does not import; names the user's line. Or it
-            asks for another Keras than the process has.
+        UserCodeError: the file does not exist or cannot be imported, with the user's line; or it
+            sets another Keras version than the one that the process uses.
     """
     file = Path(path).resolve()
     if not file.is_file():
@@ -46,8 +47,8 @@ def load_module(path: str) -> ModuleType:
         sys.modules[name] = module
         try:
             with (
-                user_code(str(file.parent), f"module file {path} does not import"),
-                _one_keras(path),
+                user_code(str(file.parent), f"module file {path} cannot be imported"),
+                _keras_unchanged(path),
             ):
                 spec.loader.exec_module(module)
         except BaseException:
@@ -57,23 +58,23 @@ def load_module(path: str) -> ModuleType:
 
 
 def import_module(name: str, root: str) -> ModuleType:
-    """Imports a module of user code by its dotted name; once, as `load_module` does.
+    """Imports a module of user code by its dotted name, once, as `load_module` does.
 
     Args:
         root: the directory that the name is imported from.
 
     Raises:
-        UserCodeError: it does not import; names the user's line. Or it asks for another Keras than
-            the process has.
+        UserCodeError: the module cannot be imported, with the user's line; or it sets another
+            Keras version than the one that the process uses.
     """
-    what = f"module {name} does not import"
-    with LOADED.importing(root), user_code(root, what), _one_keras(name):
+    what = f"module {name} cannot be imported"
+    with LOADED.importing(root), user_code(root, what), _keras_unchanged(name):
         return importlib.import_module(name)
 
 
 @contextlib.contextmanager
-def _one_keras(path: str) -> Iterator[None]:
-    """Refuses a module that sets the variable which chooses Keras when the choice is made."""
+def _keras_unchanged(path: str) -> Iterator[None]:
+    """Refuses a module that sets the environment variable of the Keras version to another one."""
     chosen, value = keras_choice.asked_by_environment(), os.environ.get(keras_choice.VARIABLE)
     yield
     asked = keras_choice.asked_by_environment()
@@ -82,23 +83,23 @@ def _one_keras(path: str) -> Iterator[None]:
     os.environ[keras_choice.VARIABLE] = value
     if asked is not None:
         raise UserCodeError(
-            f"module {path} sets {keras_choice.VARIABLE}, but tf.keras is {chosen} in this "
-            f"process already; remove that line and write Trainer(keras={asked!r}), or keras: "
+            f"module {path} sets {keras_choice.VARIABLE}, but tf.keras is already {chosen} in "
+            f"this process; remove that line and write Trainer(keras={asked!r}), or keras: "
             f"{asked} in the configuration"
         )
 
 
 def module_name(path: str) -> str:
-    """The name under which `load_module` puts a file into `sys.modules`."""
+    """Returns the name under which `load_module` adds a file to `sys.modules`."""
     file = Path(path).resolve()
     return f"{BY_PATH}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def load_function(path: str, name: str) -> Callable[..., Any]:
-    """A function of a user module.
+    """Loads a function of a user module.
 
     Raises:
-        UserCodeError: the module does not import, or has no such function.
+        UserCodeError: the module cannot be imported, or has no such function.
     """
     module = load_module(path)
     function = getattr(module, name, None)
@@ -110,14 +111,14 @@ def load_function(path: str, name: str) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def user_code(root: str, what: str) -> Iterator[None]:
-    """The one boundary around user code: what it raises becomes a UserCodeError.
+    """Turns an exception that user code in the block raises into a UserCodeError.
 
     Args:
-        root: directory that the user's code lies under, to find the user's own line.
-        what: what was going on, the start of the message.
+        root: directory that contains the user's code, used to find the user's own line.
+        what: description of what failed, the start of the message.
 
     Raises:
-        UserCodeError: names the user's line; the user's exception stays chained.
+        UserCodeError: with the user's line; the user's exception is its cause.
     """
     try:
         yield
@@ -132,14 +133,14 @@ def user_code(root: str, what: str) -> Iterator[None]:
 
 
 def described(error: BaseException) -> str:
-    """An error's class and message. Code that ends the process would take the run with it."""
+    """Formats class and message of an exception; for SystemExit, explains what to do instead."""
     if isinstance(error, SystemExit):
         return f"sys.exit({error.code!r}) was called; raise an error, or return, instead"
     return f"{type(error).__name__}: {error}"
 
 
 def user_line(error: BaseException, root: str) -> str | None:
-    """`file:line, in function` of the innermost frame under `root`, or None."""
+    """Returns `file:line, in function` of the innermost frame under `root`; None if absent."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     prefix = str(Path(root).resolve())

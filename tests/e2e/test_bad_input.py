@@ -68,7 +68,7 @@ def test_a_plan_makes_nothing(desk: Desk) -> None:
     ("arguments", "message"),
     [
         (["--param", "row=2"], "no parameter 'row'; did you mean 'rows'"),
-        (["--param", "rows=two"], "takes int, got 'two'"),
+        (["--param", "rows=two"], "must be int, got 'two'"),
         (["--param", "rows"], "write name=value"),
         (["--config", "no.yaml"], "no.yaml does not exist"),
         (["--config", "bad.yaml"], "bad.yaml: unknown key 'runer'; did you mean 'runner'"),

@@ -219,7 +219,7 @@ def test_a_pipeline_file_that_ends_the_process_is_a_wrong_request(work: Workplac
             cwd=work.root, capture_output=True, text=True,
         )  # fmt: skip
         assert ran.returncode == 2
-        assert "pipeline.py does not import" in ran.stderr and "sys.exit(0)" in ran.stderr
+        assert "pipeline.py cannot be imported" in ran.stderr and "sys.exit(0)" in ran.stderr
 
 
 @pytest.mark.parametrize("result", ["None", "{}", "DriverResult(b'same', 'a listing', {})"])

@@ -12,10 +12,10 @@ from prodml.errors import DefinitionError
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"type": "ExampleStatistics"}, "type takes an artifact type such as Model"),
-        ({"producer_component_id": Channel}, "producer_component_id takes a name"),
-        ({"producer_component_id": ""}, "producer_component_id takes a name"),
-        ({"output_key": 3}, "output_key takes a name"),
+        ({"type": "ExampleStatistics"}, "type must be an artifact type such as Model"),
+        ({"producer_component_id": Channel}, "producer_component_id must be a name"),
+        ({"producer_component_id": ""}, "producer_component_id must be a name"),
+        ({"output_key": 3}, "output_key must be a name"),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_refused_at_the_line(

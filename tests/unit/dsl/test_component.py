@@ -42,8 +42,8 @@ def test_a_component_knows_the_line_that_made_it() -> None:
     ("arguments", "message"),
     [
         ({}, "needs the input 'examples' \\(Examples\\)"),
-        ({"examples": Channel(type=Schema)}, "takes Examples, got Channel\\(type=Schema\\)"),
-        ({"examples": "data/"}, "takes a Channel of Examples, got 'data/'"),
+        ({"examples": Channel(type=Schema)}, "expects Examples, got Channel\\(type=Schema\\)"),
+        ({"examples": "data/"}, "expects a Channel of Examples, got 'data/'"),
         ({"exmaples": EXAMPLES}, "no argument 'exmaples'; did you mean 'examples'"),
         ({"examples": EXAMPLES, "limit": "3"}, "parameter 'limit': .*got '3'"),
         ({"examples": EXAMPLES, "limit": True}, "parameter 'limit'"),
@@ -63,7 +63,7 @@ def test_an_unknown_output_lists_the_known_ones() -> None:
 
 
 def test_an_input_must_be_an_artifact_type() -> None:
-    with pytest.raises(DefinitionError, match="takes an artifact type"):
+    with pytest.raises(DefinitionError, match="expects an artifact type"):
 
         class Wrong(Component):
             examples: Input[int]

@@ -33,7 +33,7 @@ def test_components_made_in_nested_blocks_have_all_conditions() -> None:
 
 def test_only_a_comparison_is_a_condition() -> None:
     future = Judge().outputs["blessing"].future()[0]
-    with pytest.raises(TypeError, match="takes a comparison"), Cond(True):  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expects a comparison"), Cond(True):  # type: ignore[arg-type]
         pass
-    with pytest.raises(TypeError, match="with a number or a string, got \\["):
+    with pytest.raises(TypeError, match="with a number or string, got \\["):
         _ = future.uri == ["x"]

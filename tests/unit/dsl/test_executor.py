@@ -60,7 +60,7 @@ def test_another_type_than_the_declared_one_is_an_error_with_both_names(
     tmp_path: Path, ask: str
 ) -> None:
     given = context(Examples(), tmp_path)
-    message = rf"{ask} 'key' is of type Examples, and the executor asked for Schema .*; ask for"
+    message = rf"{ask} 'key' is of type Examples, but the executor requested Schema .*; request"
     with pytest.raises(UserCodeError, match=message):
         getattr(given, ask)("key", Schema)
 

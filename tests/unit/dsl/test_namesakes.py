@@ -87,7 +87,7 @@ def test_an_attribute_of_the_class_may_be_annotated() -> None:
 def test_a_message_of_another_class_with_the_same_fields_is_refused() -> None:
     with pytest.raises(
         DefinitionError,
-        match=f"{HERE}Trainer parameter 'train_args': takes TrainArgs, got EvalArgs",
+        match=f"{HERE}Trainer parameter 'train_args': expected TrainArgs, got EvalArgs",
     ):
         Trainer(
             examples=Channel(type=Examples),
@@ -100,7 +100,7 @@ def test_a_message_of_another_class_with_the_same_fields_is_refused() -> None:
 def test_a_message_of_another_class_inside_another_one_is_refused() -> None:
     wrong: Any = [SplitConfig.Split("train", 1)]
     with pytest.raises(
-        DefinitionError, match="input_config': splits.0: takes InputSplit, got Outp"
+        DefinitionError, match="input_config': splits.0: expected InputSplit, got Outp"
     ):
         CsvExampleGen(input_base="data", input_config={"splits": wrong})
 

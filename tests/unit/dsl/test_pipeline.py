@@ -33,9 +33,9 @@ def test_components_made_outside_belong_to_none() -> None:
     ("values", "message"),
     [
         ({}, "needs the parameter 'number' \\(int\\)"),
-        ({"number": "three"}, "'number' .*takes int.*got 'three'"),
+        ({"number": "three"}, "'number' .*must be int.*got 'three'"),
         ({"number": 3, "nmae": "x"}, "no parameter 'nmae'; did you mean 'name'"),
-        ({"number": 3.5}, "takes int"),
+        ({"number": 3.5}, "must be int"),
     ],
 )
 def test_a_wrong_parameter_is_refused(values: dict[str, Any], message: str) -> None:
@@ -59,13 +59,13 @@ def test_text_from_the_command_line_is_read_by_the_declared_type(
 
 
 def test_text_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ParameterError, match="takes int, got 'x'"):
+    with pytest.raises(ParameterError, match="must be int, got 'x'"):
         numbers.parse("number", "x")
 
 
 def test_text_that_nests_without_end_is_refused_and_not_repeated() -> None:
     with pytest.raises(
-        ParameterError, match=r"takes list\[str\], got '\[+\.\.\.': .* deeper than 100"
+        ParameterError, match=r"must be list\[str\], got '\[+\.\.\.': .* deeper than 100"
     ):
         numbers.parse("tags", "[" * 100_000)
 

@@ -208,7 +208,7 @@ def test_the_users_own_line_is_named_when_the_module_does_not_import(
     parquet: Examples, tmp_path: Path
 ) -> None:
     module = _module(tmp_path, "import os\nimport no_such_thing\n")
-    with pytest.raises(UserCodeError, match=r"does not import at .*module.py:2"):
+    with pytest.raises(UserCodeError, match=r"cannot be imported at .*module.py:2"):
         _train(tmp_path, module_file=module, examples=parquet)
 
 

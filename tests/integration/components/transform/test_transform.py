@@ -413,7 +413,7 @@ def test_an_output_that_would_stay_empty_is_none_and_its_use_is_refused(
         **{argument: value},
     )
     with pytest.raises(
-        DefinitionError, match=f"makes no '{output}' because of {argument}={value!r}"
+        DefinitionError, match=f"does not produce '{output}' because of {argument}={value!r}"
     ):
         node.outputs[output]
 
