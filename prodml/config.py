@@ -32,15 +32,18 @@ class RunConfig(BaseModel):
     """A run configuration.
 
     Attributes:
-        home: directory for everything that is not set elsewhere.
+        home: default directory of everything that prodml writes.
         pipeline_root: directory or URL of artifacts; by default `artifacts` under `home`.
+        metadata: connection to ML Metadata; by default SQLite under `home`.
+        runner: Beam runner of data-parallel executors.
         params: runtime parameters of the pipeline.
-        module_roots: directories that users' code must lie in, links followed; anywhere by default.
+        module_roots: directories that must contain all user code, after links are resolved; by
+            default user code may be anywhere.
         keras: what `tf.keras` means: `tf_keras` (Keras 2) or `keras` (Keras 3).
-        retry: when a node is tried again.
+        retry: how failed nodes are retried.
         nodes: limits by node id.
-        grace_seconds: how long a run that is cancelled may take to end in order.
-        events: who else is told what happens in a run.
+        grace_seconds: how long nodes of a cancelled run may take to stop.
+        events: additional receivers of the run's events.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,13 +71,13 @@ class RunConfig(BaseModel):
         return server or SqliteConnection(path)
 
     def open_store(self) -> Store:
-        """The metadata store, made where it does not exist."""
+        """Opens the metadata store; creates it if it does not exist."""
         from prodml.metadata.store import Store
 
         return Store(self.metadata_connection, self.metadata.retry_seconds)
 
     def existing_store(self) -> Store | None:
-        """The metadata store, or None where nothing has been recorded yet."""
+        """Opens the metadata store; None if it is a SQLite file that does not exist."""
         where = self.metadata_connection
         is_missing = isinstance(where, SqliteConnection) and not os.path.exists(where.path)
         return None if is_missing else self.open_store()
@@ -84,10 +87,10 @@ class RunConfig(BaseModel):
         return os.path.join(self.home, "logs")
 
     def run_settings(self, use_cache: bool) -> RunSettings:
-        """What the engine needs of it.
+        """Returns the settings of a run for the engine.
 
         Args:
-            use_cache: False runs every node.
+            use_cache: whether nodes may come from the cache.
         """
         from prodml.beam.profiles import RunnerProfile
         from prodml.orchestration.events.sinks import sinks_of_runs
@@ -130,16 +133,17 @@ class RunConfig(BaseModel):
 
 
 def load_config(path: str | None, environment: Mapping[str, str] | None = None) -> RunConfig:
-    """A configuration from a file, overridden by the environment.
+    """Loads a configuration from a file, overridden by the environment.
 
-    `PRODML_A__B=value` sets key `b` of part `a`; values are read as YAML, so that `4` is a number.
+    `PRODML_A__B=value` sets key `b` of section `a`; values are parsed as YAML, so `4` is a number.
 
     Args:
         path: YAML file; None for the defaults.
-        environment: by default the process's.
+        environment: environment variables; by default those of the process.
 
     Raises:
-        ConfigError: names the file, the key and what is allowed.
+        ConfigError: the configuration is invalid; the message names the file, the key and the
+            allowed values.
     """
     environment = os.environ if environment is None else environment
     document = _read(path) if path else {}
@@ -169,7 +173,7 @@ def _read(path: str) -> dict[str, Any]:
 def _override(
     document: dict[str, Any], environment: Mapping[str, str]
 ) -> dict[tuple[str, ...], str]:
-    """Sets the keys that variables name; returns the variable of each of these keys."""
+    """Sets the keys that variables name; returns the variable of each key that was set."""
     variables = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(_PREFIX):
@@ -184,8 +188,8 @@ def _override(
         try:
             place[last] = parse_yaml(text)
         except YamlError as error:
-            # Its value is not shown: it may be a secret that should have been a reference.
-            raise ConfigError(f"{name}: {error}; put quotes around it if it is a text") from None
+            # The value is not shown: it may be a secret instead of a reference to one.
+            raise ConfigError(f"{name}: {error}; put quotes around a text value") from None
         variables[*parts, last] = name
     return variables
 
@@ -202,23 +206,23 @@ def _explain(path: str, variables: Mapping[tuple[str, ...], str], error: Validat
             close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             lines.append(f"unknown key {key!r}{hint} allowed: {', '.join(allowed)}")
-        elif problem["type"] in _SAYS_ENOUGH or not _is_shown(problem["input"]):
+        elif problem["type"] in _WITHOUT_INPUT or not _is_printable(problem["input"]):
             lines.append(f"{key}: {problem['msg']}")
         else:
             lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
     return "\n".join(f"{source}: {'; '.join(lines)}" for source, lines in problems.items())
 
 
-_SAYS_ENOUGH = (REFUSED_TYPE, "missing", "model_type", "model_attributes_type")
-"""Errors whose input is not shown: a secret may be in it, in the place of a reference."""
+_WITHOUT_INPUT = (REFUSED_TYPE, "missing", "model_type", "model_attributes_type")
+"""Errors whose input is not shown, because it may contain a secret instead of a reference."""
 
 
-def _is_shown(given: object) -> bool:
-    return given is None or isinstance(given, bool | int | float | str)
+def _is_printable(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _allowed(where: tuple[int | str, ...]) -> list[str]:
-    """The keys of the part of a configuration that stands at a place."""
+    """Returns the keys of the configuration section at a location."""
     part: Any = RunConfig
     for step in where:
         if typing.get_origin(part) is dict:

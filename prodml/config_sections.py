@@ -1,4 +1,4 @@
-"""The parts of a run configuration, as pydantic models that refuse unknown keys."""
+"""The sections of a run configuration, as pydantic models that reject unknown keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from prodml.secrets import REFUSED_TYPE, Secret
 
 
 class Metadata(BaseModel):
-    """Where ML Metadata is kept: in one of four.
+    """Connection to ML Metadata: at most one of four kinds.
 
     Attributes:
         sqlite: database file; by default `metadata.db` under `home`.
         mysql: a database of a MySQL or MariaDB server.
         postgresql: a database of a PostgreSQL server.
         grpc: ML Metadata's own service, such as `prodml metadata serve`.
-        retry_seconds: how long it is tried again while it does not answer.
+        retry_seconds: how long to retry if the database is unreachable.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,12 +35,12 @@ class Metadata(BaseModel):
     def _check_number(self) -> Self:
         given = [self.sqlite, self.mysql, self.postgresql, self.grpc]
         if sum(each is not None for each in given) > 1:
-            raise PydanticCustomError("places", "takes one of sqlite, mysql, postgresql and grpc")
+            raise PydanticCustomError("places", "set only one of sqlite, mysql, postgresql, grpc")
         return self
 
 
 class Runner(BaseModel):
-    """Where data-parallel executors run.
+    """Beam runner of data-parallel executors.
 
     Attributes:
         name: a Beam runner, such as FnApiRunner or FlinkRunner.
@@ -54,12 +54,12 @@ class Runner(BaseModel):
 
 
 class Retry(BaseModel):
-    """When a node is tried again: after lost connections, I/O errors and lost workers.
+    """Retries of a node after lost connections, I/O errors and lost workers.
 
     Attributes:
-        max_attempts: in all; 1 for no second attempt.
-        wait_seconds: before the second attempt; doubled, with jitter, before each later one.
-        longest_wait_seconds: no wait is longer.
+        max_attempts: maximum number of attempts; 1 disables retries.
+        wait_seconds: wait before the second attempt; doubled, with jitter, before each later one.
+        longest_wait_seconds: maximum wait.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,11 +70,11 @@ class Retry(BaseModel):
 
 
 class Node(BaseModel):
-    """Limits of one node; it then runs in a process of its own, and is stopped beyond them.
+    """Limits of a node; with a limit, it runs in a process of its own and is killed above it.
 
     Attributes:
-        timeout_seconds: wall time of an attempt.
-        memory: resident memory of the process and its children, such as `4GiB`.
+        timeout_seconds: maximum wall time of an attempt.
+        memory: maximum resident memory of the process and its children, such as `4GiB`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,16 +84,17 @@ class Node(BaseModel):
 
 
 class OpenLineage(BaseModel):
-    """Where OpenLineage events go.
+    """Destination of OpenLineage events.
 
     Attributes:
         transport: `file` or `http`.
         path: file of JSON lines; by default `openlineage.jsonl` under `home`.
-        url: server, such as `http://localhost:5000`.
+        url: URL of the server, such as `http://localhost:5000`.
         endpoint: path of the server's API.
-        token: sent as a bearer token.
-        namespace: of the jobs.
-        timeout_seconds: longest wait for an answer, and for the server at the end of a run.
+        token: bearer token; None to send none.
+        namespace: namespace of the jobs.
+        timeout_seconds: maximum wait for a response, and for the remaining events at the end of a
+            run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,11 +111,11 @@ class OpenLineage(BaseModel):
     def _check_place(self) -> Self:
         if self.transport == "file" and (self.url or self.token):
             raise PydanticCustomError(
-                "place", "transport file takes a path; url and token are for transport http"
+                "place", "transport file uses path; url and token are for transport http"
             )
         if self.transport == "http" and (self.path or not self.url):
             raise PydanticCustomError(
-                "place", "transport http takes a url, such as http://localhost:5000, and no path"
+                "place", "transport http needs a url, such as http://localhost:5000, and no path"
             )
         return self
 
@@ -123,8 +124,8 @@ class OpenLineage(BaseModel):
     def _check_url(cls, url: str | None) -> str | None:
         if url is not None:
             if "@" in url:
-                # Its type keeps the input, which holds the password, out of the message.
-                raise PydanticCustomError(REFUSED_TYPE, "no name or password in it; use token")
+                # This error type keeps the input, with its password, out of the message.
+                raise PydanticCustomError(REFUSED_TYPE, "no name or password allowed; use token")
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise PydanticCustomError("url", "write http://host:port or https://host:port")
@@ -132,10 +133,10 @@ class OpenLineage(BaseModel):
 
 
 class Events(BaseModel):
-    """Who else is told what happens in a run.
+    """Additional receivers of the events of a run.
 
     Attributes:
-        openlineage: none by default.
+        openlineage: destination of OpenLineage events; None for no destination.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,1 +1,1 @@
-"""DSL objects to PipelineSpec."""
+"""Compiles DSL objects into a PipelineSpec."""

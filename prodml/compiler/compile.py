@@ -32,10 +32,10 @@ from prodml.errors import DefinitionError
 
 
 def compile_pipeline(pipeline: Pipeline) -> PipelineSpec:
-    """The immutable form of a pipeline.
+    """Compiles a pipeline into its immutable form.
 
     Raises:
-        DefinitionError: a graph rule is broken; names the author's line.
+        DefinitionError: a graph rule is broken; the message names the author's line.
     """
     graph.check(pipeline)
     root = os.path.dirname(os.path.abspath(pipeline.location.file))
@@ -105,14 +105,14 @@ def _parameter(name: str, value: JsonValue, declared: Any, component: Component)
 
 
 def _execution_type(component: str) -> str:
-    """`module.Class`; a file that was loaded by its path is called by its name."""
+    """Returns `module.Class`; for a file that was loaded by its path, the file name is used."""
     where, _, name = component.rpartition("//")[2].rpartition(":")
     module = os.path.splitext(os.path.basename(where))[0] if where.endswith(".py") else where
     return f"{module}.{name}"
 
 
 def _import_roots(root: str, nodes: tuple[NodeSpec, ...]) -> tuple[str, ...]:
-    """The directory of the pipeline's file, then others that its nodes import user code from."""
+    """Returns the pipeline file's directory, then others from which nodes import user code."""
     found = [source_file(node.component) for node in nodes]
     for node in nodes:
         for parameter in node.parameters:

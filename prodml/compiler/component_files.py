@@ -1,4 +1,4 @@
-"""The files beside a component's class, checked without importing them."""
+"""Checks the files beside a component's class without importing them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from prodml.dsl.component import Component
 from prodml.dsl.references import neighbour_file, reference, source_file
 
 _EXECUTE = "execute(context: ExecutorContext) -> None"
-_OF_DRIVERS = ("judge_cached", "resolve")
+_DRIVER_FUNCTIONS = ("judge_cached", "resolve")
 
 
 def executor_problem(component: type[Component]) -> str | None:
-    """What keeps a node of this class from running; None if its `executor.py` has `execute`."""
-    where = _beside(component, "executor")
-    if not os.path.isfile(where):
-        return f"it has no executor: write {where} with {_EXECUTE}"
-    return _unless_it_has(("execute",), where, f"no function execute: write {_EXECUTE}")
+    """Explains why a class has no usable executor; None if its `executor.py` has `execute`."""
+    path = _sibling_path(component, "executor")
+    if not os.path.isfile(path):
+        return f"it has no executor: write {path} with {_EXECUTE}"
+    return _missing_name(("execute",), path, f"no function execute: write {_EXECUTE}")
 
 
 def driver_problem(component: type[Component]) -> str | None:
-    """Why a driver would do nothing; None if there is none, or it has one of its functions."""
-    where = _beside(component, "driver")
-    if not os.path.isfile(where):
+    """Explains why a driver has no effect; None if it defines a driver function or is absent."""
+    path = _sibling_path(component, "driver")
+    if not os.path.isfile(path):
         return None
-    return _unless_it_has(_OF_DRIVERS, where, f"neither {' nor '.join(_OF_DRIVERS)}")
+    return _missing_name(_DRIVER_FUNCTIONS, path, f"neither {' nor '.join(_DRIVER_FUNCTIONS)}")
 
 
-def _beside(component: type[Component], name: str) -> str:
-    """The file of that name beside the class's own; the one to write if there is none."""
+def _sibling_path(component: type[Component], name: str) -> str:
+    """Returns the path of a file beside that of the class, whether the file exists or not."""
     own = reference(component)
     found = neighbour_file(own, name)
     if found is not None:
@@ -40,19 +40,20 @@ def _beside(component: type[Component], name: str) -> str:
     return os.path.join(os.path.dirname(source_file(own).path), f"{name}.py")
 
 
-def _unless_it_has(wanted: Collection[str], where: str, lack: str) -> str | None:
+def _missing_name(wanted: Collection[str], path: str, missing: str) -> str | None:
+    """Reports `missing` if a file binds none of the wanted names."""
     try:
-        with tokenize.open(where) as file:
+        with tokenize.open(path) as file:
             source = file.read()
-        names = symtable.symtable(source, where, "exec").get_identifiers()
-        has_one = not names.isdisjoint(wanted) or _imports_all(source)
+        names = symtable.symtable(source, path, "exec").get_identifiers()
+        has_one = not names.isdisjoint(wanted) or _has_star_import(source)
     except (SyntaxError, ValueError) as error:
-        return f"{where} is not Python: {error}"
-    return None if has_one else f"{where} has {lack}"
+        return f"{path} is not Python: {error}"
+    return None if has_one else f"{path} has {missing}"
 
 
-def _imports_all(source: str) -> bool:
-    """Whether names come from `from module import *`, where only an import could tell which."""
+def _has_star_import(source: str) -> bool:
+    """Returns whether a file has `from module import *`, whose names are not known statically."""
     return any(
         isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
         for node in ast.parse(source).body

@@ -1,4 +1,4 @@
-"""Graph rules: what every pipeline must satisfy, one function and one message each."""
+"""Graph rules that every pipeline must satisfy, one function and one message each."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from prodml.suggestions import suggest
 
 
 def has_nodes(pipeline: Pipeline) -> None:
-    """A pipeline without components is a mistake."""
+    """A pipeline has at least one component."""
     if not pipeline.components:
         raise DefinitionError(
-            f"pipeline {pipeline.name!r} has no components; make them inside its function",
+            f"pipeline {pipeline.name!r} has no components; create them inside its function",
             str(pipeline.location),
         )
 
 
 def names_are_safe(pipeline: Pipeline) -> None:
-    """Node ids and output keys become directory names."""
+    """Node ids and output keys become directory names, so they must be valid names."""
     for component in pipeline.components:
         named = [("node id", component.id), *(("output", key) for key in component.outputs)]
         for what, name in named:
@@ -33,20 +33,20 @@ def names_are_safe(pipeline: Pipeline) -> None:
 
 
 def ids_are_unique(pipeline: Pipeline) -> None:
-    """Two nodes with one id cannot be told apart."""
+    """No two nodes have the same id."""
     seen: dict[str, Component] = {}
     for component in pipeline.components:
         other = seen.setdefault(component.id, component)
         if other is not component:
             raise DefinitionError(
-                f"node id {component.id!r} is taken by {other.location}; "
-                f"give one of them another with .with_id(...)",
+                f"node id {component.id!r} is already used at {other.location}; "
+                f"set another id with .with_id(...)",
                 str(component.location),
             )
 
 
 def producers_are_inside(pipeline: Pipeline) -> None:
-    """A channel's producer must belong to the same pipeline."""
+    """The producer of a channel belongs to the same pipeline."""
     inside = {id(component) for component in pipeline.components}
     for component in pipeline.components:
         for name, channels in component.inputs.items():
@@ -58,8 +58,8 @@ def producers_are_inside(pipeline: Pipeline) -> None:
                         f"{pipeline.name!r}",
                         str(component.location),
                     )
-        judged = [predicate.channel.producer for predicate in component.conditions]
-        for upstream in [*component.upstream, *judged]:
+        compared = [predicate.channel.producer for predicate in component.conditions]
+        for upstream in [*component.upstream, *compared]:
             if id(upstream) not in inside:
                 raise DefinitionError(
                     f"{component.id!r} runs after {upstream.id!r} ({upstream.location}), which "
@@ -69,19 +69,19 @@ def producers_are_inside(pipeline: Pipeline) -> None:
 
 
 def only_resolvers_search_the_store(pipeline: Pipeline) -> None:
-    """`Channel(type=...)` stands for what is in the store; finding it is a Resolver's work."""
+    """Only a Resolver accepts `Channel(type=...)`, which represents artifacts in the store."""
     for component in pipeline.components:
         for name, channels in component.inputs.items():
             if component.kind != "resolver" and any(type(c) is Channel for c in channels):
                 raise DefinitionError(
                     f"input {name!r} of {component.id!r} is a Channel without a producer; "
-                    f"pass another component's outputs[...], or put a Resolver between",
+                    f"pass another component's outputs[...], or the outputs of a Resolver",
                     str(component.location),
                 )
 
 
 def searches_can_find_something(pipeline: Pipeline) -> None:
-    """A search for what no node makes would find nothing, in every run."""
+    """A Resolver searches for artifacts that a node produces; others are never found."""
     for component in pipeline.components:
         for channels in component.inputs.values():
             for channel in channels:
@@ -100,28 +100,29 @@ def _check_search(pipeline: Pipeline, channel: Channel) -> None:
     if name is None and key is None:
         return
     named = list(nodes.values()) if name is None else [nodes[name]]
-    makes = {
-        made
+    keys = {
+        output_key
         for component in named
         if component.kind == "executor"
-        for made, output in component.outputs.items()
+        for output_key, output in component.outputs.items()
         if output.type.type_name == type_name
     }
-    if not makes:
+    if not keys:
         raise DefinitionError(
-            f"Channel: {name or 'the pipeline'} makes no {type_name}; name the node that makes it",
+            f"Channel: {name or 'the pipeline'} does not produce {type_name}; set "
+            f"producer_component_id to a node that does",
             str(channel.location),
         )
-    if key is not None and key not in makes:
+    if key is not None and key not in keys:
         raise DefinitionError(
             f"Channel: {name or 'the pipeline'} has no output {key!r} of type {type_name}"
-            f"{suggest(key, makes)}",
+            f"{suggest(key, keys)}",
             str(channel.location),
         )
 
 
 def judged_inputs_are_declared(pipeline: Pipeline) -> None:
-    """A misspelt input would make a guard of nothing."""
+    """`judges` names declared inputs; a misspelt name would guard no node."""
     for component in pipeline.components:
         for name in component.judges:
             if name not in component.signature.inputs:
@@ -133,7 +134,7 @@ def judged_inputs_are_declared(pipeline: Pipeline) -> None:
 
 
 def has_no_cycle(pipeline: Pipeline) -> None:
-    """A cycle is printed as `a -> b -> a`."""
+    """The graph has no cycle; the message shows one as `a -> b -> a`."""
     cycle = find_cycle({c.id: upstream_ids(c) for c in pipeline.components})
     if cycle:
         first = next(c for c in pipeline.components if c.id == cycle[0])
@@ -141,20 +142,20 @@ def has_no_cycle(pipeline: Pipeline) -> None:
 
 
 def classes_are_at_module_level(pipeline: Pipeline) -> None:
-    """A node finds its class by its name in its module when it runs."""
+    """Component classes are at module level, because a node loads its class by name."""
     for component in pipeline.components:
         cls = type(component)
         module = sys.modules.get(cls.__module__)
         if module is not None and not hasattr(module, cls.__qualname__):
             raise DefinitionError(
-                f"component {cls.__name__} is not found under its name in {module.__name__}, so "
-                f"no node could run it; define it at module level, under that name",
+                f"module {module.__name__} has no {cls.__qualname__!r}, so no node could load "
+                f"component {cls.__name__}; define it at module level, under that name",
                 str(component.location),
             )
 
 
 def class_components_have_executors(pipeline: Pipeline) -> None:
-    """A class component is run by the `executor.py` beside it; a function component runs itself."""
+    """A class component has an `executor.py` beside it; a function component needs none."""
     for component in pipeline.components:
         cls = type(component)
         if component.kind == "executor" and not hasattr(cls, "function"):
@@ -190,22 +191,22 @@ def check(pipeline: Pipeline) -> None:
 
 
 def upstream_ids(component: Component) -> tuple[str, ...]:
-    """Ids of the nodes that must end before this one, sorted."""
+    """Returns the sorted ids of the nodes that a component depends on: data, conditions, order."""
     producers = {
         channel.producer.id
         for channels in component.inputs.values()
         for channel in channels
         if isinstance(channel, OutputChannel)
     }
-    judged = {predicate.channel.producer.id for predicate in component.conditions}
-    return tuple(sorted(producers | judged | {c.id for c in component.upstream}))
+    compared = {predicate.channel.producer.id for predicate in component.conditions}
+    return tuple(sorted(producers | compared | {c.id for c in component.upstream}))
 
 
 def topological_order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
-    """Node ids so that each comes after its upstream, else in the order given.
+    """Sorts node ids so that each comes after its upstream, otherwise in the given order.
 
     Args:
-        upstream: ids that must come before each id; without a cycle.
+        upstream: for each id, the ids that must come before it; without cycles.
     """
     ordered: dict[str, None] = {}
     for start in upstream:
@@ -222,7 +223,7 @@ def topological_order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def find_cycle(upstream: Mapping[str, Sequence[str]]) -> list[str] | None:
-    """One cycle in the direction of the data, as `[a, b, a]`, or None."""
+    """Returns one cycle in the direction of the data, as `[a, b, a]`; None if there is none."""
     done: set[str] = set()
     for start in upstream:
         path: list[str] = []

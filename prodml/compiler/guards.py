@@ -1,4 +1,4 @@
-"""Which nodes wait for others without reading their outputs: for guards, and for clean runs."""
+"""Finds the nodes that a node waits for without reading their outputs: guards and clean runs."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from prodml.dsl.channel import Channel, OutputChannel, Producer
 from prodml.dsl.component import Component
 
 Upstream = Mapping[str, Iterable[str]]
-"""By node id, the ids of the nodes that must end before it."""
+"""Maps a node id to the ids of the nodes that must end before the node starts."""
 
 _Output = tuple[str, str]
-"""A node's id and one of its output keys."""
+"""A node id and one of the node's output keys."""
 
 
 def find_guards(components: Iterable[Component]) -> dict[str, tuple[GuardSpec, ...]]:
-    """The guards of each node, by node id.
+    """Returns the guards of each node, by node id.
 
-    A node is guarded by those that judge the examples it consumes, except by those that depend on
-    it, such as ExampleValidator on StatisticsGen, and unless its author said `without_guards()`.
-    Guards of the same examples do not wait for each other, nor does what serves nothing but
-    guards: each of them reports.
+    A node is guarded by the nodes that judge the examples it consumes, except by nodes that depend
+    on it, such as ExampleValidator on StatisticsGen, and unless its author called
+    `without_guards()`. Guards of the same examples do not wait for each other, and neither do
+    nodes that only serve guards, so that each guard reports.
 
     Args:
-        components: of a pipeline without cycles.
+        components: the components of a pipeline without cycles.
     """
     by_id = {component.id: component for component in components}
     waits = {id: set(upstream_ids(component)) for id, component in by_id.items()}
     judged = {id: _judged(by_id[id]) for id in topological_order(_sorted(waits))}
     dependents = _reversed(waits)
-    serves = {id: judged[id] | _judged_by_all_ends(id, dependents, judged) for id in by_id}
+    exempt = {id: judged[id] | _judged_by_all_leaves(id, dependents, judged) for id in by_id}
     found: dict[str, list[GuardSpec]] = {id: [] for id in by_id}
     for guard, outputs in judged.items():
-        # What waits for an earlier guard counts here too, or two guards could make a cycle.
+        # Includes the edges to earlier guards; otherwise two guards could form a cycle.
         before = _reachable(guard, waits) if outputs else set()
         for id, component in by_id.items():
             if id in before or not component.is_guarded:
                 continue
-            for producer, key in sorted(outputs & (_consumed(component) - serves[id])):
+            for producer, key in sorted(outputs & (_consumed(component) - exempt[id])):
                 found[id].append(GuardSpec(guard, producer, key))
                 waits[id].add(guard)
     return {id: tuple(sorted(guards, key=_order)) for id, guards in found.items()}
 
 
 def find_rest_of_run(components: Iterable[Component], upstream: Upstream) -> dict[str, list[str]]:
-    """By id of each node that needs a clean run, the nodes that must end first without failing.
+    """Returns, by id of each node that needs a clean run, the nodes that must end without failing.
 
-    These are all that do not depend on it. Of several such nodes a later one waits for an earlier
-    one, and not the other way round.
+    These are all nodes that do not depend on it. Of several nodes that need a clean run, a later
+    one waits for the earlier ones.
 
     Args:
-        components: of the pipeline.
-        upstream: data, conditions, declared order and guards of every node.
+        components: the components of the pipeline.
+        upstream: for each node, the nodes it waits for by data, conditions, order and guards.
     """
     needs_clean_run = {component.id for component in components if component.needs_clean_run}
     dependents = _reversed(upstream)
@@ -73,7 +73,7 @@ def _judged(guard: Component) -> set[_Output]:
 
 
 def _examples_behind(channel: Channel) -> set[_Output]:
-    """The examples themselves, or those that the channel's content was computed from."""
+    """Returns the channel's output if it has examples, else the examples it was computed from."""
     if not isinstance(channel, OutputChannel):
         return set()
     if _is_examples(channel):
@@ -81,16 +81,16 @@ def _examples_behind(channel: Channel) -> set[_Output]:
     behind = _consumed(channel.producer)
     if behind:
         return behind
-    given = (c for channels in channel.producer.inputs.values() for c in channels)
-    return {output for each in given for output in _examples_behind(each)}
+    inputs = (c for channels in channel.producer.inputs.values() for c in channels)
+    return {output for each in inputs for output in _examples_behind(each)}
 
 
-def _judged_by_all_ends(
+def _judged_by_all_leaves(
     id: str, dependents: Mapping[str, list[str]], judged: Mapping[str, set[_Output]]
 ) -> set[_Output]:
-    """What every node judges that a node leads to and that has no dependents itself."""
-    ends = [each for each in _reachable(id, dependents) if not dependents[each]]
-    return set.intersection(*(judged[end] for end in ends))
+    """Returns the outputs that all leaves below a node judge; leaves have no dependents."""
+    leaves = [each for each in _reachable(id, dependents) if not dependents[each]]
+    return set.intersection(*(judged[leaf] for leaf in leaves))
 
 
 def _consumed(component: Producer) -> set[_Output]:
@@ -111,7 +111,7 @@ def _is_examples(channel: Channel) -> bool:
 
 
 def _reachable(start: str, edges: Upstream) -> set[str]:
-    """A node and all that can be reached from it."""
+    """Returns a node and all nodes that are reachable from it."""
     found: set[str] = set()
     pending = [start]
     while pending:

@@ -1,4 +1,4 @@
-"""The project that a pipeline's file is part of, and paths that mean the same in each checkout."""
+"""The project that contains a pipeline file, and paths that are the same in every checkout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _PROJECT = "${project}"
-_WRITTEN = re.compile(r"\$+\{project\}(?=/|$)")
+_PLACEHOLDER = re.compile(r"\$+\{project\}(?=/|$)")
 
 
 def project_of(file: str) -> str:
-    """The directory of a file's project: the nearest that says so, or else the file's own.
+    """Returns the project directory of a file.
 
-    One that holds `pyproject.toml`, `setup.py`, `setup.cfg` or `.git` says so.
+    This is the nearest directory with `pyproject.toml`, `setup.py`, `setup.cfg` or `.git`, or the
+    file's own directory if no parent has one of these.
     """
     directory = Path(file).resolve().parent
     for candidate in (directory, *directory.parents):
@@ -25,24 +26,24 @@ def project_of(file: str) -> str:
 
 
 def relative_paths(value: Any, project: str) -> Any:
-    """A JSON value in which texts that start with a path in the project start with `${project}`."""
+    """Replaces the project directory at the start of texts in a JSON value by `${project}`."""
 
     def portable(text: str) -> str:
         if text == project or text.startswith(f"{project}/"):
             return f"{_PROJECT}{text.removeprefix(project)}"
-        # A text that happens to read so stays what it is.
-        return f"${text}" if _WRITTEN.match(text) else text
+        # Escape a text that starts with the placeholder itself.
+        return f"${text}" if _PLACEHOLDER.match(text) else text
 
     return _mapped(value, portable)
 
 
 def absolute_paths(value: Any, project: str) -> Any:
-    """The JSON value that `relative_paths` was given, with the project in another directory."""
+    """Reverses `relative_paths`, for a project that may be in another directory now."""
 
     def resolved(text: str) -> str:
         if text == _PROJECT or text.startswith(f"{_PROJECT}/"):
             return f"{project}{text.removeprefix(_PROJECT)}"
-        return text[1:] if _WRITTEN.match(text) else text
+        return text[1:] if _PLACEHOLDER.match(text) else text
 
     return _mapped(value, resolved)
 

@@ -1,6 +1,6 @@
 """PipelineSpec: the compiled, immutable form of a pipeline, and its JSON.
 
-Everything after the compiler sees these records and no object of the DSL.
+Code after the compiler uses these records and no DSL objects.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPEC_VERSION = 2
 
 
 class NodeKind(StrEnum):
-    """Who does a node's work."""
+    """How a node runs: by its executor, or as a resolver or importer in the coordinator."""
 
     EXECUTOR = "executor"
     RESOLVER = "resolver"
@@ -35,7 +35,7 @@ class ChannelSpec:
 
     Attributes:
         type: artifact type name.
-        producer: id of the node that makes them; None for any, which only a Resolver may have.
+        producer: id of the node that produces them; None for any node, only for a Resolver.
         output: the producer's output key; None for any.
     """
 
@@ -60,10 +60,10 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class WatchedSpec:
-    """A text in a parameter's value that stands for a file or code.
+    """A text in a parameter's value that refers to a file or code.
 
     Attributes:
-        at: where it is, as a JSON pointer into the value; empty for the value itself.
+        at: location of the text, as a JSON pointer into the value; empty for the value itself.
         kind: "file", "module", "function" or "data"; see `prodml.dsl.parameters.Watched`.
     """
 
@@ -73,33 +73,35 @@ class WatchedSpec:
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """A parameter's value as JSON, and what in it stands for files or code."""
+    """A parameter's value as JSON, and the texts in it that refer to files or code."""
 
     name: str
     value: Any
     watched: tuple[WatchedSpec, ...] = ()
 
     def texts(self, kind: str) -> Iterator[tuple[str, str]]:
-        """The watched texts of one kind, each after its pointer."""
+        """Yields the pointer and the text of each watched text of one kind."""
         for each in self.watched:
             if each.kind == kind:
                 yield each.at, _at(self.value, each.at)
 
     def without(self, kinds: Collection[str]) -> Any:
-        """The value with null for every watched text of some kinds."""
+        """Returns the value with null instead of the watched texts of the given kinds."""
         return _without(self.value, {each.at for each in self.watched if each.kind in kinds})
 
 
 @dataclass(frozen=True)
 class ConditionSpec:
-    """A comparison that must hold for a node to run.
+    """A comparison that must be true for a node to run.
 
     Attributes:
-        producer, output, index: the artifact that is looked at.
+        producer: id of the node that produces the compared artifact.
+        output: output key of the artifact.
+        index: index of the artifact.
         place: "property", "custom_property" or "uri".
         name: the property's name; empty for "uri".
         comparison: ==, !=, <, <=, > or >=.
-        value: what it is compared with.
+        value: the constant on the right side.
     """
 
     producer: str
@@ -117,7 +119,8 @@ class GuardSpec:
 
     Attributes:
         node: id of the node that judges.
-        producer, output: the examples.
+        producer: id of the node that produces the examples.
+        output: output key of the examples.
     """
 
     node: str
@@ -130,15 +133,14 @@ class NodeSpec:
     """A component inside a pipeline.
 
     Attributes:
-        component: the class by name, as `prodml.dsl.references` writes it; its executor is found
-            from it.
+        component: reference to the class (`prodml.dsl.references`), which locates its executor.
         execution_type: name of the ML Metadata execution type.
-        conditions: all of them must hold for the node to run.
-        upstream: ids of the nodes whose data, conditions or declared order it depends on, sorted.
-        is_cached: whether the cache may be asked.
+        conditions: comparisons that must all be true for the node to run.
+        upstream: ids of the nodes whose data, conditions or order the node depends on, sorted.
+        is_cached: whether the node may use the cache.
         location: `file:line` of the author's code.
-        guards: who judges the examples it consumes: if one of them fails, it is skipped.
-        rest_of_run: ids of the other nodes that must end before it, sorted: if one of them fails,
+        guards: nodes that judge the examples it consumes; if one of them fails, it is skipped.
+        rest_of_run: sorted ids of the other nodes that must end before it; if one of them fails,
             it is skipped. Empty unless its component needs a clean run.
     """
 
@@ -163,7 +165,7 @@ class NodeSpec:
         return tuple(sorted({*self.upstream, *guards, *self.rest_of_run}))
 
     def parameter(self, name: str) -> Any:
-        """The JSON value of one parameter."""
+        """Returns the JSON value of a parameter."""
         return next(p.value for p in self.parameters if p.name == name)
 
 
@@ -172,8 +174,8 @@ class PipelineSpec:
     """A pipeline: nodes in topological order, and the parameters it was built with.
 
     Attributes:
-        project: the directory of the project that the pipeline's file is part of. It is not in the
-            JSON, where paths in it are relative to it.
+        project: directory of the project that contains the pipeline file. The JSON omits it and
+            has paths relative to it.
         import_roots: directories that user code is imported from.
     """
 
@@ -185,10 +187,10 @@ class PipelineSpec:
     import_roots: tuple[str, ...]
 
     def node(self, node_id: str) -> NodeSpec:
-        """A node by id.
+        """Returns a node by id.
 
         Raises:
-            KeyError: there is none.
+            KeyError: the pipeline has no such node.
         """
         for node in self.nodes:
             if node.id == node_id:
@@ -197,10 +199,10 @@ class PipelineSpec:
 
 
 def to_json(spec: PipelineSpec) -> str:
-    """The spec as JSON text, byte-identical for equal specs; ends with a newline.
+    """Returns the spec as JSON text, byte-identical for equal specs, with a final newline.
 
-    Paths in the project are written as `${project}/...`, so that every checkout of a project gives
-    the same text.
+    Paths in the project are written as `${project}/...`, so that the text is the same in every
+    checkout of the project.
     """
     document = {"spec_version": SPEC_VERSION, **asdict(spec)}
     portable = relative_paths(document, document.pop("project"))
@@ -208,13 +210,14 @@ def to_json(spec: PipelineSpec) -> str:
 
 
 def from_json(text: str, project: str) -> PipelineSpec:
-    """The spec that `to_json` wrote.
+    """Reads a spec that `to_json` wrote.
 
     Args:
-        project: the directory that the project is in now.
+        text: the JSON text.
+        project: the current directory of the project.
 
     Raises:
-        RequestError: the text is not such a spec.
+        RequestError: the text is not a valid spec.
     """
     try:
         document = absolute_paths(parse_json(text), project)
@@ -241,7 +244,7 @@ def from_json(text: str, project: str) -> PipelineSpec:
 
 
 def _names(spec: PipelineSpec) -> Iterator[str]:
-    """All that become directory names: a spec may come from a file that somebody has edited."""
+    """Yields the names that become directories, which an edited spec file may have changed."""
     yield spec.name
     for node in spec.nodes:
         yield node.id
@@ -249,7 +252,7 @@ def _names(spec: PipelineSpec) -> Iterator[str]:
 
 
 def node_from_json(document: dict[str, Any]) -> NodeSpec:
-    """The node that `dataclasses.asdict` and JSON made a document of."""
+    """Returns the node whose `dataclasses.asdict` was written as this JSON document."""
     return NodeSpec(
         **{
             **document,

@@ -1,4 +1,4 @@
-"""Verdicts on a model that stop nothing because no node reads them."""
+"""Finds blessings that have no effect because no node reads them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _VERDICTS = (ModelBlessing.type_name, InfraBlessing.type_name)
 
 
 def unread_verdicts(spec: PipelineSpec) -> Iterator[str]:
-    """A sentence for each blessing that no node reads, though one has an input for it.
+    """Yields a warning for each blessing that no node reads although one has an input for it.
 
-    Such a pipeline may be meant, so that it is no error.
+    The author may want this, so it is not an error.
     """
     read = {
         (channel.producer, channel.output)
@@ -28,14 +28,14 @@ def unread_verdicts(spec: PipelineSpec) -> Iterator[str]:
     for node in spec.nodes:
         for output in node.outputs:
             if output.type in _VERDICTS and (node.id, output.name) not in read:
-                for reader, name in _open_inputs(spec, output.type):
+                for reader, name in _unconnected_inputs(spec, output.type):
                     yield (
-                        f"{node.location}: no node reads {node.id}.{output.name}, so that its "
-                        f"verdict stops nothing; pass it to {reader} as {name}"
+                        f"{node.location}: no node reads {node.id}.{output.name}, so its verdict "
+                        f"has no effect; pass it to {reader} as {name}"
                     )
 
 
-def _open_inputs(spec: PipelineSpec, type_name: str) -> Iterator[tuple[str, str]]:
+def _unconnected_inputs(spec: PipelineSpec, type_name: str) -> Iterator[tuple[str, str]]:
     for node in spec.nodes:
         for declared in node.inputs:
             if declared.type == type_name and not declared.channels:

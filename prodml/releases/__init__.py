@@ -1,1 +1,1 @@
-"""What people decide about models, as ML Metadata records it: baselines and rollouts."""
+"""Decisions of people about models, recorded in ML Metadata: baselines and rollouts."""

@@ -1,4 +1,4 @@
-"""Sets or resets, by hand, the model that candidates are compared with."""
+"""Sets or resets the baseline, the model that candidates are compared with."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from prodml.metadata.store import Store
 
 
 def set_baseline(store: Store, pipeline: str, model_id: int, who: str, why: str) -> None:
-    """Records that candidates of a pipeline are to be compared with a model.
+    """Records a model as the baseline of a pipeline, until it is reset.
 
     Raises:
-        NotFoundError: the pipeline has made no such live model.
+        NotFoundError: the pipeline has no such live model.
     """
     models = LineageReader(store).newest_artifacts(pipeline, "Model")
     if not any(model.id == model_id for model in models):
@@ -27,9 +27,9 @@ def reset_baseline(store: Store, pipeline: str, who: str, why: str) -> None:
     """Records that the latest blessed model is the baseline again.
 
     Raises:
-        NotFoundError: there is no such pipeline.
+        NotFoundError: the pipeline does not exist.
     """
     known = LineageReader(store).pipelines()
     if pipeline not in known:
-        raise NotFoundError(f"there is no pipeline {pipeline!r}; there is: {', '.join(known)}")
+        raise NotFoundError(f"there is no pipeline {pipeline!r}; pipelines: {', '.join(known)}")
     ReleaseWriter(store).record_baseline(pipeline, "reset", 0, who, why)

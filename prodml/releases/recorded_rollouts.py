@@ -1,4 +1,4 @@
-"""What ML Metadata knows of pushed versions and of the moves of their labels."""
+"""Reads pushed versions from ML Metadata, and records the moves of their labels there."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _VERDICTS = ("model_blessing", "infra_blessing")
 
 @dataclass(frozen=True)
 class PushedVersion:
-    """A version as the run that pushed it knows it.
+    """A pushed version, as ML Metadata records it.
 
     Attributes:
-        artifact_id: its PushedModel artifact.
-        pipeline: that pushed it; empty where that is not known.
-        is_blessed: whether all verdicts that its Pusher was given blessed it; None without any.
+        artifact_id: id of its PushedModel artifact.
+        pipeline: name of the pipeline that pushed it; empty if unknown.
+        is_blessed: whether all blessings that the Pusher got are positive; None without blessings.
     """
 
     artifact_id: int
@@ -30,14 +30,14 @@ class PushedVersion:
 
 
 def pushed_versions(store: Store, versions: Mapping[int, str]) -> dict[int, PushedVersion]:
-    """What the store knows of versions.
+    """Returns the versions that the store has recorded as pushed.
 
     Args:
         store: an open store.
         versions: directory by version.
 
     Raises:
-        MetadataError: the store does not answer.
+        MetadataError: the store is unreachable.
     """
     reader = LineageReader(store)
     number_of = {path: number for number, path in versions.items()}
@@ -54,10 +54,10 @@ def record_rollouts(
     entries: Sequence[JournalEntry],
     pushed: Mapping[int, PushedVersion],
 ) -> int:
-    """Records those moves of a journal that are not recorded yet; gives how many.
+    """Records the journal's moves that the store lacks, and returns their number.
 
     Raises:
-        MetadataError: the store does not answer.
+        MetadataError: the store is unreachable.
     """
     recorded = LineageReader(store).rollouts(entry.id for entry in entries)
     writer = ReleaseWriter(store)

@@ -1,1 +1,1 @@
-"""Looks for operations in models that touch files, the network or Python."""
+"""Finds operations in models that touch files, the network or Python."""

@@ -1,8 +1,8 @@
-"""Which of TensorFlow's operations touch files, network or Python, and which are known at all.
+"""Lists the TensorFlow operations that touch files, network or Python, and all known operations.
 
-Drawn up from the registry of TensorFlow 2.16.2: every operation with an input or attribute that
-names a file, a directory, an address or code, and those whose kernels are known to open one. A test
-holds the registry against this table, so that a newer TensorFlow cannot add one unseen.
+The list is based on the registry of TensorFlow 2.16.2: every operation with an input or attribute
+that names a file, a directory, an address or code, and those whose kernels are known to open one. A
+test compares the registry with this table, to find operations that a newer TensorFlow adds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TABLE: Final = {
 }
 
 ALWAYS: Final = {name: danger for danger, names in _TABLE.items() for name in names.split()}
-"""Operations that are a danger wherever they stand: what each does."""
+"""The danger of operations that are always dangerous, by operation."""
 
 CHECKPOINTS: Final = {
     "DTensorRestoreV2": "reads files",
@@ -60,22 +60,22 @@ CHECKPOINTS: Final = {
     "SaveSlices": "writes files",
     "SaveV2": "writes files",
 }
-"""Operations that are a danger unless the loader's own saver is all that reaches them."""
+"""Operations that are dangerous unless only the loader's own saver reaches them."""
 
 TABLES: Final = {"InitializeTableFromTextFile": 1, "InitializeTableFromTextFileV2": 1}
-"""Operations that read a file, no danger where it is an asset: the number of that input."""
+"""Operations that read a file, harmless if it is an asset; the value is the file's input number."""
 
 
 def danger_of_attributes(node: Any) -> str | None:
-    """What a node does that is a danger only by how its attributes are set; None for nothing."""
-    judge = _BY_ATTRIBUTE.get(node.op)
-    if judge is None:
+    """Returns the danger of a node that only some attribute values make dangerous; else None."""
+    check = _BY_ATTRIBUTE.get(node.op)
+    if check is None:
         return None
-    return judge({entry.key: entry.value for entry in node.attr})
+    return check({entry.key: entry.value for entry in node.attr})
 
 
 def is_registered(operation: str) -> bool:
-    """Whether TensorFlow itself has the operation: it is none of somebody's library."""
+    """Returns whether TensorFlow itself has the operation, not a custom op library."""
     return operation in _registered()
 
 
@@ -85,22 +85,22 @@ def _registered() -> frozenset[str]:
     return frozenset(names.read_text(encoding="utf-8").split())
 
 
-def _prints(attributes: dict[str, Any]) -> str | None:
+def _print_danger(attributes: dict[str, Any]) -> str | None:
     stream = _text(attributes, "output_stream")
     return "writes files" if stream.startswith("file:") else None
 
 
-def _debugs(attributes: dict[str, Any]) -> str | None:
+def _debug_danger(attributes: dict[str, Any]) -> str | None:
     urls = attributes["debug_urls"].list.s if "debug_urls" in attributes else ()
     return "sends values to files or the network" if urls else None
 
 
-def _decodes(attributes: dict[str, Any]) -> str | None:
+def _proto_danger(attributes: dict[str, Any]) -> str | None:
     source = _text(attributes, "descriptor_source")
     return None if source in ("", "local://") or source.startswith("bytes://") else "reads files"
 
 
-def _samples(attributes: dict[str, Any]) -> str | None:
+def _sampler_danger(attributes: dict[str, Any]) -> str | None:
     return "reads files" if _text(attributes, "vocab_file") else None
 
 
@@ -109,13 +109,13 @@ def _text(attributes: dict[str, Any], name: str) -> str:
 
 
 _BY_ATTRIBUTE: Final[dict[str, Callable[[dict[str, Any]], str | None]]] = {
-    "DebugIdentity": _debugs,
-    "DebugIdentityV2": _debugs,
-    "DebugIdentityV3": _debugs,
-    "DebugNanCount": _debugs,
-    "DebugNumericSummary": _debugs,
-    "DecodeProtoV2": _decodes,
-    "EncodeProto": _decodes,
-    "FixedUnigramCandidateSampler": _samples,
-    "PrintV2": _prints,
+    "DebugIdentity": _debug_danger,
+    "DebugIdentityV2": _debug_danger,
+    "DebugIdentityV3": _debug_danger,
+    "DebugNanCount": _debug_danger,
+    "DebugNumericSummary": _debug_danger,
+    "DecodeProtoV2": _proto_danger,
+    "EncodeProto": _proto_danger,
+    "FixedUnigramCandidateSampler": _sampler_danger,
+    "PrintV2": _print_danger,
 }

@@ -1,4 +1,4 @@
-"""The graphs in a SavedModel: what calls what, what reaches what, and where a value comes from."""
+"""The graphs in a SavedModel: function calls, reachable nodes, and the origins of values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 MAIN: Final = ""
-"""Name of the main graph; a function's graph has the function's name."""
+"""Name of the main graph; the graph of a function has the function's name."""
 
 LOADING: Final = "loading"
 SAVER: Final = "saver"
@@ -18,23 +18,23 @@ _LOADING_COLLECTIONS: Final = ("saved_model_main_op", "legacy_init_op", "table_i
 _INIT_SIGNATURE: Final = "__saved_model_init_op"
 
 Place = tuple[str, str]
-"""A graph's name, and the name of a node or of a function's argument in it."""
+"""The name of a graph, and the name of a node or function argument in it."""
 
 
 class Origin(Enum):
     """Where a value comes from."""
 
     ASSET = auto()
-    """A file that stands in the model's own assets."""
+    """A file in the model's own assets."""
     CHECKPOINT = auto()
-    """The model's own checkpoint, whose place the loader names."""
+    """The model's own checkpoint, whose path the loader sets."""
     ELSEWHERE = auto()
-    """A constant, a request, a variable, or what other operations made."""
+    """A constant, a request, a variable, or the result of another operation."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A main graph or a function's: nodes by name, and the arguments of a function in order."""
+    """A main graph or a function: nodes by name, and the function's arguments in order."""
 
     nodes: Mapping[str, Any]
     arguments: tuple[str, ...]
@@ -44,7 +44,7 @@ class MetaGraph:
     """One MetaGraph of a SavedModel.
 
     Args:
-        meta_graph: the message, as `prodml.scan.saved_model_messages` has it.
+        meta_graph: a MetaGraphDef of `prodml.scan.saved_model_messages`.
     """
 
     def __init__(self, meta_graph: Any) -> None:
@@ -60,20 +60,20 @@ class MetaGraph:
                 for function in library.function
             },
         }
-        """By name."""
+        """Graphs by name."""
         self._gradients: dict[str, list[str]] = {}
         for gradient in library.gradient:
             self._gradients.setdefault(gradient.function_name, []).append(gradient.gradient_func)
         self._assets = {_node_name(each.tensor_info.name) for each in meta_graph.asset_file_def}
-        self._bound = _bound_to_assets(meta_graph.object_graph_def)
+        self._bound = _inputs_bound_to_assets(meta_graph.object_graph_def)
         self._callers: dict[str, list[tuple[str, Any]]] = {}
         for name, graph in self.graphs.items():
             for node in graph.nodes.values():
-                for called in self._called_by(node):
+                for called in self._called_functions(node):
                     self._callers.setdefault(called, []).append((name, node))
 
-    def entrances(self) -> dict[str, set[str]]:
-        """Nodes of the main graph at which work begins: by signature, `loading` and `saver`."""
+    def entry_points(self) -> dict[str, set[str]]:
+        """Returns the entry nodes of the main graph: by signature, `loading` and `saver`."""
         found: dict[str, set[str]] = {LOADING: set(), SAVER: set()}
         for signature in self._meta_graph.signature_def:
             infos = [e.value for e in (*signature.value.outputs, *signature.value.inputs)]
@@ -90,7 +90,7 @@ class MetaGraph:
         return found
 
     def reached_from(self, starts: Iterable[str]) -> set[Place]:
-        """Every node that runs when these of the main graph do, in functions too."""
+        """Returns every node that runs if these nodes of the main graph run, also in functions."""
         main = self.graphs[MAIN]
         seen: set[Place] = set()
         functions: set[str] = set()
@@ -102,19 +102,19 @@ class MetaGraph:
             seen.add((MAIN, name))
             node = main.nodes[name]
             pending += [n for n in map(_node_name, node.input) if n in main.nodes]
-            functions.update(self._called_by(node))
-        waiting = list(functions)
-        while waiting:
-            function = waiting.pop()
+            functions.update(self._called_functions(node))
+        queue = list(functions)
+        while queue:
+            function = queue.pop()
             for node in self.graphs[function].nodes.values():
                 seen.add((function, node.name))
-                new = set(self._called_by(node)) - functions
+                new = set(self._called_functions(node)) - functions
                 functions |= new
-                waiting += new
+                queue += new
         return seen
 
     def origins(self, place: Place, input_number: int) -> set[Origin]:
-        """Where the value of one input of a node may come from, through functions' arguments."""
+        """Returns the possible origins of a node's input value, also through function arguments."""
         graph, name = place
         inputs = _data_inputs(self.graphs[graph].nodes[name])
         if input_number >= len(inputs):
@@ -127,52 +127,53 @@ class MetaGraph:
             if at in seen:
                 continue
             seen.add(at)
-            origin, before = self._before(at)
-            pending += before
+            origin, sources = self._sources(at)
+            pending += sources
             if origin is not None:
                 found.add(origin)
         return found
 
-    def _before(self, place: Place) -> tuple[Origin | None, list[Place]]:
-        """What a value is known to be, or the values that it is made of."""
+    def _sources(self, place: Place) -> tuple[Origin | None, list[Place]]:
+        """Returns the origin of a value if it is known, and the values that it is computed from."""
         name, step = place
         graph = self.graphs[name]
         if step in graph.arguments:
-            return self._of_argument(name, graph.arguments.index(step))
+            return self._argument_sources(name, graph.arguments.index(step))
         if name == MAIN and step in self._assets:
             return Origin.ASSET, []
         if name == MAIN and step == _node_name(self._meta_graph.saver_def.filename_tensor_name):
             return Origin.CHECKPOINT, []
         node = graph.nodes.get(step)
-        if node is None or list(self._called_by(node)):
+        if node is None or list(self._called_functions(node)):
             return Origin.ELSEWHERE, []
-        before = _data_inputs(node)
+        sources = _data_inputs(node)
         if node.op == "VarHandleOp":
-            # A path that is kept in a variable: what is assigned to it when the model is loaded.
-            before = [
+            # A path in a variable: its sources are the values assigned when the model is loaded.
+            sources = [
                 _data_inputs(other)[1]
                 for other in graph.nodes.values()
                 if other.op == "AssignVariableOp" and _data_inputs(other)[:1] == [step]
             ]
-        if not before:
+        if not sources:
             return Origin.ELSEWHERE, []
-        return None, [(name, each) for each in before]
+        return None, [(name, each) for each in sources]
 
-    def _of_argument(self, function: str, number: int) -> tuple[Origin | None, list[Place]]:
-        before: list[Place] = []
+    def _argument_sources(self, function: str, number: int) -> tuple[Origin | None, list[Place]]:
+        sources: list[Place] = []
         for graph, node in self._callers.get(function, ()):
             inputs = _data_inputs(node)
-            exact = node.op in _CALLS and number < len(inputs)
-            before += [(graph, each) for each in (inputs[number : number + 1] if exact else inputs)]
+            if node.op in _CALLS and number < len(inputs):
+                inputs = inputs[number : number + 1]
+            sources += [(graph, each) for each in inputs]
         bound = self._bound.get(function)
         if bound is None:
-            return (None if before else Origin.ELSEWHERE), before
-        # The object graph knows the function, too: it binds values to the last arguments.
+            return (None if sources else Origin.ELSEWHERE), sources
+        # The function is also in the object graph, which binds values to its last arguments.
         place = number - (len(self.graphs[function].arguments) - len(bound))
         is_asset = 0 <= place < len(bound) and bound[place]
-        return (Origin.ASSET if is_asset else Origin.ELSEWHERE), before
+        return (Origin.ASSET if is_asset else Origin.ELSEWHERE), sources
 
-    def _called_by(self, node: Any) -> Iterator[str]:
+    def _called_functions(self, node: Any) -> Iterator[str]:
         names = [node.op]
         for entry in node.attr:
             names.append(entry.value.func.name)
@@ -187,8 +188,8 @@ def _graph(nodes: Iterable[Any], arguments: Iterable[str] = ()) -> Graph:
     return Graph({node.name: node for node in nodes}, tuple(arguments))
 
 
-def _bound_to_assets(object_graph: Any) -> dict[str, tuple[bool, ...]]:
-    """By function: whether each value that the object graph binds to it is an asset."""
+def _inputs_bound_to_assets(object_graph: Any) -> dict[str, tuple[bool, ...]]:
+    """Returns, by function, whether each value that the object graph binds to it is an asset."""
     nodes = object_graph.nodes
     return {
         entry.key: tuple(

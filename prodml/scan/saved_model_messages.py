@@ -1,8 +1,8 @@
 """The parts of SavedModel's messages that a scan reads, without importing TensorFlow.
 
 Fields and numbers are those of TensorFlow 2.16 (`tensorflow/core/protobuf/saved_model.proto`,
-`meta_graph.proto`, `saved_object_graph.proto` and `tensorflow/core/framework/*.proto`). Fields that
-are left out are skipped by the parser. TensorFlow's own classes take it five seconds to import.
+`meta_graph.proto`, `saved_object_graph.proto` and `tensorflow/core/framework/*.proto`). The parser
+skips fields that are not listed. Importing TensorFlow for its own classes takes five seconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lists the operations of a SavedModel that touch files, the network or Python.
 
-The model is read as a protocol buffer: nothing of it is loaded or run, and TensorFlow is not
-imported. What the loader's own saver does, and tables that are filled from the model's own assets,
-is no finding.
+The model is read as a protocol buffer: it is neither loaded nor run, and TensorFlow is not
+imported. Operations of the loader's own saver, and tables that are filled from the model's own
+assets, are not findings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BINARY: Final = "saved_model.pb"
 _TEXT: Final = "saved_model.pbtxt"
 _CHUNKED: Final = "saved_model.cpb"
 _LAMBDA: Final = re.compile(rb'\\*"class_name\\*"\s*:\s*\\*"(?:[\w.]+>)?Lambda\\*"')
-"""A Keras layer whose code is in its configuration; escaped, where that is JSON inside of JSON."""
+"""A Keras layer with code in its configuration, which is escaped if it is JSON inside JSON."""
 _KERAS_FILES: Final = (".keras", ".h5", ".hdf5")
 
 
@@ -44,13 +44,13 @@ class Finding:
     """Something in a model that touches files, the network or Python.
 
     Attributes:
-        danger: what it does, such as `reads files`.
-        operation: the operation; `asset`, `link`, `Lambda` or `file` for what is none.
-        node: its name, or the path of the file.
-        function: the function that it stands in; empty for the main graph.
+        danger: the effect, such as `reads files`.
+        operation: name of the operation; `asset`, `link`, `Lambda` or `file` for other findings.
+        node: name of the node, or path of the file.
+        function: the function that contains the node; empty for the main graph.
         meta_graph: tags of the MetaGraph.
-        reached_from: the signatures that run it, and `loading`; empty where only a caller of
-            `tf.saved_model.load` can.
+        reached_from: the signatures that run it, and `loading`; empty if only a caller of
+            `tf.saved_model.load` can run it.
     """
 
     danger: str
@@ -62,18 +62,18 @@ class Finding:
 
 
 def scan(directory: str) -> list[Finding]:
-    """All findings in a SavedModel, sorted.
+    """Returns all findings in a SavedModel, sorted.
 
     Args:
-        directory: holds `saved_model.pb`.
+        directory: directory that contains `saved_model.pb`.
 
     Raises:
         NotFoundError: there is no SavedModel, or it cannot be read.
     """
     model = _read(directory)
-    found = list(_beside_the_graphs(directory))
+    found = list(_findings_in_files(directory))
     for message in model.meta_graphs:
-        found += _in_meta_graph(MetaGraph(message))
+        found += _findings_in_graphs(MetaGraph(message))
         for asset in message.asset_file_def:
             assets = os.path.join(directory, "assets")
             if not inside(assets, os.path.join(assets, asset.filename)):
@@ -82,8 +82,8 @@ def scan(directory: str) -> list[Finding]:
     return sorted(set(found))
 
 
-def _in_meta_graph(meta_graph: MetaGraph) -> Iterator[Finding]:
-    reached = {name: meta_graph.reached_from(at) for name, at in meta_graph.entrances().items()}
+def _findings_in_graphs(meta_graph: MetaGraph) -> Iterator[Finding]:
+    reached = {name: meta_graph.reached_from(at) for name, at in meta_graph.entry_points().items()}
     for graph_name, graph in meta_graph.graphs.items():
         for node in graph.nodes.values():
             if node.op in meta_graph.graphs and not is_registered(node.op):
@@ -103,7 +103,7 @@ def _danger(meta_graph: MetaGraph, place: Place, node: Any, by: tuple[str, ...])
         origins = meta_graph.origins(place, TABLES[operation])
         return None if origins == {Origin.ASSET} else "reads files"
     if operation in CHECKPOINTS:
-        return None if _is_loaders_own(meta_graph, place, node, by) else CHECKPOINTS[operation]
+        return None if _is_part_of_saver(meta_graph, place, node, by) else CHECKPOINTS[operation]
     if operation in ("CacheDataset", "CacheDatasetV2"):
         return None if _has_no_file(meta_graph, place, node) else "writes files"
     if not is_registered(operation):
@@ -111,11 +111,11 @@ def _danger(meta_graph: MetaGraph, place: Place, node: Any, by: tuple[str, ...])
     return danger_of_attributes(node)
 
 
-def _is_loaders_own(meta_graph: MetaGraph, place: Place, node: Any, by: tuple[str, ...]) -> bool:
-    """Whether a node restores or saves the model's own checkpoint and nothing else runs it.
+def _is_part_of_saver(meta_graph: MetaGraph, place: Place, node: Any, by: tuple[str, ...]) -> bool:
+    """Returns whether a node only restores or saves the model's own checkpoint.
 
-    A restore runs whenever the model is loaded, so its file must be the one that the loader names.
-    A save runs where somebody saves anew; it makes up names from the one that it is given.
+    A restore runs whenever the model is loaded, so its file must be the one that the loader sets.
+    A save runs only if a caller saves the model again; it derives file names from the one it gets.
     """
     if by != (SAVER,):
         return False
@@ -128,7 +128,7 @@ def _is_loaders_own(meta_graph: MetaGraph, place: Place, node: Any, by: tuple[st
 
 
 def _has_no_file(meta_graph: MetaGraph, place: Place, node: Any) -> bool:
-    """Whether a dataset is cached in memory: its file name is the constant empty string."""
+    """Returns whether a dataset is cached in memory: its file name is a constant empty string."""
     source = meta_graph.graphs[place[0]].nodes.get(node.input[1].partition(":")[0])
     if source is None or source.op != "Const":
         return False
@@ -136,7 +136,7 @@ def _has_no_file(meta_graph: MetaGraph, place: Place, node: Any) -> bool:
     return all(not v.tensor_content and list(v.string_val) in ([], [b""]) for v in values)
 
 
-def _beside_the_graphs(directory: str) -> Iterator[Finding]:
+def _findings_in_files(directory: str) -> Iterator[Finding]:
     link = leading_out(directory)
     if link is not None:
         yield Finding("reads files", "link", link)
@@ -151,7 +151,7 @@ def _beside_the_graphs(directory: str) -> Iterator[Finding]:
 
 
 def _has_lambda(path: str) -> bool:
-    """Whether Keras would find a Lambda layer in a file, whose code it would run."""
+    """Returns whether a file contains a Keras Lambda layer, whose code Keras would run."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             return any(
@@ -174,14 +174,14 @@ def _read(directory: str) -> Any:
                 model = parse_text_proto(file.read(), SavedModel(), allow_unknown_field=True)
         else:
             raise NotFoundError(
-                f"{directory} is no SavedModel: {_BINARY} is missing{_hint(directory)}"
+                f"{directory} is not a SavedModel: {_BINARY} is missing{_hint(directory)}"
             )
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
-        raise NotFoundError(f"{directory} is no SavedModel that can be read: {error}") from error
+        raise NotFoundError(f"{directory} is not a readable SavedModel: {error}") from error
     except OSError as error:
         raise NotFoundError(f"{directory} cannot be read: {error}") from error
     if not model.meta_graphs:
-        raise NotFoundError(f"{directory} is no SavedModel: it holds no graph")
+        raise NotFoundError(f"{directory} is not a SavedModel: it contains no graph")
     return model
 
 
@@ -189,5 +189,5 @@ def _hint(directory: str) -> str:
     try:
         versions = versions_on_disk(directory)
     except OSError:
-        return "; there is no such directory"
-    return f"; a version is {versions[max(versions)]}" if versions else ""
+        return "; the directory does not exist"
+    return f"; the newest version is {versions[max(versions)]}" if versions else ""

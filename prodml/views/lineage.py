@@ -1,4 +1,4 @@
-"""Where an artifact came from, and what was made of it."""
+"""The lineage of an artifact: executions that led to it, and executions that used it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prodml.views.runs import ArtifactView, artifact_views
 
 @dataclass(frozen=True)
 class Step:
-    """An execution between artifacts; artifact ids, sorted."""
+    """An execution in the lineage; `inputs` and `outputs` are sorted artifact ids."""
 
     execution_id: int
     node_id: str
@@ -27,7 +27,8 @@ class Step:
 class LineageView:
     """An artifact, everything upstream of it, and everything downstream.
 
-    `upstream` and `downstream` are in order of execution; `artifacts` holds all that they name.
+    `upstream` and `downstream` are in order of execution; `artifacts` are all artifacts that they
+    refer to.
     """
 
     artifact: ArtifactView
@@ -37,10 +38,10 @@ class LineageView:
 
 
 def lineage_of(reader: LineageReader, artifact_id: int) -> LineageView:
-    """The lineage of an artifact, one query a level.
+    """Returns the lineage of an artifact, with a constant number of queries per level.
 
     Raises:
-        NotFoundError: there is no such artifact.
+        NotFoundError: the artifact does not exist.
     """
     found = artifact_views(reader.artifacts([artifact_id]))
     if not found:
@@ -55,20 +56,21 @@ def lineage_of(reader: LineageReader, artifact_id: int) -> LineageView:
 def _walk(
     reader: LineageReader, artifact_id: int, toward_outputs: bool
 ) -> tuple[list[Step], set[int]]:
-    """Executions that made what an artifact came from, or used what came from it."""
+    """Collects the executions upstream or downstream of an artifact, and the artifacts met."""
     frontier, seen, steps = {artifact_id}, {artifact_id}, dict[int, Step]()
     while frontier:
-        met = {
+        found = {
             link.execution_id
             for link in reader.links_of_artifacts(frontier)
             if link.is_output is not toward_outputs
         } - steps.keys()
-        links = reader.links_of_executions(met)
-        # A cached execution names the outputs of the one that made them: the maker is enough.
-        executions = [e for e in reader.executions(met) if e.state != "CACHED"] if met else []
+        links = reader.links_of_executions(found)
+        # A cached execution links to the outputs of the execution that produced them, which is
+        # enough.
+        executions = [e for e in reader.executions(found) if e.state != "CACHED"] if found else []
         steps |= {e.id: _step(e, links) for e in executions}
-        names = [id for e in executions for id in _next(steps[e.id], toward_outputs)]
-        frontier = set(names) - seen
+        linked = [id for e in executions for id in _next(steps[e.id], toward_outputs)]
+        frontier = set(linked) - seen
         seen |= frontier
     return sorted(steps.values(), key=lambda step: step.execution_id), seen
 

@@ -47,7 +47,7 @@ class NodeView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run; times in Unix ms, `seconds` is 0 while it goes on."""
+    """A run; `started` in Unix ms, `seconds` is 0 while the run is active."""
 
     run_id: str
     pipeline: str
@@ -60,7 +60,7 @@ class RunView:
 
 @dataclass(frozen=True)
 class RunDetail:
-    """A run with its nodes, oldest first, and the artifacts that they made or used."""
+    """A run with its nodes, oldest first, and the artifacts that they produced or used."""
 
     run: RunView
     nodes: list[NodeView]
@@ -68,15 +68,15 @@ class RunDetail:
 
 
 def list_runs(reader: LineageReader, limit: int, pipeline: str | None = None) -> list[RunView]:
-    """The newest runs, newest first."""
+    """Returns the newest runs, newest first."""
     return [_run_view(record) for record in reader.runs(limit, pipeline)]
 
 
 def show_run(reader: LineageReader, run_id: str) -> RunDetail:
-    """A run with all that happened in it.
+    """Returns a run with its nodes and artifacts.
 
     Raises:
-        NotFoundError: there is no such run.
+        NotFoundError: the run does not exist.
     """
     record = reader.run(run_id)
     executions = reader.executions_of_run(record.run_id)
@@ -92,12 +92,12 @@ def show_run(reader: LineageReader, run_id: str) -> RunDetail:
 def list_artifacts(
     reader: LineageReader, limit: int, type_name: str | None = None
 ) -> list[ArtifactView]:
-    """The newest artifacts, newest first."""
+    """Returns the newest artifacts, newest first."""
     return artifact_views(reader.list_artifacts(limit, type_name))
 
 
 def artifact_views(records: Iterable[ArtifactRecord]) -> list[ArtifactView]:
-    """Artifacts as they are shown."""
+    """Converts artifact records into views."""
     return [
         ArtifactView(
             id=record.id,

@@ -95,7 +95,7 @@ def test_a_wrong_request_exits_with_2_before_anything_runs(
             PIPELINE + "    SchemaGen(statistics=examples)\n",
             "pipeline.py:9: SchemaGen input 'statistics' takes ExampleStatistics",
         ),
-        (PIPELINE + "    CsvExampleGen(input_base=data)\n", "'CsvExampleGen' is taken by"),
+        (PIPELINE + "    CsvExampleGen(input_base=data)\n", "'CsvExampleGen' is already used at"),
         (
             PIPELINE + "    a = CsvExampleGen(input_base=data).with_id('a')\n"
             "    b = StatisticsGen(examples=a.outputs['examples']).with_id('b')\n"

@@ -369,10 +369,12 @@ def test_a_layer_whose_code_is_in_its_configuration_is_a_danger(tmp_path: Path) 
 
 
 def test_what_is_no_saved_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="there is no such directory"):
+    with pytest.raises(NotFoundError, match="the directory does not exist"):
         scan(str(tmp_path / "nowhere"))
     version = Path(Model().save(tmp_path / "models" / "17"))
-    with pytest.raises(NotFoundError, match=f"saved_model.pb is missing; a version is {version}"):
+    with pytest.raises(
+        NotFoundError, match=f"saved_model.pb is missing; the newest version is {version}"
+    ):
         scan(str(tmp_path / "models"))
     (version / "saved_model.pb").write_bytes(b"no message at all")
     with pytest.raises(NotFoundError, match="no SavedModel that can be read"):

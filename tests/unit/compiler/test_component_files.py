@@ -136,7 +136,7 @@ def test_a_component_inside_a_function_is_refused(work: Workplace) -> None:
     head = PIPELINE.partition("class Make")[0]
     work.pipeline.write_text(f"{head}@pipeline(name='makes')\ndef makes():\n{declaration}")
     work.write_executor("def execute(context): ...\n")
-    assert "component Make is not found under its name in " in work.refusal
+    assert "so no node could load component Make" in work.refusal
     assert "define it at module level" in work.refusal
 
 

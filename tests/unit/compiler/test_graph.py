@@ -58,7 +58,7 @@ def test_a_duplicate_node_id_names_both_lines() -> None:
 
     with pytest.raises(
         DefinitionError,
-        match=r"test_graph\.py:\d+: node id 'Make' is taken by .*graph\.py:\d+",
+        match=r"test_graph\.py:\d+: node id 'Make' is already used at .*graph\.py:\d+",
     ):
         compiled(body)
 
@@ -90,7 +90,7 @@ def test_only_a_resolver_takes_a_channel_without_a_producer() -> None:
     def body() -> None:
         Use(examples=Channel(type=Examples))
 
-    with pytest.raises(DefinitionError, match="put a Resolver between"):
+    with pytest.raises(DefinitionError, match="or the outputs of a Resolver"):
         compiled(body)
 
 
@@ -120,8 +120,8 @@ def test_a_search_names_the_node_and_the_output_that_it_means() -> None:
     ("channel", "message"),
     [
         ({"producer_component_id": "Usr"}, "has no node 'Usr'; did you mean 'Use'"),
-        ({"producer_component_id": "Make"}, "Make makes no ExampleStatistics"),
-        ({"producer_component_id": "Find"}, "Find makes no ExampleStatistics"),
+        ({"producer_component_id": "Make"}, "Make does not produce ExampleStatistics"),
+        ({"producer_component_id": "Find"}, "Find does not produce ExampleStatistics"),
         (
             {"producer_component_id": "Use", "output_key": "statistic"},
             "Use has no output 'statistic' of type ExampleStatistics; did you mean 'statistics'",

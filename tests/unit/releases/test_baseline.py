@@ -14,7 +14,7 @@ from prodml.releases.baseline import reset_baseline, set_baseline
 def test_a_misspelt_pipeline_is_an_error_and_records_nothing(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "metadata.db"))
     LineageWriter(store).begin_run("flights", "run-1", "{}")
-    with pytest.raises(NotFoundError, match="there is no pipeline 'flight'; there is: flights"):
+    with pytest.raises(NotFoundError, match="there is no pipeline 'flight'; pipelines: flights"):
         reset_baseline(store, "flight", "ada", "enough")
     with pytest.raises(NotFoundError, match="has no live model 7"):
         set_baseline(store, "flight", 7, "ada", "better")
