@@ -1,6 +1,6 @@
-"""Will a flight from New York arrive more than 15 minutes late?
+"""Predicts whether a flight from New York will arrive more than 15 minutes late.
 
-`examples/flights/prepare.py` writes the data: one directory a month, `span-01` and so on.
+`examples/flights/prepare.py` writes the data: one directory per month, `span-01` and so on.
 """
 
 from __future__ import annotations
@@ -50,15 +50,17 @@ def flights(
     min_auc: float = 0.65,
     serving_dir: str = ".prodml/serving/flights",
 ) -> None:
-    """Trains on the latest months, and pushes a model that is good, no worse than the last, and
-    answers in a real server.
+    """Trains a model on the latest months, and pushes it if it is blessed.
+
+    A model is blessed if it meets the thresholds, is no worse than the latest blessed model, and
+    answers requests in a real server.
 
     Args:
-        data_root: directory that holds span-01/*.csv and so on; a new one retrains.
-        months: how many of the latest spans to learn from.
+        data_root: directory with span-01/*.csv and so on; after a new span, the model is retrained.
+        months: number of latest spans to train on.
         train_steps: batches to train on.
-        min_auc: a model below this AUC on held-out flights is not blessed.
-        serving_dir: where blessed models go, one numbered directory each.
+        min_auc: minimum AUC on held-out flights.
+        serving_dir: directory for blessed models, with one numbered directory per model.
     """
     example_gen = CsvExampleGen(
         input_base=data_root,
@@ -73,7 +75,7 @@ def flights(
     ExampleValidator(statistics=statistics, schema=schema, fail_on="ERROR")
     transform = Transform(examples=examples, schema=schema, module_file=MODULE_FILE)
     trainer = Trainer(
-        keras="keras",  # The module file imports Keras 3; tf_keras beside it costs seconds.
+        keras="keras",  # The module file imports Keras 3; also importing tf_keras costs seconds.
         module_file=MODULE_FILE,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -89,7 +91,7 @@ def flights(
         examples=examples,
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
-        eval_config=quality(min_auc),
+        eval_config=thresholds(min_auc),
     )
     infra_validator = InfraValidator(
         model=trainer.outputs["model"],
@@ -106,8 +108,8 @@ def flights(
     )
 
 
-def quality(min_auc: float) -> EvalConfig:
-    """What a model must reach: overall, at each airport, and next to the latest blessed model."""
+def thresholds(min_auc: float) -> EvalConfig:
+    """Requires a minimum AUC, overall and by airport, and no loss against the baseline."""
     overall, by_origin = SlicingSpec(), SlicingSpec(feature_keys=["origin"])
     good_enough = GenericValueThreshold(lower_bound=min_auc)
     no_worse = GenericChangeThreshold(direction=MetricDirection.HIGHER_IS_BETTER, absolute=-0.01)

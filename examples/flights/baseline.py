@@ -1,4 +1,4 @@
-"""What the model has to beat: the delay rate by carrier and hour, and nothing else."""
+"""The baseline that the model has to beat: the delay rate by carrier and hour."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SPLIT_SEED = 2013
 
 
 def main(
-    months: Annotated[str, typer.Option(help="Months to learn from: 4, or 1-3.")] = "1-3",
+    months: Annotated[str, typer.Option(help="Months to train on: 4, or 1-3.")] = "1-3",
     test_month: Annotated[
-        int | None, typer.Option(min=1, max=12, help="A later month to test on as well.")
+        int | None, typer.Option(min=1, max=12, help="Also test on this later month.")
     ] = None,
     serving_dir: Annotated[
         Path | None,
         typer.Option(help="Also test the model that was pushed here, on the later month."),
     ] = None,
 ) -> None:
-    """Prints the AUC of the delay rate by carrier and hour, on flights it has not seen."""
+    """Prints the AUC of the delay rate by carrier and hour, on held-out flights."""
     flights = label(scheduled_flights(package_data(), parse_months(months)))
     is_train = np.random.default_rng(SPLIT_SEED).random(len(flights)) < 2 / 3
     report("a third of the flights, at random", flights[is_train], flights[~is_train])
@@ -47,14 +47,14 @@ def report(where: str, train: pd.DataFrame, test: pd.DataFrame) -> None:
 
 
 def delay_rates(train: pd.DataFrame, test: pd.DataFrame) -> pd.Series[float]:
-    """The share of late flights of the same carrier and hour; of all, where there were none."""
+    """Returns the share of late flights of the same carrier and hour; of all flights if none."""
     rates = train.groupby(["carrier", "hour"])["is_late"].mean().rename("rate")
     rate = test.join(rates, on=["carrier", "hour"])["rate"]
     return rate.fillna(train["is_late"].mean())
 
 
 def auc(is_late: pd.Series[int], score: pd.Series[float]) -> float:
-    """The chance that a late flight scores above one on time, by the Mann-Whitney statistic."""
+    """Returns the AUC, computed by the Mann-Whitney statistic."""
     late = is_late.to_numpy() == 1
     ranks = score.rank().to_numpy()
     wins = ranks[late].sum() - late.sum() * (late.sum() + 1) / 2

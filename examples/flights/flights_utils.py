@@ -1,6 +1,6 @@
-"""Will a flight from New York arrive late? Its features, and the model that answers.
+"""Features and model that predict whether a flight from New York arrives late.
 
-A TFX module file: under TFX it runs with FnArgs imported from there, and export_model from a copy
+This is a TFX module file. To run it under TFX, import FnArgs from TFX, and export_model from a copy
 of components/trainer/export.py.
 """
 
@@ -29,15 +29,15 @@ MEASURES = [
     "pressure",
     "visib",
 ]
-"""Scaled to mean 0 and variance 1; a missing one becomes the mean.
+"""Columns scaled to mean 0 and variance 1; a missing value becomes the mean.
 
-Not the temperature and the dew point: they tell the season, and so the model would do better on
-flights of the months it learned from and worse on the month after.
+Temperature and dew point are excluded: they indicate the season, so the model would be better on
+the months it is trained on and worse on the next month.
 """
 NAMES = ["carrier", "origin", "dest"]
-"""Looked up in the vocabulary seen in training."""
+"""Columns that are looked up in a vocabulary of the training data."""
 NUMBERED = {"weekday": 8, "hour": 24, "arrival_hour": 24}
-"""Whole numbers from 0 up to the size given, used as they are."""
+"""Columns of integers from 0, used unchanged, with their number of values."""
 WIND_BUCKETS = 12
 SCHEDULE_BUCKETS = 512
 RAW_FEATURES = [*MEASURES, *NAMES, *NUMBERED, "minute", "precip", "wind_dir"]
@@ -48,12 +48,12 @@ TRAINING = tfxio.TensorFlowDatasetOptions(
 EVALUATION = tfxio.TensorFlowDatasetOptions(
     batch_size=512, shuffle=False, num_epochs=1, label_key=LABEL
 )
-# One call into the graph a step would spend as long in Python as in the arithmetic.
+# With one graph call per step, Python would take as long as the arithmetic.
 STEPS_PER_CALL = 25
 
 
 def preprocessing_fn(inputs: Tensors) -> Tensors:
-    """Features from columns; a column with missing values comes as a SparseTensor."""
+    """Computes features from columns; a column with missing values is a SparseTensor."""
     features = {
         name: dense(tft.scale_to_z_score(inputs[name]), 0.0) for name in [*MEASURES, "minute"]
     }
@@ -67,7 +67,7 @@ def preprocessing_fn(inputs: Tensors) -> Tensors:
         )
     for name in NUMBERED:
         features[name] = tf.cast(dense(inputs[name], 0), tf.int64)
-    # A carrier's day has its own rhythm: its delays pile up towards the evening.
+    # Delays of a carrier accumulate towards the evening, differently for each carrier.
     schedule = tf.strings.join([names["carrier"], tf.strings.as_string(features["hour"])], "@")
     features["schedule"] = tft.hash_strings(schedule, SCHEDULE_BUCKETS)
     features["wind_dir"] = wind_bucket(inputs["wind_dir"])
@@ -92,13 +92,13 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def export(model: keras.Model, transform: tft.TFTransformOutput, directory: str) -> None:
-    """Writes the model behind its transformations.
+    """Exports the model together with its transformations.
 
     Signatures:
-        serving_default: `examples`, serialized tf.Examples, to `probabilities` of being late.
-        serving_raw: one tensor of shape [batch, 1] a column, to `probabilities`. A missing
-            value is NaN, -1 for whole numbers.
-        transform_features: `examples` with the label to transformed features, for TFMA.
+        serving_default: maps `examples`, serialized tf.Examples, to `probabilities` of being late.
+        serving_raw: maps one tensor of shape [batch, 1] per column to `probabilities`. A missing
+            value is NaN, or -1 for integers.
+        transform_features: maps `examples` with the label to transformed features, for TFMA.
     """
     layer = transform.transform_features_layer()
     labelled = {
@@ -108,14 +108,14 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, directory: str)
     }
     columns = {name: spec for name, spec in labelled.items() if name != LABEL}
 
-    def predict(given: Tensors) -> Tensors:
-        features = layer(given)
+    def predict(inputs: Tensors) -> Tensors:
+        features = layer(inputs)
         return {"probabilities": model({name: features[name] for name in model.input})}
 
-    def predict_raw(given: Tensors) -> Tensors:
+    def predict_raw(raw: Tensors) -> Tensors:
         return predict(
             {
-                name: present(given[name]) if isinstance(spec, tf.io.VarLenFeature) else given[name]
+                name: sparse(raw[name]) if isinstance(spec, tf.io.VarLenFeature) else raw[name]
                 for name, spec in columns.items()
             }
         )
@@ -139,12 +139,12 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, directory: str)
 
 
 def traced(function: Callable[..., Tensors], argument: Any) -> Any:
-    """A signature. AutoGraph would rewrite Keras's own code first, which takes seconds."""
+    """Traces a signature without AutoGraph, which would spend seconds on Keras's own code."""
     return tf.function(function, autograph=False).get_concrete_function(argument)
 
 
 def late_model(transform: tft.TFTransformOutput, steps: int) -> keras.Model:
-    """Embeddings of the categories and the scaled measures, through two hidden layers."""
+    """Builds a model with embeddings of the categories and two hidden layers."""
     inputs, parts = {}, []
     for name in [*MEASURES, "minute", "precip"]:
         inputs[name] = keras.Input([1], name=name, dtype="float32")
@@ -171,14 +171,14 @@ def late_model(transform: tft.TFTransformOutput, steps: int) -> keras.Model:
         loss="binary_crossentropy",
         metrics=[keras.metrics.AUC(name="auc")],
         steps_per_execution=min(STEPS_PER_CALL, steps),
-        # Compiling a model this small takes longer than it saves.
+        # XLA compilation of such a small model takes longer than it saves.
         jit_compile=False,
     )
     return model
 
 
 def wind_bucket(direction: Any) -> tf.Tensor:
-    """The quarter the wind blows from, counted from 1; 0 where it was not measured."""
+    """Returns the bucket of the wind direction, counted from 1; 0 if it was not measured."""
     buckets = tft.bucketize(direction, WIND_BUCKETS)
     if isinstance(buckets, tf.SparseTensor):
         buckets = buckets.with_values(buckets.values + 1)
@@ -187,15 +187,15 @@ def wind_bucket(direction: Any) -> tf.Tensor:
 
 
 def dense(column: Any, missing: Any) -> tf.Tensor:
-    """A column as a tensor of shape [batch, 1]."""
+    """Converts a column to a tensor of shape [batch, 1]."""
     if not isinstance(column, tf.SparseTensor):
         return column
-    one_a_row = tf.SparseTensor(column.indices, column.values, [column.dense_shape[0], 1])
-    return tf.sparse.to_dense(one_a_row, tf.cast(missing, column.dtype))
+    one_per_row = tf.SparseTensor(column.indices, column.values, [column.dense_shape[0], 1])
+    return tf.sparse.to_dense(one_per_row, tf.cast(missing, column.dtype))
 
 
-def present(column: tf.Tensor) -> tf.SparseTensor:
-    """A raw tensor as the SparseTensor of the values that are not missing."""
+def sparse(column: tf.Tensor) -> tf.SparseTensor:
+    """Converts a raw tensor to a SparseTensor without the missing values."""
     is_present = column >= tf.cast(0, column.dtype) if column.dtype.is_integer else column == column
     indices = tf.where(is_present)
     return tf.SparseTensor(

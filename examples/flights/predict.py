@@ -1,4 +1,4 @@
-"""Asks the pushed model about a morning, a midday and an evening flight, in words."""
+"""Prints the pushed model's predictions for a morning, a midday and an evening flight."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def main(
         ".prodml/serving/flights"
     ),
     month: Annotated[
-        int, typer.Option(min=1, max=12, help="Month of 2013 that the flights are taken from.")
+        int, typer.Option(min=1, max=12, help="Month of 2013 that the flights are sampled from.")
     ] = 4,
 ) -> None:
-    """Asks the pushed model about a morning, a midday and an evening flight, in words."""
+    """Prints the pushed model's predictions for a morning, a midday and an evening flight."""
     model = PushedModel(serving_dir)
     flights = label(scheduled_flights(package_data(), [month]))
     measured = flights.dropna(subset=["temp", "dewp", "humid", "wind_speed", "precip"])
     part_of_day = pd.cut(measured["hour"], PARTS_OF_DAY, right=False)
-    chosen = measured.groupby(part_of_day).sample(1, random_state=SAMPLE_SEED)
-    typer.echo(f"{model.path} says:")
+    sample = measured.groupby(part_of_day).sample(1, random_state=SAMPLE_SEED)
+    typer.echo(f"{model.path} predicts:")
     for flight, probability in zip(
-        chosen.to_dict("records"), model.probabilities(chosen), strict=True
+        sample.to_dict("records"), model.probabilities(sample), strict=True
     ):
-        typer.echo(f"  {described(flight)}: {probability:.0%} likely to be late; {truth(flight)}")
+        typer.echo(f"  {summary(flight)}: {probability:.0%} likely to be late; {outcome(flight)}")
 
 
-def described(flight: Mapping[Hashable, Any]) -> str:
-    """`UA 1545, EWR to IAH, Tuesday 1 January 05:15, 39 °F, wind 12 mph`."""
+def summary(flight: Mapping[Hashable, Any]) -> str:
+    """Formats `UA 1545, EWR to IAH, Tuesday 1 January 05:15, 39 °F, wind 12 mph`."""
     day = pd.Timestamp(2013, flight["month"], flight["day"])
     rain = f", rain {flight['precip']:.2f} in" if flight["precip"] else ""
     return (
@@ -47,7 +47,7 @@ def described(flight: Mapping[Hashable, Any]) -> str:
     )
 
 
-def truth(flight: Mapping[Hashable, Any]) -> str:
+def outcome(flight: Mapping[Hashable, Any]) -> str:
     return "it was late" if flight["is_late"] else "it was on time"
 
 

