@@ -93,7 +93,7 @@ def test_a_wrong_request_exits_with_2_before_anything_runs(
         (PIPELINE + "    1 / 0\n", "pipeline.py:9, in small: ZeroDivisionError"),
         (
             PIPELINE + "    SchemaGen(statistics=examples)\n",
-            "pipeline.py:9: SchemaGen input 'statistics' takes ExampleStatistics",
+            "pipeline.py:9: SchemaGen input 'statistics' expects ExampleStatistics",
         ),
         (PIPELINE + "    CsvExampleGen(input_base=data)\n", "'CsvExampleGen' is already used at"),
         (

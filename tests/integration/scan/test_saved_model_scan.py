@@ -377,10 +377,10 @@ def test_what_is_no_saved_model_is_told(tmp_path: Path) -> None:
     ):
         scan(str(tmp_path / "models"))
     (version / "saved_model.pb").write_bytes(b"no message at all")
-    with pytest.raises(NotFoundError, match="no SavedModel that can be read"):
+    with pytest.raises(NotFoundError, match="not a readable SavedModel"):
         scan(str(version))
     (version / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(NotFoundError, match="it holds no graph"):
+    with pytest.raises(NotFoundError, match="it contains no graph"):
         scan(str(version))
 
 
