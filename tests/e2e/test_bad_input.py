@@ -1,4 +1,4 @@
-"""What a person sees when something is wrong: one clear error, the exit code, nothing published."""
+"""Invalid input gives one clear error and the right exit code, and nothing is published."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ ROWS = "a,b\n" + "".join(f"{i},{i % 7}.5\n" for i in range(60))
 
 
 class Desk:
-    """A directory with a pipeline, data and a command line."""
+    """A directory with a pipeline and data, in which commands run."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -58,9 +58,9 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-def test_a_plan_makes_nothing(desk: Desk) -> None:
-    code, said = desk.prodml("plan", "pipeline.py", "--param", "data=data")
-    assert code == 0 and "first run" in said
+def test_a_plan_creates_no_files(desk: Desk) -> None:
+    code, output = desk.prodml("plan", "pipeline.py", "--param", "data=data")
+    assert code == 0 and "first run" in output
     assert not (desk.directory / ".prodml").exists()
 
 
@@ -74,14 +74,14 @@ def test_a_plan_makes_nothing(desk: Desk) -> None:
         (["--config", "bad.yaml"], "bad.yaml: unknown key 'runer'; did you mean 'runner'"),
     ],
 )
-def test_a_wrong_request_exits_with_2_before_anything_runs(
+def test_an_invalid_request_exits_with_2_before_anything_runs(
     desk: Desk, arguments: list[str], message: str
 ) -> None:
     desk.write("bad.yaml", "runer: {}\n")
-    code, said = desk.run(*arguments)
+    code, output = desk.run(*arguments)
     assert code == 2
-    assert message in said
-    assert "Traceback" not in said
+    assert message in output
+    assert "Traceback" not in output
     assert not (desk.directory / ".prodml" / "metadata.db").exists()
 
 
@@ -104,14 +104,14 @@ def test_a_wrong_request_exits_with_2_before_anything_runs(
         ),
     ],
 )
-def test_a_wrong_pipeline_exits_with_2_and_names_the_line(
+def test_an_invalid_pipeline_exits_with_2_and_names_the_line(
     desk: Desk, source: str, message: str
 ) -> None:
     desk.write("pipeline.py", source)
-    code, said = desk.run()
+    code, output = desk.run()
     assert code == 2
-    assert message in said
-    assert "Traceback" not in said
+    assert message in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_bad_data_fails_the_run_and_publishes_nothing(
     desk: Desk, rows: str | bytes, message: str
 ) -> None:
     desk.write("data/rows.csv", rows)
-    code, said = desk.run()
+    code, output = desk.run()
     assert code == 1
-    assert "CsvExampleGen" in said
-    assert message in said
-    assert "Traceback" not in said
+    assert "CsvExampleGen" in output
+    assert message in output
+    assert "Traceback" not in output
     assert desk.published() == []
 
 
@@ -150,18 +150,18 @@ def test_a_bad_user_module_fails_its_node_and_names_the_users_line(
     desk.write("pipeline.py", PIPELINE + TRANSFORM)
     if module is not None:
         desk.write("module.py", module)
-    code, said = desk.run()
+    code, output = desk.run()
     assert code == 1
-    assert message in said
-    assert "Transform" in said
-    assert "Traceback" not in said
+    assert message in output
+    assert "Transform" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [("size=256k", "the disk is full"), ("ro", "the filesystem is read-only; set pipeline_root")],
 )
-def test_a_disk_that_takes_nothing_says_so_and_nothing_is_half_written(
+def test_a_full_or_read_only_disk_is_reported_and_leaves_no_files(
     desk: Desk, options: str, message: str
 ) -> None:
     desk.write("data/rows.csv", "a,b\n" + "".join(f"{i},{i * i}.25\n" for i in range(60_000)))
@@ -179,34 +179,34 @@ def test_a_disk_that_takes_nothing_says_so_and_nothing_is_half_written(
         text=True,
         env={**os.environ, "PRODML_PIPELINE_ROOT": str(root)},
     )
-    said = ran.stdout + ran.stderr
-    assert ran.returncode == 1, said
-    assert message in said
-    assert "Traceback" not in said
+    output = ran.stdout + ran.stderr
+    assert ran.returncode == 1, output
+    assert message in output
+    assert "Traceback" not in output
     assert f"{root}/" not in ran.stdout.partition("\nrun ")[2], "files were left behind"
 
 
-def test_a_place_that_may_not_be_written_to_says_so(desk: Desk) -> None:
+def test_a_directory_without_write_permission_is_reported(desk: Desk) -> None:
     root = desk.directory / ".prodml" / "artifacts"
     root.mkdir(parents=True)
     root.chmod(0o555)
-    # Root may write everywhere, unless it is deprived of that.
+    # Root can write everywhere unless it drops this capability.
     drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
     prefix = drop if os.geteuid() == 0 else ()
-    code, said = desk.prodml("run", "pipeline.py", "--param", "data=data", prefix=prefix)
+    code, output = desk.prodml("run", "pipeline.py", "--param", "data=data", prefix=prefix)
     assert code == 1
-    assert "permission denied; check the owner and mode of the path" in said
-    assert "Traceback" not in said
+    assert "permission denied; check the owner and mode of the path" in output
+    assert "Traceback" not in output
     assert desk.published() == []
 
 
-def test_traceback_is_shown_when_asked_for(desk: Desk) -> None:
-    code, said = desk.run("--param", "rows=two", "--traceback")
+def test_the_option_traceback_prints_the_traceback(desk: Desk) -> None:
+    code, output = desk.run("--param", "rows=two", "--traceback")
     assert code != 0
-    assert "Traceback" in said
+    assert "Traceback" in output
 
 
 def test_require_push_exits_with_3_when_nothing_was_pushed(desk: Desk) -> None:
-    code, said = desk.run("--require-push")
-    assert code == 3, said
-    assert "no model was pushed" in said
+    code, output = desk.run("--require-push")
+    assert code == 3, output
+    assert "no model was pushed" in output

@@ -56,10 +56,10 @@ def test_a_signal_cancels_the_run(tmp_path: Path, sent: signal.Signals, in_beam:
         while not (tmp_path / "started").exists():
             assert process.poll() is None
         process.send_signal(sent)
-        said = process.stdout.read()
-    assert process.returncode == 130, said
-    assert "was cancelled; what had ended is kept" in said
-    assert "Traceback" not in said
+        output = process.stdout.read()
+    assert process.returncode == 130, output
+    assert "was cancelled; what had ended is kept" in output
+    assert "Traceback" not in output
     shown = subprocess.run(
         [sys.executable, "-m", "prodml", "show", "latest", "--json"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""The flights pipeline by the command line, on a sample: run, run again, run on a new month."""
+"""The flights pipeline on a sample: a first run, a cached run, and a run on a new month."""
 
 import json
 import os
@@ -71,7 +71,7 @@ class Workplace:
 
     def versions(self) -> list[int]:
         serving = self.directory / ".prodml" / "serving" / "flights"
-        # What a model server sees: it takes names that are numbers.
+        # As a model server does, read only the names that are numbers.
         return sorted(int(path.name) for path in serving.iterdir() if path.name.isdigit())
 
 
@@ -84,21 +84,21 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return work
 
 
-def test_the_first_run_pushes_a_blessed_model_and_says_why(work: Workplace) -> None:
-    said = work.first_output  # type: ignore[attr-defined]
+def test_the_first_run_pushes_a_blessed_model_and_reports_the_verdict(work: Workplace) -> None:
+    output = work.first_output  # type: ignore[attr-defined]
     assert len(work.versions()) == 1
     assert work.output("Evaluator", "blessing")["properties"]["blessed"] == 1
     infra_blessing = work.output("InfraValidator", "blessing")["properties"]
     assert infra_blessing["blessed"] == 1 and infra_blessing["has_model"] == 1
     assert work.output("Pusher", "pushed_model")["properties"]["pushed"] == 1
-    assert "no baseline" in said.lower()
-    assert "auc" in said.lower()
+    assert "no baseline" in output.lower()
+    assert "auc" in output.lower()
 
 
-def test_the_noise_of_tensorflow_never_reaches_the_user(work: Workplace) -> None:
-    said = work.first_output  # type: ignore[attr-defined]
+def test_log_messages_of_tensorflow_are_not_printed(work: Workplace) -> None:
+    output = work.first_output  # type: ignore[attr-defined]
     for noise in ("oneDNN", "cuda", "TensorRT", "WARNING", "IPython", "Traceback"):
-        assert noise not in said
+        assert noise not in output
 
 
 def test_rows_add_up_in_every_node(work: Workplace) -> None:
@@ -112,12 +112,12 @@ def test_rows_add_up_in_every_node(work: Workplace) -> None:
     assert next(c for c in ingested["row_counts"] if c["split"] == "all")["read"] == lines
 
 
-def test_tools_made_for_tfx_read_what_the_run_left(work: Workplace) -> None:
+def test_tools_for_tfx_can_read_the_artifacts_and_metadata(work: Workplace) -> None:
     import tensorflow_data_validation as tfdv
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-    # TFMA by its parts: without notebook widgets the package itself stops half-way.
+    # Without notebook widgets, importing the TFMA package itself fails.
     from prodml.components.evaluator.tfma import model_eval_lib as tfma
 
     statistics = Path(work.output("StatisticsGen", "statistics")["uri"])
@@ -154,7 +154,7 @@ def test_tools_made_for_tfx_read_what_the_run_left(work: Workplace) -> None:
     assert {"pipeline", "pipeline_run", "node"} <= contexts
 
 
-def test_nothing_that_the_run_left_is_a_pickle(work: Workplace) -> None:
+def test_no_file_of_the_run_is_a_pickle(work: Workplace) -> None:
     home = work.directory / ".prodml"
     assert any(home.glob("artifacts/flights/Transform/updated_analyzer_cache/*/*/MANIFEST.json"))
     assert pickles_under(home) == []
@@ -166,18 +166,18 @@ def test_lineage_of_the_pushed_model_reaches_the_examples(work: Workplace) -> No
     assert "CsvExampleGen" in {step["node_id"] for step in view["upstream"]}
 
 
-def test_the_pushed_model_answers_in_words(work: Workplace) -> None:
-    asked = subprocess.run(
+def test_the_example_prints_predictions_of_the_pushed_model(work: Workplace) -> None:
+    predicted = subprocess.run(
         [sys.executable, ROOT / "examples" / "flights" / "predict.py"],
         cwd=work.directory,
         capture_output=True,
         text=True,
     )
-    assert asked.returncode == 0, asked.stderr
-    assert asked.stdout.count("%") >= 3
+    assert predicted.returncode == 0, predicted.stderr
+    assert predicted.stdout.count("%") >= 3
 
 
-def test_the_second_run_is_all_cached_and_pushes_nothing_new(work: Workplace) -> None:
+def test_the_second_run_is_fully_cached_and_pushes_no_new_version(work: Workplace) -> None:
     before = work.versions()
     ran = work.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr

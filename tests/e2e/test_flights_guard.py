@@ -1,4 +1,4 @@
-"""A failing ExampleValidator in the flights pipeline, by the command line."""
+"""A failing ExampleValidator in the flights pipeline, run by the command line."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def prodml(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_it_stops_training_and_pushing(tmp_path: Path) -> None:
+def test_a_failing_validator_stops_training_and_pushing(tmp_path: Path) -> None:
     prepare = ROOT / "examples" / "flights" / "prepare.py"
     whole = tmp_path / "whole"
     subprocess.run(

@@ -1,4 +1,4 @@
-"""What users' code prints, notes and raises cannot command the terminal of who reads it."""
+"""Escape sequences in the output, notes and errors of user code never reach the terminal."""
 
 import os
 import pty
@@ -48,7 +48,7 @@ class Desk:
         (directory / "pipeline.py").write_text(PIPELINE)
 
     def prodml(self, *arguments: str, locale: str = "C.UTF-8") -> str:
-        """Standard output and error, as one text."""
+        """Returns standard output and error as one text."""
         ran = subprocess.run(
             [sys.executable, "-m", "prodml", *arguments],
             cwd=self.directory,
@@ -62,15 +62,15 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     desk = Desk(tmp_path_factory.mktemp("desk"))
-    said = desk.prodml("run", "pipeline.py")
-    assert_is_harmless(said)
-    assert "Failing: ValueError: red [bold]tag[/bold] [/nothing]  end" in said
-    assert "Loud: red [bold]tag[/bold] [/nothing]  end" in said
+    output = desk.prodml("run", "pipeline.py")
+    assert_no_controls(output)
+    assert "Failing: ValueError: red [bold]tag[/bold] [/nothing]  end" in output
+    assert "Loud: red [bold]tag[/bold] [/nothing]  end" in output
     return desk
 
 
-def assert_is_harmless(said: str) -> None:
-    assert "\x1b" not in said and "\x9b" not in said and "\x07" not in said, repr(said)
+def assert_no_controls(output: str) -> None:
+    assert not {"\x1b", "\x9b", "\x07"} & set(output), repr(output)
 
 
 @pytest.mark.parametrize(
@@ -93,38 +93,38 @@ def assert_is_harmless(said: str) -> None:
 def test_a_command_prints_no_escape_sequence(
     desk: Desk, command: tuple[str, ...], locale: str
 ) -> None:
-    said = desk.prodml(*command, locale=locale)
-    assert_is_harmless(said)
-    assert "UnicodeEncodeError" not in said and "MarkupError" not in said
+    output = desk.prodml(*command, locale=locale)
+    assert_no_controls(output)
+    assert "UnicodeEncodeError" not in output and "MarkupError" not in output
 
 
-def test_what_a_node_printed_is_shown_without_colours_and_earlier_states(desk: Desk) -> None:
-    said = desk.prodml("logs", "latest", "Loud")
-    assert said == "red [bold]tag[/bold] [/nothing]  end\n100%\n"
+def test_the_output_of_a_node_is_shown_without_colours_and_redrawn_lines(desk: Desk) -> None:
+    output = desk.prodml("logs", "latest", "Loud")
+    assert output == "red [bold]tag[/bold] [/nothing]  end\n100%\n"
 
 
-def test_json_stays_what_was_recorded(desk: Desk) -> None:
-    said = desk.prodml("show", "latest", "--json")
-    assert_is_harmless(said)
-    assert "\\u001b]0;owned\\u0007" in said
+def test_json_contains_the_recorded_text_escaped(desk: Desk) -> None:
+    output = desk.prodml("show", "latest", "--json")
+    assert_no_controls(output)
+    assert "\\u001b]0;owned\\u0007" in output
 
 
-def test_the_live_display_shows_text_and_nothing_else(desk: Desk) -> None:
-    terminal, its_end = pty.openpty()
+def test_the_live_display_shows_no_escape_sequences_of_user_code(desk: Desk) -> None:
+    terminal, process_end = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "prodml", "run", "pipeline.py", "--no-cache"],
         cwd=desk.directory,
-        stdout=its_end,
+        stdout=process_end,
         stderr=subprocess.STDOUT,
     )
-    os.close(its_end)
-    said = b""
+    os.close(process_end)
+    output = b""
     while True:
         try:
-            said += os.read(terminal, 1 << 16)
+            output += os.read(terminal, 1 << 16)
         except OSError:
             break
     os.close(terminal)
     process.wait()
-    assert b"red [bold]tag[/bold]" in said
-    assert b"owned" not in said and b"\xc2\x9b" not in said
+    assert b"red [bold]tag[/bold]" in output
+    assert b"owned" not in output and b"\xc2\x9b" not in output

@@ -1,4 +1,4 @@
-"""plan, runs, show, artifacts, lineage and baseline, for people and as JSON; the live display."""
+"""plan, runs, show, artifacts, lineage and baseline, as text and as JSON; the live display."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return desk
 
 
-def test_before_the_first_run_the_commands_say_so(tmp_path: Path) -> None:
+def test_before_the_first_run_commands_say_that_there_are_none(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     assert "no runs in" in desk.prodml("runs")
     assert desk.json("runs") == []
@@ -65,13 +65,14 @@ def test_before_the_first_run_the_commands_say_so(tmp_path: Path) -> None:
     assert "run a pipeline first" in desk.prodml("show", "latest", code=2)
 
 
-def test_a_place_that_cannot_be_written_is_one_line_that_names_it(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_a_one_line_error_with_the_path(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    said = desk.prodml("compile", "pipeline.py", "-o", "no/spec.json", code=2)
-    assert said == "error: --output no/spec.json: No such file or directory\n"
+    output = desk.prodml("compile", "pipeline.py", "-o", "no/spec.json", code=2)
+    assert output == "error: --output no/spec.json: No such file or directory\n"
     (tmp_path / ".prodml").write_text("a file")
-    said = desk.prodml("run", "pipeline.py", code=1)
-    assert said.startswith(f"error: {tmp_path}/.prodml: File exists; ") and said.count("\n") == 1
+    output = desk.prodml("run", "pipeline.py", code=1)
+    assert output.startswith(f"error: {tmp_path}/.prodml: File exists; ")
+    assert output.count("\n") == 1
     assert "Traceback" in desk.prodml("run", "pipeline.py", "--traceback", code=1)
 
 
@@ -82,7 +83,7 @@ def test_runs_are_listed_newest_first(desk: Desk) -> None:
     assert runs[0]["run_id"] in desk.prodml("runs")
 
 
-def test_show_tells_why_each_node_ran(desk: Desk) -> None:
+def test_show_has_the_reason_of_each_node(desk: Desk) -> None:
     newest = desk.json("runs")[0]["run_id"]
     detail = desk.json("show", newest)
     reasons = {node["node_id"]: node["reason"] for node in detail["nodes"]}
@@ -90,7 +91,7 @@ def test_show_tells_why_each_node_ran(desk: Desk) -> None:
     assert "parameter number: 1 -> 2" in desk.prodml("show", "latest")
 
 
-def test_an_unknown_run_or_artifact_says_where_to_look(desk: Desk) -> None:
+def test_the_error_for_an_unknown_id_names_the_command_that_lists_them(desk: Desk) -> None:
     assert "`prodml runs` lists them" in desk.prodml("show", "nothing", code=2)
     assert "`prodml artifacts` lists them" in desk.prodml("lineage", "999", code=2)
 
@@ -102,7 +103,7 @@ def test_artifacts_can_be_listed_by_type(desk: Desk) -> None:
     assert models[0]["uri"] in desk.prodml("artifacts")
 
 
-def test_lineage_goes_both_ways(desk: Desk) -> None:
+def test_lineage_has_upstream_and_downstream(desk: Desk) -> None:
     model = desk.json("artifacts", "--type", "Model")[0]["id"]
     view = desk.json("lineage", str(model))
     assert [step["node_id"] for step in view["upstream"]] == ["Train"]
@@ -110,7 +111,7 @@ def test_lineage_goes_both_ways(desk: Desk) -> None:
     assert "produced by" in desk.prodml("lineage", str(model))
 
 
-def test_plan_says_what_would_run_and_writes_nothing(desk: Desk) -> None:
+def test_plan_shows_what_would_run_and_writes_nothing(desk: Desk) -> None:
     before = len(desk.json("runs"))
     plan = desk.json("plan", "pipeline.py", "--param", "number=3")
     assert [(n["node_id"], n["action"]) for n in plan["nodes"]] == [
@@ -125,11 +126,11 @@ def test_plan_says_what_would_run_and_writes_nothing(desk: Desk) -> None:
     assert len(desk.json("runs")) == before
 
 
-def test_a_baseline_is_set_only_to_a_model_of_the_pipeline(desk: Desk) -> None:
+def test_only_a_model_of_the_pipeline_can_be_its_baseline(desk: Desk) -> None:
     model = str(desk.json("artifacts", "--type", "Model")[0]["id"])
-    why = ["--why", "it is calmer"]
-    said = desk.prodml("baseline", "set", model, "--pipeline", "models", *why)
-    assert said == f"baseline of models is model {model}\n"
+    why = ["--why", "more stable"]
+    output = desk.prodml("baseline", "set", model, "--pipeline", "models", *why)
+    assert output == f"baseline of models is model {model}\n"
     refused = desk.prodml("baseline", "set", model, "--pipeline", "others", *why, code=2)
     assert f"pipeline 'others' has no live model {model}" in refused
     desk.prodml("baseline", "reset", "--pipeline", "models", *why)
@@ -145,7 +146,7 @@ def test_on_a_terminal_each_node_has_one_line(desk: Desk) -> None:
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )
     os.close(terminal)
-    said = b""
+    output = b""
     while True:
         try:
             block = os.read(main, 4096)
@@ -153,8 +154,8 @@ def test_on_a_terminal_each_node_has_one_line(desk: Desk) -> None:
             break
         if not block:
             break
-        said += block
+        output += block
     assert process.wait() == 0
-    lines = said.decode().splitlines()
+    lines = output.decode().splitlines()
     assert [line for line in lines if "✓" in line and "Train" in line]
     assert [line for line in lines if "waiting" in line]

@@ -1,4 +1,4 @@
-"""Module files in the shapes of TFX's tutorials, by the command line, with either Keras."""
+"""Module files like those of TFX's tutorials, run by the CLI with either version of Keras."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def work(tmp_path: Path) -> Workplace:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_module_file_gives_a_model_that_answers_in_a_server(
+def test_a_module_file_trains_a_model_that_a_server_can_run(
     work: Workplace, module: str, rows: pa.Table, has_transform: bool, keras: str
 ) -> None:
     ran = work.run(module, rows, keras, has_transform)
@@ -80,14 +80,14 @@ def test_a_module_file_gives_a_model_that_answers_in_a_server(
     [("taxi.py", taxi_rows(600), True, "dense"), ("penguin.py", penguins(300), False, "dense")],
     ids=["taxi", "penguin"],
 )
-def test_what_keras_3_saves_in_the_old_way_is_found_before_anybody_relies_on_it(
+def test_a_keras_3_model_saved_in_the_old_way_is_rejected_before_the_push(
     work: Workplace, module: str, rows: pa.Table, has_transform: bool, variable: str
 ) -> None:
     ran = work.run(module, rows, "keras", has_transform)
     assert ran.returncode == 1
-    said = one_line(ran.stdout + ran.stderr)
-    assert f"signature 'serving_default': Could not find variable {variable}" in said
-    assert "export it with prodml.components.export_model(" in said
+    output = one_line(ran.stdout + ran.stderr)
+    assert f"signature 'serving_default': Could not find variable {variable}" in output
+    assert "export it with prodml.components.export_model(" in output
     assert not (work.root / "serving").exists()
 
 

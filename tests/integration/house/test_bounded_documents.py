@@ -1,4 +1,4 @@
-"""Documents from outside are read by two modules of `prodml`, which bound them."""
+"""Only two modules of `prodml` read YAML and text protos, and both bound their size and depth."""
 
 import ast
 from pathlib import Path

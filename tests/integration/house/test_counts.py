@@ -1,4 +1,4 @@
-"""What a run does, counted, because a timed test would only measure the machine."""
+"""Counts what a run does, because a timed test would measure the machine."""
 
 import os
 from collections import Counter
@@ -29,11 +29,11 @@ ROOT = Path(__file__).parents[3]
 STATISTICS_STEPS = 90
 TRANSFORM_STEPS = 307
 TRANSFORM_READS = 2
-CALLS_A_NODE = {
+CALLS_PER_NODE = {
     "put_execution": 2,
     "get_context_by_type_and_name": 3,
     "get_artifacts_by_id": 1,
-    # In a first run two more than later: the directories of a node and of its output are new.
+    # Two more in a first run than later: the directories of a node and its output are new.
     "fsync": 5,
 }
 MODULE = str(Path(__file__).parents[2] / "support" / "flights_preprocessing.py")
@@ -47,7 +47,7 @@ def examples(tmp_path: Path) -> Examples:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many steps each Beam pipeline has."""
+    """Collects the number of steps of each Beam pipeline."""
     counted: list[int] = []
     read = local_runner.steps_of
 
@@ -63,7 +63,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each split is read from its files."""
+    """Counts how often each split is read from its files."""
     counted: Counter[str] = Counter()
     read = record_batches._read_parquet
 
@@ -75,7 +75,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def test_statistics_take_one_pass(
+def test_statistics_need_one_pass(
     tmp_path: Path, examples: Examples, steps: list[int], reads: Counter[str]
 ) -> None:
     execute(StatisticsGen(examples=Channel(type=Examples)), {"examples": examples}, tmp_path)
@@ -83,7 +83,7 @@ def test_statistics_take_one_pass(
     assert len(steps) == 1 and steps[0] <= STATISTICS_STEPS
 
 
-def test_transform_takes_a_pass_a_phase_and_one_to_transform(
+def test_transform_needs_one_pass_per_phase_and_one_to_transform(
     tmp_path: Path, examples: Examples, steps: list[int], reads: Counter[str]
 ) -> None:
     import tensorflow_data_validation as tfdv
@@ -102,7 +102,7 @@ def test_transform_takes_a_pass_a_phase_and_one_to_transform(
 
 
 class CountingStore:
-    """ML Metadata's store, whose calls are counted by name."""
+    """Counts the calls of an ML Metadata store by name."""
 
     def __init__(self, store: Any, calls: Counter[str]) -> None:
         self._store = store
@@ -114,7 +114,7 @@ class CountingStore:
 
 
 @pytest.mark.parametrize("in_chain", [True, False])
-def test_a_node_costs_so_many_calls_and_no_more_with_more_nodes(
+def test_the_calls_per_node_do_not_grow_with_the_number_of_nodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_chain: bool
 ) -> None:
     calls: Counter[str] = Counter()
@@ -130,7 +130,7 @@ def test_a_node_costs_so_many_calls_and_no_more_with_more_nodes(
 
     monkeypatch.setattr(Store, "__init__", counting_open)
     monkeypatch.setattr(os, "fsync", counting_sync)
-    # A heartbeat every ten seconds is no call of a node, however slow the machine is.
+    # Without heartbeats, whose number depends on the speed of the machine.
     monkeypatch.setattr(liveness, "HEARTBEAT_SECONDS", 3600.0)
     noop = load_module(str(ROOT / "tests" / "benchmarks" / "noop_pipeline.py")).noop
 
@@ -143,5 +143,5 @@ def test_a_node_costs_so_many_calls_and_no_more_with_more_nodes(
         return Counter(calls)
 
     few, many = calls_of(5), calls_of(15)
-    a_node = {name: (many[name] - few[name]) / 10 for name in many if many[name] != few[name]}
-    assert a_node == CALLS_A_NODE
+    per_node = {name: (many[name] - few[name]) / 10 for name in many if many[name] != few[name]}
+    assert per_node == CALLS_PER_NODE

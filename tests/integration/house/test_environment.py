@@ -1,4 +1,4 @@
-"""`PRODML_` variables are configuration, so no source of ours uses the prefix for anything else."""
+"""The prefix `PRODML_` is only used for environment variables that set configuration keys."""
 
 import ast
 from pathlib import Path
@@ -11,9 +11,7 @@ SOURCES = sorted(
 )  # fmt: skip
 
 
-def test_every_variable_that_is_read_or_set_is_a_key_of_the_configuration_or_has_no_prefix() -> (
-    None
-):
+def test_every_variable_with_the_prefix_is_a_configuration_key() -> None:
     from prodml.config import RunConfig
 
     keys = {name.upper() for name in RunConfig.model_fields}

@@ -1,4 +1,4 @@
-"""A run goes on when nobody reads what it prints: a closed pipe, a full disk, no terminal."""
+"""A run continues if its output cannot be written: a closed pipe, a full disk, no terminal."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def First(made: Output[Schema]):
 @component
 def Second(source: Input[Schema], made: Output[Schema]):
     if os.path.exists("fail"):
-        raise ValueError("as told")
+        raise ValueError("on purpose")
 
 @pipeline(name="steps")
 def steps():
@@ -43,8 +43,8 @@ class Workplace:
         return ran.returncode, ran.stdout + ran.stderr
 
     def states(self) -> list[str]:
-        _, said = self.shell(f"{PRODML} show latest --json")
-        return [node["state"] for node in json.loads(said)["nodes"]]
+        _, output = self.shell(f"{PRODML} show latest --json")
+        return [node["state"] for node in json.loads(output)["nodes"]]
 
 
 @pytest.fixture
@@ -52,33 +52,35 @@ def work(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
 
 
-def test_a_run_goes_on_when_its_terminal_is_closed(work: Workplace) -> None:
-    ours, its = pty.openpty()
+def test_a_run_continues_if_its_terminal_is_closed(work: Workplace) -> None:
+    test_end, run_end = pty.openpty()
     command = [sys.executable, "-m", "prodml", "run", "pipeline.py"]
-    process = subprocess.Popen(command, cwd=work.root, stdout=its, stderr=its, stdin=its)
-    os.close(its)
-    assert os.read(ours, 1)
-    os.close(ours)
+    process = subprocess.Popen(
+        command, cwd=work.root, stdout=run_end, stderr=run_end, stdin=run_end
+    )
+    os.close(run_end)
+    assert os.read(test_end, 1)
+    os.close(test_end)
     assert process.wait(timeout=120) == 0
     assert work.states() == ["COMPLETE", "COMPLETE"]
 
 
 @pytest.mark.parametrize("reader", ["| head -1", "> /dev/full", ">&-", ">&- 2>&-", "2>&-"])
-def test_a_run_ends_well_whoever_reads_its_output(work: Workplace, reader: str) -> None:
-    code, said = work.shell(f"{PRODML} run pipeline.py {reader}")
-    assert (code, work.states()) == (0, ["COMPLETE", "COMPLETE"]), said
-    assert "Traceback" not in said
+def test_a_run_succeeds_if_its_output_is_lost(work: Workplace, reader: str) -> None:
+    code, output = work.shell(f"{PRODML} run pipeline.py {reader}")
+    assert (code, work.states()) == (0, ["COMPLETE", "COMPLETE"]), output
+    assert "Traceback" not in output
 
 
-def test_a_run_that_fails_says_so_by_its_exit_code(work: Workplace) -> None:
+def test_the_exit_code_reports_a_failed_run_if_its_output_is_lost(work: Workplace) -> None:
     (work.root / "fail").touch()
-    code, said = work.shell(f"{PRODML} run pipeline.py > /dev/full")
-    assert (code, work.states()) == (1, ["COMPLETE", "FAILED"]), said
-    assert "ValueError: as told" in said
+    code, output = work.shell(f"{PRODML} run pipeline.py > /dev/full")
+    assert (code, work.states()) == (1, ["COMPLETE", "FAILED"]), output
+    assert "ValueError: on purpose" in output
 
 
-def test_without_a_standard_output_commands_do_nothing_else(work: Workplace) -> None:
+def test_commands_succeed_without_a_standard_output(work: Workplace) -> None:
     work.shell(f"{PRODML} run pipeline.py")
     for command in ("runs", "runs --json", "plan pipeline.py", "logs latest First"):
-        code, said = work.shell(f"{PRODML} {command} >&-")
-        assert code == 0 and not said, said
+        code, output = work.shell(f"{PRODML} {command} >&-")
+        assert code == 0 and not output, output

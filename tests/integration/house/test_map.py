@@ -1,4 +1,4 @@
-"""docs/architecture.md shows every package, in the words of its own first sentence."""
+"""The map in docs/architecture.md lists every package with the first line of its docstring."""
 
 import ast
 from pathlib import Path
@@ -11,7 +11,7 @@ START, END = "<!-- map -->\n", "<!-- end of map -->"
 
 
 def packages() -> list[tuple[str, str]]:
-    """Every package's path, and the first line of its docstring; parents before children."""
+    """Returns the path and the first docstring line of every package, parents first."""
     found = []
     for init in sorted(
         path
@@ -20,7 +20,7 @@ def packages() -> list[tuple[str, str]]:
         if "demo" not in path.parts and not path.is_relative_to(ROOT / "prodml" / "components")
     ):
         docstring = ast.get_docstring(ast.parse(init.read_text()))
-        assert docstring, f"{init} does not say what lives there"
+        assert docstring, f"{init} has no docstring"
         found.append((str(init.parent.relative_to(ROOT)), docstring.splitlines()[0]))
     return found
 
@@ -33,4 +33,4 @@ def test_the_map_shows_every_package(pytestconfig: pytest.Config) -> None:
     if pytestconfig.getoption("--regenerate"):
         PAGE.write_text(before + START + table + END + after)
     else:
-        assert shown == table, "write the map anew with --regenerate"
+        assert shown == table, "the map is outdated: run this test with --regenerate"

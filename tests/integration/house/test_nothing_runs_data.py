@@ -1,4 +1,4 @@
-"""No source of ours loads a format that runs code, evaluates text, or hands text to a shell."""
+"""No source loads a format that runs code, evaluates text, or passes text to a shell."""
 
 import ast
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ SOURCES = sorted(
 )  # fmt: skip
 
 LOADERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
-"""Modules whose formats run code when they are read."""
+"""Modules whose formats can run code when they are read."""
 FUNCTIONS = {
     "eval": "evaluates text",
     "exec": "runs text",
-    "compile": "makes code of text",
-    "__import__": "imports what a text names; importlib says it plainly",
+    "compile": "compiles text to code",
+    "__import__": "imports a module named by text; use importlib",
 }
 METHODS = {
     "unsafe_load": "builds any Python object",
@@ -27,14 +27,17 @@ METHODS = {
     "full_load": "builds Python objects",
     "full_load_all": "builds Python objects",
     "read_pickle": "is a pickle",
-    "mktemp": "gives a name that somebody else may take first",
-    "system": "hands text to a shell",
-    "popen": "hands text to a shell",
+    "mktemp": "returns a name that another process may use first",
+    "system": "passes text to a shell",
+    "popen": "passes text to a shell",
     "enable_unsafe_deserialization": "lets Keras run code in models",
 }
-QUALIFIED = {("yaml", "load"): "builds any Python object", ("yaml", "load_all"): "the same"}
+QUALIFIED = {
+    ("yaml", "load"): "builds any Python object",
+    ("yaml", "load_all"): "builds any Python object",
+}
 ARGUMENTS = {
-    ("shell", True): "hands text to a shell",
+    ("shell", True): "passes text to a shell",
     ("allow_pickle", True): "is a pickle",
     ("safe_mode", False): "lets Keras run code in models",
 }
@@ -48,7 +51,7 @@ ALLOWED = {
 
 
 def dangers(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
-    """Line, name and danger of everything that must not be."""
+    """Yields line, name and danger of every forbidden use."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
@@ -57,10 +60,10 @@ def dangers(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
                 for name in sorted(steps & {*LOADERS, "pickler"}):
                     yield node.lineno, name, "runs code when it loads"
         elif isinstance(node, ast.Call):
-            yield from _of_call(node)
+            yield from _dangers_of_call(node)
 
 
-def _of_call(node: ast.Call) -> Iterator[tuple[int, str, str]]:
+def _dangers_of_call(node: ast.Call) -> Iterator[tuple[int, str, str]]:
     called = node.func
     if isinstance(called, ast.Name) and called.id in {**FUNCTIONS, **METHODS}:
         yield node.lineno, called.id, {**FUNCTIONS, **METHODS}[called.id]
@@ -77,7 +80,7 @@ def _of_call(node: ast.Call) -> Iterator[tuple[int, str, str]]:
                 yield node.lineno, str(keyword.arg), danger
 
 
-def test_nothing_in_the_sources_runs_data() -> None:
+def test_no_source_runs_data() -> None:
     assert len(SOURCES) > 200
     found, used = [], set()
     for path in SOURCES:
@@ -88,7 +91,7 @@ def test_nothing_in_the_sources_runs_data() -> None:
             else:
                 found.append(f"{relative}:{line}: {name} {danger}")
     assert found == []
-    assert used == ALLOWED.keys(), "an exception that nothing needs any more"
+    assert used == ALLOWED.keys(), "remove the exceptions that are no longer needed"
 
 
 @pytest.mark.parametrize(
@@ -109,11 +112,11 @@ def test_nothing_in_the_sources_runs_data() -> None:
         "from apache_beam.internal import pickler",
     ],
 )
-def test_each_danger_is_seen(source: str) -> None:
+def test_each_danger_is_detected(source: str) -> None:
     assert list(dangers(ast.parse(source)))
 
 
-def test_what_is_safe_is_left_alone() -> None:
+def test_safe_functions_are_allowed() -> None:
     source = (
         "import yaml, json\nyaml.safe_load(a)\nre.compile(a)\nsubprocess.run([a])\njson.load(a)"
     )

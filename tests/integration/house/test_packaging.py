@@ -1,4 +1,4 @@
-"""What is published holds the components, and no file can be imported under two names."""
+"""The wheel contains the components, and no file can be imported under two names."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ def build(kind: str, source: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that the wheel made from the sdist is installed to."""
+    """Builds a wheel from the sdist, and returns the directory that it is installed to."""
     root = tmp_path_factory.mktemp("packaging")
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -57,7 +57,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python(prodml: Path, code: str, cwd: Path) -> str:
-    """What a program prints, with prodml imported from a directory and the rest from here."""
+    """Runs code with prodml imported from a directory, and returns its output."""
     path = [str(prodml), *(entry for entry in sys.path[1:] if entry != str(ROOT))]
     ran = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {path!r}\n{code}"],
@@ -67,7 +67,7 @@ def python(prodml: Path, code: str, cwd: Path) -> str:
     return ran.stdout
 
 
-def test_the_wheel_made_from_the_sdist_brings_the_components(installed: Path) -> None:
+def test_the_wheel_contains_the_components(installed: Path) -> None:
     assert (installed / "prodml/components/statistics_gen/executor.py").is_file()
     assert (installed / "prodml/scan/registered_operations.txt").is_file()
     assert not (installed / "components").exists()
@@ -75,13 +75,13 @@ def test_the_wheel_made_from_the_sdist_brings_the_components(installed: Path) ->
     assert str(installed) in python(installed, code, installed)
 
 
-def test_the_wheel_brings_the_project_of_the_demo(installed: Path) -> None:
+def test_the_wheel_contains_the_demo_project(installed: Path) -> None:
     for folder in ("pipelines", "examples", "configs"):
         files = [f for f in (ROOT / folder).rglob("*") if f.suffix in (".py", ".yaml", ".md")]
         assert files
         for file in files:
-            brought = installed / "prodml" / "demo" / file.relative_to(ROOT)
-            assert brought.read_bytes() == file.read_bytes()
+            packaged = installed / "prodml" / "demo" / file.relative_to(ROOT)
+            assert packaged.read_bytes() == file.read_bytes()
 
 
 FINGERPRINTS = """
@@ -96,7 +96,7 @@ print(json.dumps([to_json(spec), parts, source_text._read.cache_info().misses]))
 """
 
 
-def test_an_installed_wheel_gives_the_fingerprints_of_a_checkout(
+def test_fingerprints_are_the_same_in_a_wheel_and_a_checkout(
     installed: Path, tmp_path: Path
 ) -> None:
     code = "from prodml.cli.demo import make_project; make_project('project')"
@@ -104,7 +104,7 @@ def test_an_installed_wheel_gives_the_fingerprints_of_a_checkout(
     spec, parts, files_read = json.loads(python(installed, FINGERPRINTS, tmp_path / "project"))
     shutil.copytree(tmp_path / "project", tmp_path / "another")
     assert json.loads(python(ROOT, FINGERPRINTS, tmp_path / "another")) == [spec, parts, files_read]
-    # prodml's own and the user module: no file of TensorFlow or Beam, which count by version.
+    # Only files of prodml and the user module; TensorFlow and Beam count by version.
     assert files_read < 250
     assert {"tensorflow", "apache-beam"} <= parts["Evaluator"]["library"].keys()
     assert "${project}/examples/flights/flights_utils.py" in spec

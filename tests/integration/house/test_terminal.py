@@ -1,4 +1,4 @@
-"""What the commands print goes through `prodml.cli.terminal`, which makes it safe."""
+"""Commands print only through `prodml.cli.terminal`, which makes text safe."""
 
 import ast
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 CLI = Path(__file__).parents[3] / "prodml" / "cli"
-OWN_WAYS = {"terminal.py", "printing.py"}
+EXEMPT = {"terminal.py", "printing.py"}
 PRINTING = {"print", "echo", "secho", "writelines"}
 
 
 @pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.name)
-def test_a_command_prints_by_say_and_by_tables(path: Path) -> None:
-    if path.name in OWN_WAYS:
+def test_a_command_prints_only_by_say_and_tables(path: Path) -> None:
+    if path.name in EXEMPT:
         return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
@@ -23,5 +23,5 @@ def test_a_command_prints_by_say_and_by_tables(path: Path) -> None:
 
 
 def is_of_rich(call: ast.Call) -> bool:
-    """`Console(...).print(lines)`, whose parts are made of Text."""
+    """Returns whether a call is `Console(...).print(lines)`, whose lines are Text objects."""
     return isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Call)

@@ -1,4 +1,4 @@
-"""`prodml scan` on models that TensorFlow itself has saved."""
+"""`prodml scan` on models that TensorFlow has saved."""
 
 import json
 import re
@@ -26,28 +26,28 @@ TEXTS = tf.TensorSpec([None], tf.string)
 
 
 class Model(tf.Module):  # type: ignore[misc]
-    """One signature, one variable, and a function beside it that no signature runs."""
+    """A model with one signature, one variable, and a function that no signature runs."""
 
     def __init__(
         self,
         signature: Callable[[Any], Any] = lambda x: x,
-        beside: Callable[[Any], Any] = lambda x: x,
+        unreached: Callable[[Any], Any] = lambda x: x,
     ) -> None:
         super().__init__()
         self.weight = tf.Variable(2.0)
         self.serve = tf.function(
             lambda x: {"y": signature(x) * self.weight}, input_signature=[FLOATS]
         )
-        self.beside = tf.function(beside, input_signature=[FLOATS])
+        self.unreached = tf.function(unreached, input_signature=[FLOATS])
 
     def save(self, directory: Path) -> str:
-        self.beside.get_concrete_function()
+        self.unreached.get_concrete_function()
         tf.saved_model.save(self, str(directory), signatures={"serving_default": self.serve})
         return str(directory)
 
 
-def edited(directory: str, edit: Callable[[Any], None]) -> None:
-    """Changes the message of a model that was saved."""
+def edit_model(directory: str, edit: Callable[[Any], None]) -> None:
+    """Changes the message of a saved model."""
     path = Path(directory) / "saved_model.pb"
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     edit(model.meta_graphs[0])
@@ -61,7 +61,7 @@ def brief(found: list[Finding]) -> list[tuple[str, str, tuple[str, ...]]]:
 SIGNATURE = ("signature serving_default",)
 
 
-def test_a_model_with_variables_and_no_danger_is_clean(tmp_path: Path) -> None:
+def test_a_model_with_variables_and_no_dangerous_operation_is_clean(tmp_path: Path) -> None:
     assert scan(Model().save(tmp_path / "model")) == []
 
 
@@ -79,7 +79,7 @@ def model_with_table(tmp_path: Path) -> str:
     return model.save(tmp_path / "model")
 
 
-def test_a_table_that_is_filled_from_an_asset_is_no_danger(tmp_path: Path) -> None:
+def test_a_table_filled_from_an_asset_is_no_danger(tmp_path: Path) -> None:
     directory = model_with_table(tmp_path)
     assert scan(directory) == []
     # Loaded and saved again, as a model with a transform graph is: one function calls another.
@@ -90,7 +90,7 @@ def test_a_table_that_is_filled_from_an_asset_is_no_danger(tmp_path: Path) -> No
     def lead_out(meta_graph: Any) -> None:
         meta_graph.asset_file_def[0].filename = "../../../etc/passwd"
 
-    edited(directory, lead_out)
+    edit_model(directory, lead_out)
     (finding,) = scan(directory)
     assert (finding.operation, finding.node) == ("asset", "../../../etc/passwd")
 
@@ -104,7 +104,7 @@ def test_a_keras_model_is_clean(tmp_path: Path) -> None:
     assert scan(str(tmp_path / "model")) == []
 
 
-def test_a_model_of_tensorflow_1_is_clean_and_its_other_checkpoint_is_not(tmp_path: Path) -> None:
+def test_only_the_models_own_checkpoint_is_clean_in_a_model_of_tensorflow_1(tmp_path: Path) -> None:
     def save(directory: Path, reads: bool) -> str:
         with tf.Graph().as_default(), tf.compat.v1.Session() as session:
             x = tf.compat.v1.placeholder(tf.float32, [None], "x")
@@ -219,22 +219,22 @@ def in_a_branch_of_a_loop(x: Any) -> Any:
         (in_a_branch_of_a_loop, [("reads files", "ReadFile")]),
     ],
 )
-def test_a_danger_is_found_with_the_signature_that_runs_it(
+def test_a_finding_names_the_signature_that_runs_it(
     tmp_path: Path, function: Callable[[Any], Any], expected: list[tuple[str, str]]
 ) -> None:
     found = brief(scan(Model(function).save(tmp_path / "model")))
     assert sorted(set(found)) == [(*each, SIGNATURE) for each in expected]
 
 
-def test_a_danger_that_no_signature_runs_is_found_too(tmp_path: Path) -> None:
-    (finding,) = scan(Model(beside=read_file).save(tmp_path / "model"))
+def test_an_operation_that_no_signature_runs_is_found(tmp_path: Path) -> None:
+    (finding,) = scan(Model(unreached=read_file).save(tmp_path / "model"))
     assert (finding.operation, finding.reached_from) == ("ReadFile", ())
     assert finding.function.startswith("__inference_")
     assert finding.node == "ReadFile"
     assert finding.meta_graph == ("serve",)
 
 
-def test_a_file_that_a_request_names_is_a_danger(tmp_path: Path) -> None:
+def test_a_file_named_by_a_request_is_a_danger(tmp_path: Path) -> None:
     class Reader(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]
         def serve(self, path: Any) -> Any:
@@ -254,7 +254,7 @@ def test_a_file_that_a_request_names_is_a_danger(tmp_path: Path) -> None:
     ]
 
 
-def test_what_runs_when_the_model_is_loaded_is_told(tmp_path: Path) -> None:
+def test_an_operation_that_runs_when_the_model_is_loaded_is_found(tmp_path: Path) -> None:
     directory = Model().save(tmp_path / "model")
 
     def write_when_loaded(meta_graph: Any) -> None:
@@ -266,7 +266,7 @@ def test_what_runs_when_the_model_is_loaded_is_told(tmp_path: Path) -> None:
         meta_graph.graph_def.node.add(name="write", op="WriteFile", input=["path", "text"])
         nodes["NoOp"].input.append("^write")
 
-    edited(directory, write_when_loaded)
+    edit_model(directory, write_when_loaded)
     assert brief(scan(directory)) == [("writes files", "WriteFile", ("loading",))]
 
 
@@ -280,21 +280,21 @@ def test_a_restore_of_another_checkpoint_is_a_danger(tmp_path: Path) -> None:
             if node.name == meta_graph.saver_def.restore_op_name:
                 node.input[0] = "other"
 
-    edited(directory, restore_another)
+    edit_model(directory, restore_another)
     assert brief(scan(directory)) == [("reads files", "RestoreV2", ("saver",))]
 
 
-def test_an_operation_that_tensorflow_does_not_know_is_named(tmp_path: Path) -> None:
+def test_an_operation_that_tensorflow_does_not_know_is_found(tmp_path: Path) -> None:
     directory = Model().save(tmp_path / "model")
 
     def rename(meta_graph: Any) -> None:
         for function in meta_graph.graph_def.library.function:
             for node in function.node_def:
                 if node.op == "Mul":
-                    node.op = "SomebodysMul"
+                    node.op = "CustomMul"
 
-    edited(directory, rename)
-    assert brief(scan(directory)) == [("is unknown to TensorFlow", "SomebodysMul", SIGNATURE)]
+    edit_model(directory, rename)
+    assert brief(scan(directory)) == [("is unknown to TensorFlow", "CustomMul", SIGNATURE)]
 
 
 def test_a_function_cannot_hide_an_operation_by_its_name(tmp_path: Path) -> None:
@@ -303,11 +303,13 @@ def test_a_function_cannot_hide_an_operation_by_its_name(tmp_path: Path) -> None
     def add_namesake(meta_graph: Any) -> None:
         meta_graph.graph_def.library.function.add().signature.name = "ReadFile"
 
-    edited(directory, add_namesake)
+    edit_model(directory, add_namesake)
     assert [operation for _, operation, _ in brief(scan(directory))] == ["ReadFile"]
 
 
-def test_a_table_that_the_object_graph_fills_from_elsewhere_is_a_danger(tmp_path: Path) -> None:
+def test_a_table_that_the_object_graph_fills_from_another_source_is_a_danger(
+    tmp_path: Path,
+) -> None:
     directory = model_with_table(tmp_path)
 
     def bind_another(meta_graph: Any) -> None:
@@ -319,7 +321,7 @@ def test_a_table_that_the_object_graph_fills_from_elsewhere_is_a_danger(tmp_path
             if "asset" in kinds:
                 function.bound_inputs[kinds.index("asset")] = constant
 
-    edited(directory, bind_another)
+    edit_model(directory, bind_another)
     found = brief(scan(directory))
     assert found and {operation for _, operation, _ in found} == {"InitializeTableFromTextFileV2"}
 
@@ -335,7 +337,7 @@ def test_every_meta_graph_is_scanned(tmp_path: Path) -> None:
     assert (finding.operation, finding.meta_graph) == ("ReadFile", ("serve", "gpu"))
 
 
-def test_a_model_as_text_is_read_as_well(tmp_path: Path) -> None:
+def test_a_model_in_text_format_is_read(tmp_path: Path) -> None:
     directory = Path(Model(read_file).save(tmp_path / "model"))
     binary = directory / "saved_model.pb"
     model = saved_model_pb2.SavedModel.FromString(binary.read_bytes())
@@ -345,13 +347,13 @@ def test_a_model_as_text_is_read_as_well(tmp_path: Path) -> None:
     assert scan(str(directory)) == expected != []
 
 
-def test_a_link_out_of_the_model_is_a_danger(tmp_path: Path) -> None:
+def test_a_link_that_leads_out_of_the_model_is_a_danger(tmp_path: Path) -> None:
     directory = Path(Model().save(tmp_path / "model"))
     (directory / "assets" / "words").symlink_to("/etc/passwd")
     assert brief(scan(str(directory))) == [("reads files", "link", ())]
 
 
-def test_a_layer_whose_code_is_in_its_configuration_is_a_danger(tmp_path: Path) -> None:
+def test_a_lambda_layer_is_a_danger(tmp_path: Path) -> None:
     import keras
 
     directory = Path(Model().save(tmp_path / "model"))
@@ -368,7 +370,7 @@ def test_a_layer_whose_code_is_in_its_configuration_is_a_danger(tmp_path: Path) 
     ]
 
 
-def test_what_is_no_saved_model_is_told(tmp_path: Path) -> None:
+def test_a_directory_without_a_readable_saved_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="the directory does not exist"):
         scan(str(tmp_path / "nowhere"))
     version = Path(Model().save(tmp_path / "models" / "17"))
@@ -392,7 +394,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_tells_by_its_exit_code_and_never_imports_tensorflow(tmp_path: Path) -> None:
+def test_the_exit_code_reports_findings_and_tensorflow_is_not_imported(tmp_path: Path) -> None:
     clean = command(Model().save(tmp_path / "clean"))
     assert clean.returncode == 0 and "no operation touches files" in clean.stdout
     imported = {line.rpartition("|")[2].strip() for line in clean.stderr.splitlines()}
@@ -414,7 +416,7 @@ def registry() -> Any:
     operations = op_def_pb2.OpList()
     listed = pywrap_tf_session.TF_GetAllOpList()
     operations.ParseFromString(pywrap_tf_session.TF_GetBuffer(listed))
-    # What other libraries of this process have added is not TensorFlow's own.
+    # Without operations that other libraries of this process have registered.
     return [each for each in operations.op if risky_operations.is_registered(each.name)]
 
 
@@ -431,7 +433,7 @@ HARMLESS = {
     "ShardedFilespec": "makes a name, opens nothing",
     "TensorSliceDataset": "is_files is a hint for sharding",
 }
-JUDGED = {
+COVERED = {
     *risky_operations.ALWAYS,
     *risky_operations.CHECKPOINTS,
     *risky_operations.TABLES,
@@ -441,17 +443,17 @@ JUDGED = {
 }
 
 
-def test_every_operation_of_tensorflow_that_names_a_file_or_an_address_is_judged() -> None:
-    unjudged = [
+def test_every_operation_with_a_file_or_address_is_covered() -> None:
+    uncovered = [
         each.name
         for each in registry()
         if any(SUSPICIOUS.search(part.name) for part in (*each.input_arg, *each.attr))
-        and each.name not in JUDGED | HARMLESS.keys()
+        and each.name not in COVERED | HARMLESS.keys()
     ]
-    assert unjudged == []
+    assert uncovered == []
 
 
-def test_the_list_of_known_operations_is_the_registry_of_the_tensorflow_we_stand_on() -> None:
+def test_the_list_of_known_operations_equals_the_registry_of_tensorflow() -> None:
     names = {each.name for each in registry()}
     assert names == risky_operations._registered()
-    assert (JUDGED | HARMLESS.keys()) - names == set()
+    assert (COVERED | HARMLESS.keys()) - names == set()

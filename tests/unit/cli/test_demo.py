@@ -1,4 +1,4 @@
-"""`prodml demo` makes a project, and nothing over what is there."""
+"""`prodml demo` creates a project, and never overwrites files."""
 
 import tomllib
 from pathlib import Path
@@ -10,7 +10,7 @@ from prodml.errors import RequestError
 from prodml.orchestration.code.pipeline_file import load_spec
 
 
-def test_the_project_compiles_and_brings_the_slim_environment(
+def test_the_project_compiles_and_has_the_overrides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "my project"
@@ -24,14 +24,14 @@ def test_the_project_compiles_and_brings_the_slim_environment(
     assert "ipython; sys_platform == 'never'" in written["tool"]["uv"]["override-dependencies"]
 
 
-def test_a_directory_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RequestError, match="is not empty; choose another directory, or run"):
         demo(str(tmp_path))
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_without_its_data_the_demo_says_how_to_install_it(
+def test_without_its_data_the_error_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

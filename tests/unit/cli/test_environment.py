@@ -1,4 +1,4 @@
-"""The overrides that users get are those that prodml itself is developed and tested with."""
+"""Users get the same overrides that prodml itself is developed and tested with."""
 
 import tomllib
 from pathlib import Path
@@ -12,7 +12,7 @@ def requirements(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
-def test_the_overrides_are_those_of_the_lock_file() -> None:
+def test_the_overrides_equal_those_in_pyproject_toml() -> None:
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
     assert requirements(overrides()) == own["override-dependencies"]
     assert tomllib.loads(overrides_as_toml())["tool"]["uv"] == own

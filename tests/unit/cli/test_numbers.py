@@ -1,4 +1,4 @@
-"""Numbers that no record can have are refused like any other wrong argument."""
+"""Numbers out of range are refused like any other invalid argument."""
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +17,7 @@ from prodml.cli.main import app
     ],
     ids=lambda command: command[0],
 )
-def test_a_number_out_of_range_is_a_wrong_request(command: list[str], number: str) -> None:
+def test_a_number_out_of_range_exits_with_2(command: list[str], number: str) -> None:
     answer = CliRunner().invoke(app, [*command, number])
     assert answer.exit_code == 2
     assert "Invalid value for" in answer.output

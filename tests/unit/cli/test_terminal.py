@@ -36,14 +36,16 @@ any_text = st.text(st.characters(codec=None), max_size=60) | st.lists(
         ("tab\tand Größe, 数, 👩‍🔬", "tab\tand Größe, 数, 👩‍🔬"),
     ],
 )
-def test_escape_sequences_go_and_other_controls_are_shown(given_text: str, expected: str) -> None:
+def test_escape_sequences_are_removed_and_other_controls_are_escaped(
+    given_text: str, expected: str
+) -> None:
     assert plain(given_text) == expected
 
 
 @given(any_text)
 @example("\x1b[\x1b[31m31m")
 @example("\x1b\x1b[31m[31m")
-def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
+def test_no_control_character_remains(text: str) -> None:
     assert not DANGEROUS.search(plain(text))
     output = PlainOutput()
     encoded = text.encode("utf-8", "surrogatepass")
@@ -51,12 +53,12 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Cf", "Zl", "Zp"])))
-def test_ordinary_text_stays_as_it_is(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert plain(text) == text
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
-def test_escaped_json_is_the_same_json(value: object) -> None:
+def test_escaped_json_has_the_same_value(value: object) -> None:
     text = json.dumps(value, ensure_ascii=False)
     assert json.loads(escaped(text)) == value
     assert not DANGEROUS.search(escaped(text))
@@ -78,21 +80,21 @@ def test_a_progress_bar_becomes_its_last_state(printed: str, shown: str) -> None
 
 
 @given(any_text, st.lists(st.integers(0, 200), max_size=6))
-def test_what_comes_in_pieces_is_shown_as_what_comes_at_once(text: str, cuts: list[int]) -> None:
+def test_output_in_pieces_gives_the_same_text_as_output_at_once(text: str, cuts: list[int]) -> None:
     encoded = text.encode("utf-8", "surrogatepass")
     places = [0, *sorted(min(cut, len(encoded)) for cut in cuts), len(encoded)]
     pieces = [encoded[a:b] for a, b in itertools.pairwise(places)]
     assert fed(pieces) == fed([encoded])
 
 
-def test_a_bar_that_never_ends_its_line_is_held_in_bounded_memory() -> None:
+def test_a_line_without_an_end_needs_bounded_memory() -> None:
     output = PlainOutput()
     for number in range(20_000):
         output.feed(f"{number} steps done\r".encode())
     assert len(output.end()) < 1 << 16
 
 
-def test_markup_in_a_table_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_markup_in_a_table_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["[red]head[/red]", "[/nothing]"], [["[bold]cell[/bold]", "[link=http://h]"]])
     shown = capsys.readouterr().out
     assert "[red]head[/red]" in shown and "[/nothing]" in shown

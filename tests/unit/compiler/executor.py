@@ -1,4 +1,4 @@
-"""The executor of the components that the tests beside it declare; none of them runs."""
+"""The executor of the components that tests in this directory declare; none of them runs."""
 
 from prodml.dsl.executor import ExecutorContext
 

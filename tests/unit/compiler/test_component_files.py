@@ -1,4 +1,4 @@
-"""A component without an executor is refused when its pipeline is compiled, not when it runs."""
+"""A component without an executor is refused at compile time."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ class Workplace:
         compile_pipeline(load_module(str(self.pipeline)).makes.build({}))
 
     @property
-    def refusal(self) -> str:
+    def error(self) -> str:
         with pytest.raises(DefinitionError) as caught:
             self.compile()
         return str(caught.value)
@@ -50,8 +50,8 @@ def work(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
 
 
-def test_a_missing_executor_names_the_authors_line_and_the_file_to_write(work: Workplace) -> None:
-    assert work.refusal == (
+def test_the_error_names_the_authors_line_and_the_missing_file(work: Workplace) -> None:
+    assert work.error == (
         f"{work.pipeline}:10: component Make cannot run: it has no executor: write "
         f"{work.root}/executor.py with execute(context: ExecutorContext) -> None"
     )
@@ -81,7 +81,7 @@ def test_the_commands_refuse_a_missing_executor(work: Workplace, command: str) -
 )
 def test_an_executor_without_execute_is_refused(work: Workplace, text: str) -> None:
     work.write_executor(text)
-    assert f"cannot run: {work.root}/executor.py has no function execute" in work.refusal
+    assert f"cannot run: {work.root}/executor.py has no function execute" in work.error
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_executor_without_execute_is_refused(work: Workplace, text: str) -> N
         "try:\n    from a import execute\nexcept ImportError:\n    def execute(context): ...\n",
     ],
 )
-def test_an_executor_with_execute_is_taken(work: Workplace, text: str) -> None:
+def test_an_executor_with_execute_is_accepted(work: Workplace, text: str) -> None:
     work.write_executor(text)
     work.compile()
 
@@ -106,18 +106,18 @@ def test_an_executor_is_not_imported(work: Workplace) -> None:
 
 def test_an_executor_that_is_not_python_names_its_line(work: Workplace) -> None:
     work.write_executor("import os\ndef execute(context:\n")
-    assert "executor.py is not Python: '(' was never closed (executor.py, line 2)" in work.refusal
+    assert "executor.py is not Python: '(' was never closed (executor.py, line 2)" in work.error
 
 
-def test_a_driver_that_would_do_nothing_is_refused(work: Workplace) -> None:
+def test_a_driver_without_driver_functions_is_refused(work: Workplace) -> None:
     work.write_executor("def execute(context): ...\n")
     (work.root / "driver.py").write_text("def resolv(parameters): ...\n")
-    assert f"{work.root}/driver.py has neither judge_cached nor resolve" in work.refusal
+    assert f"{work.root}/driver.py has neither judge_cached nor resolve" in work.error
     (work.root / "driver.py").write_text("def resolve(parameters): ...\n")
     work.compile()
 
 
-def test_the_executor_of_a_component_in_a_package_is_beside_it(work: Workplace) -> None:
+def test_the_executor_of_a_component_in_a_package_is_in_the_package(work: Workplace) -> None:
     package = work.root / "made_of_parts"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -126,7 +126,7 @@ def test_the_executor_of_a_component_in_a_package_is_beside_it(work: Workplace) 
     work.pipeline.write_text(
         f"from prodml import pipeline\nfrom made_of_parts.component import Make\n@pipeline{rest}"
     )
-    assert f"write {package}/executor.py with execute" in work.refusal
+    assert f"write {package}/executor.py with execute" in work.error
     (package / "executor.py").write_text("def execute(context): ...\n")
     work.compile()
 
@@ -136,8 +136,8 @@ def test_a_component_inside_a_function_is_refused(work: Workplace) -> None:
     head = PIPELINE.partition("class Make")[0]
     work.pipeline.write_text(f"{head}@pipeline(name='makes')\ndef makes():\n{declaration}")
     work.write_executor("def execute(context): ...\n")
-    assert "so no node could load component Make" in work.refusal
-    assert "define it at module level" in work.refusal
+    assert "so no node could load component Make" in work.error
+    assert "define it at module level" in work.error
 
 
 def test_every_component_that_ships_has_its_executor_or_needs_none() -> None:

@@ -41,7 +41,7 @@ def test_nodes_come_after_their_upstream() -> None:
     assert spec.node("Use").upstream == ("Make",)
 
 
-def test_a_cycle_is_printed_as_a_path() -> None:
+def test_the_error_for_a_cycle_shows_its_path() -> None:
     def body() -> None:
         a = Make().with_id("a")
         b = Use(examples=a.outputs["examples"]).with_id("b")
@@ -51,7 +51,7 @@ def test_a_cycle_is_printed_as_a_path() -> None:
         compiled(body)
 
 
-def test_a_duplicate_node_id_names_both_lines() -> None:
+def test_the_error_for_a_duplicate_node_id_names_both_lines() -> None:
     def body() -> None:
         Make()
         Make()
@@ -76,7 +76,7 @@ def test_a_pipeline_without_components_is_refused() -> None:
         compiled(lambda: None)
 
 
-def test_a_producer_outside_of_the_pipeline_is_refused() -> None:
+def test_a_producer_outside_the_pipeline_is_refused() -> None:
     outside = Make()
 
     def body() -> None:
@@ -86,7 +86,7 @@ def test_a_producer_outside_of_the_pipeline_is_refused() -> None:
         compiled(body)
 
 
-def test_only_a_resolver_takes_a_channel_without_a_producer() -> None:
+def test_only_a_resolver_accepts_a_channel_without_a_producer() -> None:
     def body() -> None:
         Use(examples=Channel(type=Examples))
 
@@ -109,7 +109,7 @@ def searching(**channel: Any) -> Callable[[], None]:
     return body
 
 
-def test_a_search_names_the_node_and_the_output_that_it_means() -> None:
+def test_a_resolvers_channel_keeps_its_producer_and_output() -> None:
     spec = compiled(searching(producer_component_id="Use", output_key="statistics"))
     [declared] = spec.node("Find").inputs
     assert declared.channels == (ChannelSpec("ExampleStatistics", "Use", "statistics"),)
@@ -129,7 +129,7 @@ def test_a_search_names_the_node_and_the_output_that_it_means() -> None:
         ({"output_key": "stats"}, "the pipeline has no output 'stats' of type ExampleStatistics"),
     ],
 )
-def test_a_search_that_can_find_nothing_is_refused(channel: Any, message: str) -> None:
+def test_a_search_that_can_never_find_anything_is_refused(channel: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=rf"test_graph\.py:\d+: Channel: .*{message}"):
         compiled(searching(**channel))
 

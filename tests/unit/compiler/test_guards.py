@@ -1,4 +1,4 @@
-"""Which nodes a guard keeps waiting, and which node waits for the rest of the run."""
+"""Finds the nodes that wait for guards, and those that wait for the rest of the run."""
 
 from collections.abc import Callable
 
@@ -61,7 +61,7 @@ class Push(Component):
     pushed: Output[Schema]
 
 
-class Tell(Component):
+class Announce(Component):
     pushed: Input[Schema]
     number: Parameter[int] = 0
 
@@ -70,8 +70,8 @@ def compiled(body: Callable[[], None]) -> PipelineSpec:
     return compile_pipeline(pipeline(name="p")(body).build())
 
 
-def waiting(spec: PipelineSpec) -> dict[str, set[str]]:
-    """By guard, the nodes that wait for it."""
+def waiting_nodes(spec: PipelineSpec) -> dict[str, set[str]]:
+    """Returns, by guard, the nodes that wait for it."""
     found: dict[str, set[str]] = {}
     for node in spec.nodes:
         for guard in node.guards:
@@ -87,7 +87,7 @@ def validated(examples: Channel, fail_on: str | None = "ERROR") -> None:
     Train(examples=converted)
 
 
-def test_what_consumes_the_examples_behind_the_statistics_waits_for_the_validator() -> None:
+def test_consumers_of_the_examples_wait_for_the_validator_of_their_statistics() -> None:
     spec = compiled(lambda: validated(Ingest().outputs["examples"]))
     convert = spec.node("Convert")
     assert convert.guards == (GuardSpec("ExampleValidator", "Ingest", "examples"),)
@@ -97,23 +97,23 @@ def test_what_consumes_the_examples_behind_the_statistics_waits_for_the_validato
     assert ids.index("ExampleValidator") < ids.index("Convert")
 
 
-def test_what_the_validator_needs_does_not_wait_for_it() -> None:
+def test_nodes_that_the_validator_depends_on_do_not_wait_for_it() -> None:
     spec = compiled(lambda: validated(Ingest().outputs["examples"]))
-    assert waiting(spec) == {"ExampleValidator": {"Convert"}}
+    assert waiting_nodes(spec) == {"ExampleValidator": {"Convert"}}
 
 
-def test_a_validator_that_never_fails_is_no_guard() -> None:
+def test_a_validator_that_never_fails_is_not_a_guard() -> None:
     spec = compiled(lambda: validated(Ingest().outputs["examples"], fail_on=None))
-    assert waiting(spec) == {}
+    assert waiting_nodes(spec) == {}
 
 
 def test_a_node_can_opt_out() -> None:
     def body() -> None:
         examples = Ingest().outputs["examples"]
         validated(examples)
-        Train(examples=examples).with_id("try_all_the_same").without_guards()
+        Train(examples=examples).with_id("unguarded").without_guards()
 
-    assert waiting(compiled(body)) == {"ExampleValidator": {"Convert"}}
+    assert waiting_nodes(compiled(body)) == {"ExampleValidator": {"Convert"}}
 
 
 def test_imported_examples_are_guarded() -> None:
@@ -141,7 +141,7 @@ def test_only_the_examples_that_were_judged_are_guarded() -> None:
         validated(train)
         Train(examples=test).with_id("on_test")
 
-    assert waiting(compiled(body)) == {"ExampleValidator": {"Convert"}}
+    assert waiting_nodes(compiled(body)) == {"ExampleValidator": {"Convert"}}
 
 
 def test_statistics_over_several_examples_judge_each_of_them() -> None:
@@ -152,16 +152,16 @@ def test_statistics_over_several_examples_judge_each_of_them() -> None:
         ExampleValidator(statistics=statistics, schema=schema, fail_on="WARNING")
         Train(examples=two)
 
-    assert waiting(compiled(body)) == {"ExampleValidator": {"Train"}}
+    assert waiting_nodes(compiled(body)) == {"ExampleValidator": {"Train"}}
 
 
-def test_a_component_of_ones_own_can_be_a_guard() -> None:
+def test_a_users_component_can_be_a_guard() -> None:
     def body() -> None:
         examples = Ingest().outputs["examples"]
         Check(examples=examples)
         Train(examples=examples)
 
-    assert waiting(compiled(body)) == {"Check": {"Train"}}
+    assert waiting_nodes(compiled(body)) == {"Check": {"Train"}}
 
 
 def test_several_guards_of_the_same_examples_do_not_wait_for_each_other() -> None:
@@ -171,10 +171,10 @@ def test_several_guards_of_the_same_examples_do_not_wait_for_each_other() -> Non
         Check(examples=examples).with_id("two")
         Train(examples=examples)
 
-    assert waiting(compiled(body)) == {"one": {"Train"}, "two": {"Train"}}
+    assert waiting_nodes(compiled(body)) == {"one": {"Train"}, "two": {"Train"}}
 
 
-def test_two_validators_with_statistics_of_their_own_make_no_cycle() -> None:
+def test_two_validators_with_their_own_statistics_form_no_cycle() -> None:
     def body() -> None:
         examples = Ingest().outputs["examples"]
         for name in ("one", "two"):
@@ -183,17 +183,17 @@ def test_two_validators_with_statistics_of_their_own_make_no_cycle() -> None:
             ExampleValidator(statistics=statistics, schema=schema, fail_on="ERROR").with_id(name)
         Train(examples=examples)
 
-    assert waiting(compiled(body)) == {"one": {"Train"}, "two": {"Train"}}
+    assert waiting_nodes(compiled(body)) == {"one": {"Train"}, "two": {"Train"}}
 
 
-def test_a_guard_that_needs_a_consumer_of_its_examples_does_not_hold_it_up() -> None:
+def test_a_guard_does_not_block_a_consumer_that_it_depends_on() -> None:
     def body() -> None:
         examples = Ingest().outputs["examples"]
         late = Check(examples=examples)
         late.add_upstream_node(Train(examples=examples).with_id("first"))
         Train(examples=examples).with_id("second")
 
-    assert waiting(compiled(body)) == {"Check": {"second"}}
+    assert waiting_nodes(compiled(body)) == {"Check": {"second"}}
 
 
 def test_a_judged_input_that_is_not_declared_is_refused() -> None:
@@ -207,33 +207,35 @@ def test_a_judged_input_that_is_not_declared_is_refused() -> None:
         compiled(body)
 
 
-def test_a_node_that_needs_a_clean_run_waits_for_all_that_does_not_depend_on_it() -> None:
+def test_a_node_that_needs_a_clean_run_waits_for_all_nodes_that_do_not_depend_on_it() -> None:
     def body() -> None:
         examples = Ingest().outputs["examples"]
         push = Push(model=Train(examples=examples).outputs["model"])
-        Tell(pushed=push.outputs["pushed"])
+        Announce(pushed=push.outputs["pushed"])
         Count(examples=examples)
 
     spec = compiled(body)
     assert spec.node("Push").rest_of_run == ("Count", "Ingest", "Train")
-    assert [node.id for node in spec.nodes][-2:] == ["Push", "Tell"]
-    assert spec.node("Tell").rest_of_run == ()
+    assert [node.id for node in spec.nodes][-2:] == ["Push", "Announce"]
+    assert spec.node("Announce").rest_of_run == ()
 
 
-def test_two_that_need_a_clean_run_wait_one_for_the_other() -> None:
+def test_of_two_nodes_that_need_a_clean_run_the_later_waits() -> None:
     def body() -> None:
         model = Train(examples=Ingest().outputs["examples"]).outputs["model"]
         for name in ("here", "there"):
             push = Push(model=model).with_id(name)
-            Tell(pushed=push.outputs["pushed"]).with_id(f"tell_{name}")
+            Announce(pushed=push.outputs["pushed"]).with_id(f"announce_{name}")
 
     spec = compiled(body)
     assert spec.node("here").rest_of_run == ("Ingest", "Train")
-    assert spec.node("there").rest_of_run == ("Ingest", "Train", "here", "tell_here")
+    assert spec.node("there").rest_of_run == ("Ingest", "Train", "announce_here", "here")
 
 
 @pytest.mark.parametrize("push_after_failures", [False, True])
-def test_a_pusher_waits_for_the_rest_of_the_run_unless_told(push_after_failures: bool) -> None:
+def test_a_pusher_waits_for_the_rest_of_the_run_unless_it_pushes_after_failures(
+    push_after_failures: bool,
+) -> None:
     def body() -> None:
         examples = Ingest().outputs["examples"]
         Pusher(
@@ -247,14 +249,14 @@ def test_a_pusher_waits_for_the_rest_of_the_run_unless_told(push_after_failures:
     assert compiled(body).node("Pusher").rest_of_run == rest
 
 
-def test_a_guard_may_stand_in_a_condition() -> None:
+def test_a_guard_may_be_conditional() -> None:
     def body() -> None:
         examples = Ingest().outputs["examples"]
         with Cond(examples.future()[0].property("span") >= 2):
             Check(examples=examples)
         Train(examples=examples)
 
-    assert waiting(compiled(body)) == {"Check": {"Train"}}
+    assert waiting_nodes(compiled(body)) == {"Check": {"Train"}}
 
 
 @given(

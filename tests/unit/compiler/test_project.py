@@ -1,4 +1,4 @@
-"""Paths in a project are written so that they mean the same in every checkout of it."""
+"""Paths in a project are written so that they are the same in every checkout."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from prodml.compiler.project import absolute_paths, project_of, relative_paths
 
 
 @given(json_values)
-def test_what_is_written_reads_back_the_same(value: object) -> None:
+def test_relative_paths_round_trip(value: object) -> None:
     assert absolute_paths(relative_paths(value, "/project"), "/project") == value
 
 
@@ -27,13 +27,13 @@ def test_what_is_written_reads_back_the_same(value: object) -> None:
         ("${projects}", "${projects}"),
     ],
 )
-def test_a_path_in_the_project_starts_with_it(text: str, written: str) -> None:
+def test_a_path_in_the_project_starts_with_the_placeholder(text: str, written: str) -> None:
     assert relative_paths({"at": [text]}, "/project") == {"at": [written]}
     assert absolute_paths(written, "/project") == text
 
 
 @pytest.mark.parametrize("marker", ["pyproject.toml", "setup.py", "setup.cfg", ".git"])
-def test_the_nearest_directory_that_says_so_is_the_project(tmp_path: Path, marker: str) -> None:
+def test_the_project_is_the_nearest_directory_with_a_marker(tmp_path: Path, marker: str) -> None:
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "inner" / "pipelines").mkdir(parents=True)
     file = tmp_path / "inner" / "pipelines" / "flights.py"
@@ -42,5 +42,5 @@ def test_the_nearest_directory_that_says_so_is_the_project(tmp_path: Path, marke
     assert project_of(str(file)) == str(tmp_path / "inner")
 
 
-def test_without_any_it_is_the_directory_of_the_file(tmp_path: Path) -> None:
+def test_without_a_marker_the_project_is_the_directory_of_the_file(tmp_path: Path) -> None:
     assert project_of(str(tmp_path / "flights.py")) == str(tmp_path)

@@ -17,11 +17,11 @@ def test_equal_specs_have_the_same_bytes(spec: PipelineSpec) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"spec_version": 2}', "null", "1"])
-def test_what_is_not_a_spec_is_refused(text: str) -> None:
+def test_text_that_is_not_a_spec_is_refused(text: str) -> None:
     with pytest.raises(RequestError):
         from_json(text, "/project")
 
 
-def test_a_spec_of_another_version_is_refused_with_advice() -> None:
+def test_the_error_for_another_version_says_to_compile_again() -> None:
     with pytest.raises(RequestError, match="version 99.*compile the pipeline again"):
         from_json('{"spec_version": 99}', "/project")

@@ -22,16 +22,16 @@ def warnings(is_wired: bool = False, is_condition: bool = False, pushes: bool = 
     return list(unread_verdicts(compile_pipeline(pipeline(name="p")(body).build())))
 
 
-def test_a_blessing_that_a_pusher_could_read_and_does_not_is_named() -> None:
+def test_an_unread_blessing_that_a_pusher_could_read_is_reported() -> None:
     [warning] = warnings()
     assert "no node reads InfraValidator.blessing" in warning
     assert "pass it to Pusher as infra_blessing" in warning
 
 
-def test_a_blessing_that_is_read_or_decides_a_condition_is_not() -> None:
+def test_a_blessing_that_a_node_or_condition_reads_is_not_reported() -> None:
     assert warnings(is_wired=True) == []
     assert warnings(is_condition=True) == []
 
 
-def test_a_blessing_that_nothing_could_read_is_not() -> None:
+def test_a_blessing_that_no_node_could_read_is_not_reported() -> None:
     assert warnings(pushes=False) == []

@@ -1,4 +1,4 @@
-"""Channels that an author makes."""
+"""Channels that an author creates."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from prodml.errors import DefinitionError
         ({"output_key": 3}, "output_key must be a name"),
     ],
 )
-def test_an_argument_of_the_wrong_type_is_refused_at_the_line(
+def test_an_argument_of_the_wrong_type_is_refused_with_the_authors_line(
     arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DefinitionError, match=rf"test_channel\.py:\d+: Channel: {message}"):

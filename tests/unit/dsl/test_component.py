@@ -33,7 +33,7 @@ def test_help_shows_the_declared_arguments() -> None:
     ]  # fmt: skip
 
 
-def test_a_component_knows_the_line_that_made_it() -> None:
+def test_a_component_records_the_line_that_created_it() -> None:
     count = Count(examples=EXAMPLES)
     assert count.location.file == __file__
 
@@ -50,14 +50,14 @@ def test_a_component_knows_the_line_that_made_it() -> None:
         ({"examples": EXAMPLES, "exclude_splits": [1]}, "parameter 'exclude_splits'"),
     ],
 )
-def test_a_wrong_argument_is_refused_at_the_authors_line(
+def test_a_wrong_argument_is_refused_with_the_authors_line(
     arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(DefinitionError, match=rf"test_component\.py:\d+: Count .*{message}"):
         Count(**arguments)
 
 
-def test_an_unknown_output_lists_the_known_ones() -> None:
+def test_an_unknown_output_suggests_a_known_one() -> None:
     with pytest.raises(DefinitionError, match="no output 'stats'; did you mean 'statistics'"):
         Count(examples=EXAMPLES).outputs["stats"]
 
@@ -76,10 +76,10 @@ def test_a_typed_function_becomes_a_component() -> None:
     ) -> None:
         """Doubles."""
 
-    made = Double(examples=EXAMPLES)
-    assert made.id == "Double"
-    assert made.parameters == {"times": 2}
-    assert made.outputs["schema"].type is Schema
+    double = Double(examples=EXAMPLES)
+    assert double.id == "Double"
+    assert double.parameters == {"times": 2}
+    assert double.outputs["schema"].type is Schema
     assert Double.__doc__ == "Doubles."
 
 
@@ -95,7 +95,7 @@ def test_a_function_argument_without_a_role_is_refused() -> None:
         def Triple(examples: Input[Examples], times) -> None: ...  # type: ignore[no-untyped-def]
 
 
-def test_a_path_that_is_no_more_than_a_path_is_watched_as_well() -> None:
+def test_a_parameter_of_type_path_is_watched() -> None:
     class Reads(Component):
         schema_file: Parameter[FilePath]
         module_file: Parameter[ModulePath] = "module.py"

@@ -9,7 +9,7 @@ class Judge(Component):
     blessing: Output[ModelBlessing]
 
 
-def test_comparing_a_future_value_makes_a_predicate() -> None:
+def test_comparing_a_future_value_creates_a_predicate() -> None:
     channel = Judge().outputs["blessing"]
     value = channel.future()[0].custom_property("blessed")
     assert (value == 1).comparison is Comparison.EQ
@@ -21,7 +21,7 @@ def test_comparing_a_future_value_makes_a_predicate() -> None:
     assert (value >= 1) == expected
 
 
-def test_components_made_in_nested_blocks_have_all_conditions() -> None:
+def test_components_created_in_nested_blocks_have_all_conditions() -> None:
     future = Judge().outputs["blessing"].future()[0]
     outer, inner = future.uri != "x", future.property("span") > 1
     with Cond(outer):

@@ -1,4 +1,4 @@
-"""What an executor gets, and how it asks for it."""
+"""ExecutorContext, and artifact types that are declared twice."""
 
 from pathlib import Path
 
@@ -32,22 +32,22 @@ def declare(words: int) -> type[Artifact]:
     return Text
 
 
-def test_a_type_that_was_declared_twice_is_one_by_its_name(tmp_path: Path) -> None:
+def test_types_with_the_same_name_are_the_same_type(tmp_path: Path) -> None:
     first, second = declare(1), declare(2)
-    given = context(first(uri="/x"), tmp_path)
-    output = given.output("key", second)
+    executor_context = context(first(uri="/x"), tmp_path)
+    output = executor_context.output("key", second)
     output.custom_properties["a"] = 1
     assert output.words == 2  # type: ignore[attr-defined]
-    assert given.outputs["key"] is output
-    assert given.input("key", first).uri == "/x"
+    assert executor_context.outputs["key"] is output
+    assert executor_context.input("key", first).uri == "/x"
 
 
-def test_the_newest_class_of_a_type_is_taken() -> None:
+def test_the_newest_class_of_a_type_is_used() -> None:
     first, second = declare(1), declare(2)
     assert artifact_type("TextDeclaredTwice") is second is not first
 
 
-def test_a_subclass_without_a_name_of_its_own_does_not_stand_for_its_type() -> None:
+def test_a_subclass_without_its_own_type_name_does_not_replace_its_base() -> None:
     class MyExamples(Examples):
         pass
 
@@ -55,15 +55,15 @@ def test_a_subclass_without_a_name_of_its_own_does_not_stand_for_its_type() -> N
     assert issubclass(MyExamples, Examples)
 
 
-@pytest.mark.parametrize("ask", ["input", "output"])
-def test_another_type_than_the_declared_one_is_an_error_with_both_names(
-    tmp_path: Path, ask: str
+@pytest.mark.parametrize("method", ["input", "output"])
+def test_requesting_another_type_than_the_declared_one_names_both(
+    tmp_path: Path, method: str
 ) -> None:
-    given = context(Examples(), tmp_path)
-    message = rf"{ask} 'key' is of type Examples, but the executor requested Schema .*; request"
+    executor_context = context(Examples(), tmp_path)
+    message = rf"{method} 'key' is of type Examples, but the executor requested Schema .*; request"
     with pytest.raises(UserCodeError, match=message):
-        getattr(given, ask)("key", Schema)
+        getattr(executor_context, method)("key", Schema)
 
 
-def test_a_base_class_may_be_asked_for(tmp_path: Path) -> None:
+def test_a_base_class_may_be_requested(tmp_path: Path) -> None:
     assert context(Examples(uri="/x"), tmp_path).output("key", Artifact).uri == "/x"

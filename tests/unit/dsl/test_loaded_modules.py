@@ -1,4 +1,4 @@
-"""User modules are imported once, and again when one of them has changed."""
+"""User modules are imported once, and again if one of them has changed."""
 
 import pickle
 import sys
@@ -37,14 +37,14 @@ def test_two_files_share_the_helper_they_import(tmp_path: Path) -> None:
     assert load_module(str(tmp_path / "a.py")).Kind is load_module(str(tmp_path / "b.py")).Kind
 
 
-def test_a_change_of_the_same_size_within_a_second_is_seen(tmp_path: Path) -> None:
+def test_a_change_of_the_same_size_within_a_second_is_detected(tmp_path: Path) -> None:
     write(tmp_path, module="from helper_of_size import X\n", helper_of_size="X = 1\n")
     assert load_module(str(tmp_path / "module.py")).X == 1
     write(tmp_path, helper_of_size="X = 2\n")
     assert load_module(str(tmp_path / "module.py")).X == 2
 
 
-def test_a_helper_that_a_function_imports_is_seen_to_change(tmp_path: Path) -> None:
+def test_a_change_of_a_helper_that_a_function_imports_is_detected(tmp_path: Path) -> None:
     write(tmp_path, module="def f():\n    import lazy_helper\n    return lazy_helper.X\n")
     write(tmp_path, lazy_helper="X = 1\n")
     module = str(tmp_path / "module.py")
@@ -54,28 +54,30 @@ def test_a_helper_that_a_function_imports_is_seen_to_change(tmp_path: Path) -> N
     assert load_function(module, "f")() == 2
 
 
-def test_a_changed_file_is_also_seen_where_its_module_is_imported_by_name(tmp_path: Path) -> None:
-    write(tmp_path / "parts", made="class Made:\n    x = 1\n")
-    name = f"{tmp_path}//parts.made:Made"
+def test_a_change_is_detected_for_modules_imported_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "parts", things="class Thing:\n    x = 1\n")
+    name = f"{tmp_path}//parts.things:Thing"
     assert references.load(name).x == 1
-    write(tmp_path / "parts", made="class Made:\n    x = 2\n")
+    write(tmp_path / "parts", things="class Thing:\n    x = 2\n")
     assert references.load(name).x == 2
 
 
 @pytest.mark.parametrize("package", ["", "package_of_two."])
-def test_helpers_of_one_name_in_two_directories_are_two(tmp_path: Path, package: str) -> None:
+def test_helpers_of_the_same_name_in_two_directories_are_different(
+    tmp_path: Path, package: str
+) -> None:
     for place in ("one", "two"):
         write(tmp_path / place, module=f"from {package}helper_of_two import WHERE, f\n")
         directory = tmp_path / place / package.rstrip(".")
         write(directory, helper_of_two=f"WHERE = {place!r}\ndef f(): pass\n")
     one, two = (load_module(str(tmp_path / place / "module.py")) for place in ("one", "two"))
     assert (one.WHERE, two.WHERE) == ("one", "two")
-    # Each is found by its name again, as pickling needs it, when its directory's turn comes.
+    # After a load from its directory, each is importable by name, as pickling requires.
     assert load_module(str(tmp_path / "one" / "module.py")) is one
     assert pickle.loads(pickle.dumps(one.f)) is one.f
 
 
-def test_a_module_that_does_not_import_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_module_that_fails_to_import_is_not_kept(tmp_path: Path) -> None:
     from prodml.errors import UserCodeError
 
     write(tmp_path, module="import broken_helper\n", broken_helper="1 / 0\n")
@@ -85,6 +87,6 @@ def test_a_module_that_does_not_import_leaves_nothing_behind(tmp_path: Path) -> 
     assert load_module(str(tmp_path / "module.py")).broken_helper.X == 1
 
 
-def test_two_modules_that_import_each_other_are_loaded(tmp_path: Path) -> None:
+def test_two_modules_that_import_each_other_can_be_loaded(tmp_path: Path) -> None:
     write(tmp_path, circle_a="import circle_b\nX = 1\n", circle_b="import circle_a\nY = 2\n")
     assert load_module(str(tmp_path / "circle_a.py")).circle_b.Y == 2

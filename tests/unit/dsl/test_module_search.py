@@ -1,4 +1,4 @@
-"""Modules are found where an import would find them, and nothing is imported."""
+"""ModuleFinder finds the same files as an import, without importing anything."""
 
 import sys
 import zipfile
@@ -28,14 +28,14 @@ def labels(name: str) -> list[str]:
     return [found.label for found in ModuleFinder().files(name)]
 
 
-def test_the_packages_around_a_module_come_first(root: Path) -> None:
+def test_the_packages_of_a_module_come_first(root: Path) -> None:
     write(root, "a/__init__.py", "a/b/__init__.py", "a/b/c.py")
     assert labels("a.b.c") == ["a/__init__.py", "a/b/__init__.py", "a/b/c.py"]
     assert labels("a.b.c.function") == labels("a.b.c")
     assert labels("a.nothing") == ["a/__init__.py"]
 
 
-def test_a_package_without_init_is_found_in_several_directories(root: Path) -> None:
+def test_a_namespace_package_is_found_in_several_directories(root: Path) -> None:
     write(root, "one/shared_space/x.py", "two/shared_space/y.py")
     sys.path[:0] = [str(root / "one"), str(root / "two")]
     assert labels("shared_space.x") == ["shared_space/x.py"]
@@ -43,7 +43,7 @@ def test_a_package_without_init_is_found_in_several_directories(root: Path) -> N
     assert ModuleFinder().is_namespace("shared_space")
 
 
-def test_a_directory_that_is_given_is_searched_first(root: Path) -> None:
+def test_the_given_directory_is_searched_first(root: Path) -> None:
     write(root, "one/twin.py", "two/twin.py")
     sys.path.insert(0, str(root / "one"))
     found = module_file("twin", str(root / "two"))
@@ -55,21 +55,21 @@ def test_a_directory_that_is_given_is_searched_first(root: Path) -> None:
     ("name", "origin"),
     [("prodml.components", Origin.PRODML), ("numpy", Origin.INSTALLED), ("json", Origin.STANDARD)],
 )
-def test_whose_code_a_module_is(name: str, origin: Origin) -> None:
+def test_the_origin_of_a_module(name: str, origin: Origin) -> None:
     assert ModuleFinder().files(name)[0].origin is origin
 
 
-def test_a_directory_of_installed_distributions_is_one_wherever_it_is(root: Path) -> None:
+def test_any_directory_with_installed_distributions_is_recognized(root: Path) -> None:
     write(root, "vendored/__init__.py", "own.py")
     (root / "vendored-1.0.dist-info").mkdir()
-    # What a build leaves in a project lists no files.
+    # The dist-info that a build leaves in a project has no RECORD.
     assert ModuleFinder().origin("vendored") is Origin.USER
     (root / "vendored-1.0.dist-info" / "RECORD").write_text("vendored/__init__.py,,\n")
     assert ModuleFinder().origin("vendored") is Origin.INSTALLED
     assert ModuleFinder().origin("own") is Origin.USER
 
 
-def test_an_extension_counts_by_its_file_and_is_no_source(root: Path) -> None:
+def test_an_extension_module_is_found_and_is_not_source(root: Path) -> None:
     write(root, f"fast{EXTENSION_SUFFIXES[0]}", "fast.py")
     found = module_file("fast")
     assert found is not None
@@ -77,7 +77,7 @@ def test_an_extension_counts_by_its_file_and_is_no_source(root: Path) -> None:
     assert not found.is_source
 
 
-def test_an_archive_on_the_path_stands_for_its_modules(root: Path) -> None:
+def test_the_file_of_a_module_in_an_archive_is_the_archive(root: Path) -> None:
     with zipfile.ZipFile(root / "lib.zip", "w") as archive:
         archive.writestr("zipped_module.py", "X = 1\n")
     sys.path.insert(0, str(root / "lib.zip"))
@@ -86,7 +86,7 @@ def test_an_archive_on_the_path_stands_for_its_modules(root: Path) -> None:
     assert (found.label, found.is_source) == ("lib.zip", False)
 
 
-def test_what_an_editable_installation_maps_is_found(
+def test_a_module_of_an_editable_installation_is_found(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(root, "source/mapped/__init__.py", "source/mapped/inner.py")
@@ -102,7 +102,7 @@ def test_what_an_editable_installation_maps_is_found(
     assert ModuleFinder().origin("mapped") is Origin.USER
 
 
-def test_a_relative_entry_of_the_path_is_one_of_the_working_directory(
+def test_a_relative_path_entry_is_relative_to_the_working_directory(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(root, "lib/found_relatively.py")
@@ -111,12 +111,12 @@ def test_a_relative_entry_of_the_path_is_one_of_the_working_directory(
     assert labels("found_relatively") == ["found_relatively.py"]
 
 
-def test_what_is_not_there_is_not_found(root: Path) -> None:
+def test_a_missing_module_is_not_found(root: Path) -> None:
     assert module_file("nowhere_at_all") is None
     assert ModuleFinder().origin("nowhere_at_all") is None
 
 
-def test_a_file_that_is_loaded_by_its_path_has_its_directory_as_root(root: Path) -> None:
+def test_the_root_of_a_file_loaded_by_path_is_its_directory(root: Path) -> None:
     write(root, "package/__init__.py", "package/module.py")
     (root / "link.py").symlink_to(root / "package" / "module.py")
     found = file_by_path(str(root / "link.py"))

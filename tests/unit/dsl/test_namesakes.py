@@ -1,4 +1,4 @@
-"""`prodml.Input` and `prodml.components.Input` are two things; so are others that look alike."""
+"""Classes with the same name or fields, such as the two `Input`s, are not confused."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -29,14 +29,14 @@ def declare_function(annotation: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["Input", "Output"])
-def test_a_message_in_the_place_of_a_marker_names_the_right_import(name: str) -> None:
+def test_a_message_used_as_a_marker_shows_the_right_import(name: str) -> None:
     with pytest.raises(DefinitionError, match=f"{HERE}.*write `from prodml import {name}`"):
         getattr(messages, name)[Examples]
 
 
 @pytest.mark.parametrize("name", ["Input", "Output"])
 @pytest.mark.parametrize("declaring", [declare, declare_function])
-def test_a_bare_message_as_an_annotation_names_the_right_import(
+def test_a_message_used_as_an_annotation_shows_the_right_import(
     name: str, declaring: Callable[[Any], None]
 ) -> None:
     expected = f"{HERE}Wrong.examples: .*`from prodml import {name}`"
@@ -56,7 +56,7 @@ def test_a_bare_message_as_an_annotation_names_the_right_import(
         lambda marker: CsvExampleGen(input_base="data", output_config=marker[Examples] | None),
     ],
 )
-def test_a_marker_in_the_place_of_a_message_names_the_right_import(
+def test_a_marker_used_as_a_message_shows_the_right_import(
     name: str, use: Callable[[Any], object]
 ) -> None:
     expected = f"{HERE}.*`from prodml.components import {name}`"
@@ -76,7 +76,7 @@ def test_an_annotation_that_declares_nothing_is_refused(annotation: Any) -> None
         declare(annotation)
 
 
-def test_an_attribute_of_the_class_may_be_annotated() -> None:
+def test_a_class_attribute_may_be_annotated_with_classvar() -> None:
     class Right(Component):
         limit: ClassVar[int] = 3
         made: Output[Examples]
@@ -97,7 +97,7 @@ def test_a_message_of_another_class_with_the_same_fields_is_refused() -> None:
         )
 
 
-def test_a_message_of_another_class_inside_another_one_is_refused() -> None:
+def test_a_nested_message_of_another_class_is_refused() -> None:
     wrong: Any = [SplitConfig.Split("train", 1)]
     with pytest.raises(
         DefinitionError, match="input_config': splits.0: expected InputSplit, got Outp"
@@ -105,12 +105,12 @@ def test_a_message_of_another_class_inside_another_one_is_refused() -> None:
         CsvExampleGen(input_base="data", input_config={"splits": wrong})
 
 
-def test_a_message_is_taken_where_anything_may_be() -> None:
-    given = {"args": TrainArgs(num_steps=5)}
-    assert encode(dict[str, Any], given) == {"args": {"splits": ["train"], "num_steps": 5}}
+def test_a_message_is_accepted_for_any() -> None:
+    value = {"args": TrainArgs(num_steps=5)}
+    assert encode(dict[str, Any], value) == {"args": {"splits": ["train"], "num_steps": 5}}
 
 
-def test_a_dict_is_taken_in_the_place_of_a_message() -> None:
+def test_a_dict_is_accepted_for_a_message() -> None:
     class Right(Component):
         args: Parameter[TrainArgs | None] = None
         made: Output[Examples]

@@ -37,7 +37,7 @@ class Outer:
         (Outer | None, Outer()),
     ],
 )
-def test_a_value_survives_the_way_through_json(declared: Any, value: Any) -> None:
+def test_a_value_survives_the_round_trip_through_json(declared: Any, value: Any) -> None:
     assert decode(declared, encode(declared, value)) == value
 
 
@@ -54,12 +54,14 @@ def test_a_value_survives_the_way_through_json(declared: Any, value: Any) -> Non
         (Inner, {"colour": "blue"}, "'red'"),
     ],
 )
-def test_a_value_of_another_type_is_told_where(declared: Any, value: Any, message: str) -> None:
+def test_a_value_of_another_type_is_refused_with_its_location(
+    declared: Any, value: Any, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         encode(declared, value)
 
 
-def test_a_protocol_buffer_is_taken_for_its_dataclass_mirror() -> None:
+def test_a_protocol_buffer_is_accepted_for_a_dict() -> None:
     from google.protobuf.api_pb2 import Method
 
     assert encode(dict[str, Any], Method(name="m", request_type_url="u")) == {

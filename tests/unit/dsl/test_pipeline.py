@@ -18,13 +18,13 @@ def numbers(number: int, name: str = "n", ratio: float = 0.5, tags: list[str] = 
     Make(number=number)
 
 
-def test_components_made_inside_belong_to_the_pipeline() -> None:
+def test_components_created_inside_belong_to_the_pipeline() -> None:
     built = numbers.build({"number": 3})
     assert [c.id for c in built.components] == ["Make"]
     assert built.components[0].parameters == {"number": 3}
 
 
-def test_components_made_outside_belong_to_none() -> None:
+def test_components_created_outside_belong_to_no_pipeline() -> None:
     Make(number=1)
     assert len(numbers.build({"number": 3}).components) == 1
 
@@ -52,25 +52,25 @@ def test_a_wrong_parameter_is_refused(values: dict[str, Any], message: str) -> N
         ("tags", '["a", "b"]', ["a", "b"]),
     ],
 )
-def test_text_from_the_command_line_is_read_by_the_declared_type(
+def test_text_from_the_command_line_is_parsed_as_the_declared_type(
     name: str, text: str, value: object
 ) -> None:
     assert numbers.parse(name, text) == value
 
 
-def test_text_that_does_not_fit_is_refused() -> None:
+def test_text_of_another_type_is_refused() -> None:
     with pytest.raises(ParameterError, match="must be int, got 'x'"):
         numbers.parse("number", "x")
 
 
-def test_text_that_nests_without_end_is_refused_and_not_repeated() -> None:
+def test_deeply_nested_text_is_refused_and_shortened() -> None:
     with pytest.raises(
         ParameterError, match=r"must be list\[str\], got '\[+\.\.\.': .* deeper than 100"
     ):
         numbers.parse("tags", "[" * 100_000)
 
 
-def test_a_pipeline_name_is_safe_as_a_directory() -> None:
+def test_a_pipeline_name_must_be_a_safe_directory_name() -> None:
     with pytest.raises(DefinitionError, match="letters, digits"):
         pipeline(name="../up")
 

@@ -6,7 +6,7 @@ from prodml.dsl.user_code import load_function, load_module, user_code
 from prodml.errors import UserCodeError
 
 
-def test_a_changed_helper_is_seen_by_the_next_load(tmp_path: Path) -> None:
+def test_the_next_load_detects_a_changed_helper(tmp_path: Path) -> None:
     (tmp_path / "helper_of_test.py").write_text("VALUE = 1\n")
     (tmp_path / "module.py").write_text("from helper_of_test import VALUE\n")
     assert load_module(str(tmp_path / "module.py")).VALUE == 1
@@ -27,21 +27,19 @@ def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
         ("x = 1\nraise ValueError('no')\n", r"module\.py:2, in <module>: ValueError: no"),
     ],
 )
-def test_a_module_that_does_not_import_names_the_users_line(
-    tmp_path: Path, source: str, message: str
-) -> None:
+def test_an_import_error_names_the_users_line(tmp_path: Path, source: str, message: str) -> None:
     (tmp_path / "module.py").write_text(source)
     with pytest.raises(UserCodeError, match=message):
         load_module(str(tmp_path / "module.py"))
 
 
-def test_a_missing_function_lists_those_that_are_there(tmp_path: Path) -> None:
+def test_a_missing_function_suggests_one_that_exists(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("def run_fm(args): ...\n")
     with pytest.raises(UserCodeError, match="no function 'run_fn'; did you mean 'run_fm'"):
         load_function(str(tmp_path / "module.py"), "run_fn")
 
 
-def test_what_user_code_raises_names_its_line_and_stays_chained(tmp_path: Path) -> None:
+def test_an_exception_of_user_code_names_its_line_and_is_the_cause(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("def run_fn(args):\n    return 1 / 0\n")
     run_fn = load_function(str(tmp_path / "module.py"), "run_fn")
     with (

@@ -1,4 +1,4 @@
-"""Setting and resetting the baseline by hand."""
+"""Setting and resetting the baseline."""
 
 from pathlib import Path
 
