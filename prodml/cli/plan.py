@@ -29,10 +29,10 @@ def plan(
     with tempfile.TemporaryDirectory() as empty:
         # A plan must not create a store, so without one it reads an empty temporary store.
         store = loaded.existing_store() or Store(os.path.join(empty, "metadata.db"))
-        made = make_plan(spec, LineageReader(store), use_cache=not no_cache, keras=loaded.keras)
+        result = make_plan(spec, LineageReader(store), use_cache=not no_cache, keras=loaded.keras)
     if json:
-        printing.print_json(made)
+        printing.print_json(result)
         return
     printing.print_table(
-        ["node", "action", "reason"], [(n.node_id, n.action, n.reason) for n in made.nodes]
+        ["node", "action", "reason"], [(n.node_id, n.action, n.reason) for n in result.nodes]
     )

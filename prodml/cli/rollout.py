@@ -71,8 +71,8 @@ def status(
     from prodml.serving.rollouts.rollout_journal import read_journal
 
     target = RolloutTarget.of(model_dir, model, model_config)
-    whole = whole_versions(target.base_path)
-    pushed = _pushed(config, whole)
+    on_disk = whole_versions(target.base_path)
+    pushed = _pushed(config, on_disk)
     labels = {v: label for label, v in current_placement(target).labels.items()}
     journal = read_journal(target.config_path, target.model)
     blessings = {e.version: e.is_blessed for e in journal} | {
@@ -83,11 +83,11 @@ def status(
         {
             "version": number,
             "label": labels.get(number, ""),
-            "on_disk": number in whole,
+            "on_disk": number in on_disk,
             "state": states.get(number, "" if server is None else "not loaded"),
             "blessed": blessings.get(number),
         }
-        for number in sorted({*whole, *labels, *states}, reverse=True)
+        for number in sorted({*on_disk, *labels, *states}, reverse=True)
     ]
     if json:
         import dataclasses

@@ -117,7 +117,7 @@ def test_tools_for_tfx_can_read_the_artifacts_and_metadata(work: Workplace) -> N
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-    # Without notebook widgets, importing the TFMA package itself fails.
+    # Without notebook widgets, the import of the TFMA package itself is incomplete.
     from prodml.components.evaluator.tfma import model_eval_lib as tfma
 
     statistics = Path(work.output("StatisticsGen", "statistics")["uri"])
