@@ -40,20 +40,20 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ("home: !!python/object/apply:os.getcwd []\n", "is not YAML"),
     ],
 )
-def test_a_wrong_file_names_itself_the_key_and_what_is_allowed(
+def test_the_error_for_an_invalid_file_names_file_key_and_allowed_values(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(written(tmp_path, text), {})
 
 
-def test_a_file_that_does_not_exist_is_named() -> None:
+def test_the_error_for_a_missing_file_names_it() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
         load_config("nowhere.yaml", {})
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, "2026-13-45", "*c4n4ry", "{a: 1, a: 2}", "[c4n4ry"])
-def test_a_variable_that_is_no_yaml_within_bounds_is_named(text: str) -> None:
+def test_the_error_for_a_variable_that_is_not_valid_yaml_names_it(text: str) -> None:
     with pytest.raises(ConfigError, match="^PRODML_PARAMS: ") as caught:
         load_config(None, {"PRODML_PARAMS": text})
     assert "c4n4ry" not in str(caught.value)
@@ -64,7 +64,7 @@ def test_an_unknown_variable_is_an_unknown_key() -> None:
         load_config(None, {"PRODML_HOM": "x"})
 
 
-def test_a_wrong_value_names_the_variable_or_the_file_that_it_comes_from(tmp_path: Path) -> None:
+def test_the_error_for_an_invalid_value_names_its_variable_or_file(tmp_path: Path) -> None:
     path = written(tmp_path, "grace_seconds: 0\nretry: {max_attempts: 0}\n")
     with pytest.raises(ConfigError) as caught:
         load_config(path, {"PRODML_RETRY__MAX_ATTEMPTS": "-1"})
@@ -82,7 +82,7 @@ def test_a_wrong_value_names_the_variable_or_the_file_that_it_comes_from(tmp_pat
         ("home: [c4n4ry]\n", {}),
     ],
 )
-def test_what_may_be_a_secret_in_the_wrong_place_is_not_shown(
+def test_a_value_that_may_be_a_secret_is_not_shown(
     tmp_path: Path, text: str, environment: dict[str, str]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -105,19 +105,21 @@ def test_what_may_be_a_secret_in_the_wrong_place_is_not_shown(
         ),
     ],
 )
-def test_where_openlineage_events_go_is_checked(tmp_path: Path, text: str, message: str) -> None:
+def test_the_destination_of_openlineage_events_is_validated(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(written(tmp_path, f"events:\n  openlineage: {text}\n"), {})
     assert "c4n4ry" not in str(caught.value)
 
 
-def test_the_configurations_that_ship_are_read() -> None:
+def test_the_shipped_configurations_are_valid() -> None:
     configs = Path(__file__).parents[2] / "configs"
     assert str(load_config(str(configs / "local.yaml"), {}).metadata_connection) == (
         ".prodml/metadata.db"
     )
-    given = {"PRODML_METADATA__POSTGRESQL__HOST": "db.example"}
-    production = load_config(str(configs / "production.yaml"), given)
+    environment = {"PRODML_METADATA__POSTGRESQL__HOST": "db.example"}
+    production = load_config(str(configs / "production.yaml"), environment)
     assert str(production.metadata_connection) == "postgresql://prodml@db.example:5432/prodml"
     assert production.artifacts_path == "s3://ml-artifacts/prodml"
 
@@ -131,6 +133,8 @@ def test_the_configurations_that_ship_are_read() -> None:
         ("retry: {max_attempts: 0}\n", r"retry\.max_attempts: .*greater than or equal to 1"),
     ],
 )
-def test_a_wrong_part_names_itself(tmp_path: Path, text: str, message: str) -> None:
+def test_the_error_for_an_invalid_section_names_its_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(written(tmp_path, text), {})

@@ -1,4 +1,4 @@
-"""The rate that the flights model has to beat, and the figure they are compared by."""
+"""The baseline of the flights model, and the metric by which both are compared."""
 
 import importlib.util
 import sys
@@ -30,7 +30,7 @@ def baseline() -> ModuleType:
         lambda rows: len({is_late for is_late, _ in rows}) == 2
     )
 )
-def test_auc_is_the_share_of_pairs_in_the_right_order(baseline, rows):
+def test_auc_is_the_share_of_correctly_ordered_pairs(baseline, rows):
     late = [score for is_late, score in rows if is_late]
     on_time = [score for is_late, score in rows if not is_late]
     pairs = [(a > b) + 0.5 * (a == b) for a in late for b in on_time]
@@ -38,7 +38,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(baseline, rows):
     assert baseline.auc(is_late, scores) == pytest.approx(sum(pairs) / len(pairs))
 
 
-def test_a_carrier_and_hour_never_seen_gets_the_rate_of_all_flights(baseline):
+def test_an_unseen_carrier_and_hour_gets_the_rate_of_all_flights(baseline):
     train = pd.DataFrame({"carrier": ["AA", "AA", "UA"], "hour": [6, 6, 7], "is_late": [1, 0, 0]})
     test = pd.DataFrame({"carrier": ["AA", "UA", "DL"], "hour": [6, 7, 6]})
     assert baseline.delay_rates(train, test).tolist() == [0.5, 0.0, pytest.approx(1 / 3)]

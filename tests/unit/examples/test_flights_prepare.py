@@ -1,4 +1,4 @@
-"""The prepared flights, checked row by row against the files of the package."""
+"""The prepared flights, compared row by row with the files of the package."""
 
 import csv
 import importlib.util
@@ -55,7 +55,7 @@ def package_rows(prepare: ModuleType, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_a_day_is_what_a_row_by_row_join_of_the_package_gives(prepare, prepared):
+def test_a_day_equals_a_row_by_row_join_of_the_package(prepare, prepared):
     weather = {(row["origin"], row["time_hour"]): row for row in package_rows(prepare, "weather")}
     planes = {row["tailnum"]: row for row in package_rows(prepare, "planes")}
     expected = []
@@ -64,7 +64,7 @@ def test_a_day_is_what_a_row_by_row_join_of_the_package_gives(prepare, prepared)
             continue
         measured = weather.get((flight["origin"], flight["time_hour"]), {})
         plane = planes.get(flight["tailnum"], {})
-        given = {
+        joined = {
             "flight": flight["flight"],
             "carrier": flight["carrier"],
             "origin": flight["origin"],
@@ -78,7 +78,7 @@ def test_a_day_is_what_a_row_by_row_join_of_the_package_gives(prepare, prepared)
             **{name: measured.get(name, "NA") for name in prepare.WEATHER},
             "is_late": "1" if int(flight["arr_delay"]) > 15 else "0",
         }
-        expected.append({name: as_value(text) for name, text in given.items()})
+        expected.append({name: as_value(text) for name, text in joined.items()})
     found = [
         {name: as_value(row[name]) for name in expected[0]}
         for row in prepared
@@ -101,27 +101,27 @@ def test_no_column_is_known_only_after_departure(prepared):
     assert not KNOWN_ONLY_AFTER_DEPARTURE & set(prepared[0])
 
 
-def test_flights_that_never_arrived_are_left_out(prepare, january):
+def test_flights_that_never_arrived_are_dropped(prepare, january):
     flights = package_rows(prepare, "flights")
     arrived = [row for row in flights if row["month"] == "1" and row["arr_delay"] != "NA"]
     assert len(january) == len(arrived)
 
 
 @pytest.mark.parametrize("delay, is_late", [(-20, 0), (15, 0), (16, 1)])
-def test_a_flight_is_late_when_it_arrives_more_than_15_minutes_late(prepare, delay, is_late):
+def test_a_flight_is_late_if_it_arrives_more_than_15_minutes_late(prepare, delay, is_late):
     flight = dict.fromkeys(prepare.COLUMNS, 0) | {"arr_delay": delay}
     assert prepare.label(pd.DataFrame([flight]))["is_late"].tolist() == [is_late]
 
 
 @pytest.mark.parametrize("count", [10, 27_004, 60_000])
-def test_as_many_rows_are_written_as_were_asked_for(prepare, january, count):
+def test_exactly_the_requested_number_of_rows_is_written(prepare, january, count):
     resized = prepare.resized(january, count)
     assert len(resized) == count
     if count > len(january):
         assert len(resized.drop_duplicates()) == len(january.drop_duplicates())
 
 
-def test_a_write_that_fails_leaves_the_file_that_was_there(prepare, january, tmp_path):
+def test_a_failed_write_keeps_the_previous_file(prepare, january, tmp_path):
     path = tmp_path / "span-01" / "flights.csv"
     prepare.write(january.head(3), path)
     before = path.read_bytes()
@@ -142,6 +142,6 @@ def test_months_outside_the_year_are_refused(prepare, text):
         prepare.parse_months(text)
 
 
-def test_months_are_one_or_a_range(prepare):
+def test_months_are_a_number_or_a_range(prepare):
     assert list(prepare.parse_months("4")) == [4]
     assert list(prepare.parse_months("1-3")) == [1, 2, 3]
