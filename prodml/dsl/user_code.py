@@ -129,10 +129,10 @@ def user_code(root: str, what: str) -> Iterator[None]:
             raise refused from error
         line = user_line(error, root)
         where = f" at {line}" if line else ""
-        raise UserCodeError(f"{what}{where}: {described(error)}") from error
+        raise UserCodeError(f"{what}{where}: {describe_error(error)}") from error
 
 
-def described(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Formats class and message of an exception; for SystemExit, explains what to do instead."""
     if isinstance(error, SystemExit):
         return f"sys.exit({error.code!r}) was called; raise an error, or return, instead"

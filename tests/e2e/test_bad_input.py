@@ -23,7 +23,7 @@ TRANSFORM = """
 ROWS = "a,b\n" + "".join(f"{i},{i % 7}.5\n" for i in range(60))
 
 
-class Desk:
+class Workspace:
     """A directory with a pipeline and data, in which commands run."""
 
     def __init__(self, directory: Path) -> None:
@@ -54,14 +54,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def work(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
-def test_a_plan_creates_no_files(desk: Desk) -> None:
-    code, output = desk.prodml("plan", "pipeline.py", "--param", "data=data")
+def test_a_plan_creates_no_files(work: Workspace) -> None:
+    code, output = work.prodml("plan", "pipeline.py", "--param", "data=data")
     assert code == 0 and "first run" in output
-    assert not (desk.directory / ".prodml").exists()
+    assert not (work.directory / ".prodml").exists()
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_a_plan_creates_no_files(desk: Desk) -> None:
     ],
 )
 def test_an_invalid_request_exits_with_2_before_anything_runs(
-    desk: Desk, arguments: list[str], message: str
+    work: Workspace, arguments: list[str], message: str
 ) -> None:
-    desk.write("bad.yaml", "runer: {}\n")
-    code, output = desk.run(*arguments)
+    work.write("bad.yaml", "runer: {}\n")
+    code, output = work.run(*arguments)
     assert code == 2
     assert message in output
     assert "Traceback" not in output
-    assert not (desk.directory / ".prodml" / "metadata.db").exists()
+    assert not (work.directory / ".prodml" / "metadata.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_an_invalid_request_exits_with_2_before_anything_runs(
     ],
 )
 def test_an_invalid_pipeline_exits_with_2_and_names_the_line(
-    desk: Desk, source: str, message: str
+    work: Workspace, source: str, message: str
 ) -> None:
-    desk.write("pipeline.py", source)
-    code, output = desk.run()
+    work.write("pipeline.py", source)
+    code, output = work.run()
     assert code == 2
     assert message in output
     assert "Traceback" not in output
@@ -124,15 +124,15 @@ def test_an_invalid_pipeline_exits_with_2_and_names_the_line(
     ],
 )
 def test_bad_data_fails_the_run_and_publishes_nothing(
-    desk: Desk, rows: str | bytes, message: str
+    work: Workspace, rows: str | bytes, message: str
 ) -> None:
-    desk.write("data/rows.csv", rows)
-    code, output = desk.run()
+    work.write("data/rows.csv", rows)
+    code, output = work.run()
     assert code == 1
     assert "CsvExampleGen" in output
     assert message in output
     assert "Traceback" not in output
-    assert desk.published() == []
+    assert work.published() == []
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_bad_data_fails_the_run_and_publishes_nothing(
     ],
 )
 def test_a_bad_user_module_fails_its_node_and_names_the_users_line(
-    desk: Desk, module: str | None, message: str
+    work: Workspace, module: str | None, message: str
 ) -> None:
-    desk.write("pipeline.py", PIPELINE + TRANSFORM)
+    work.write("pipeline.py", PIPELINE + TRANSFORM)
     if module is not None:
-        desk.write("module.py", module)
-    code, output = desk.run()
+        work.write("module.py", module)
+    code, output = work.run()
     assert code == 1
     assert message in output
     assert "Transform" in output
@@ -162,10 +162,10 @@ def test_a_bad_user_module_fails_its_node_and_names_the_users_line(
     [("size=256k", "the disk is full"), ("ro", "the filesystem is read-only; set pipeline_root")],
 )
 def test_a_full_or_read_only_disk_is_reported_and_leaves_no_files(
-    desk: Desk, options: str, message: str
+    work: Workspace, options: str, message: str
 ) -> None:
-    desk.write("data/rows.csv", "a,b\n" + "".join(f"{i},{i * i}.25\n" for i in range(60_000)))
-    root = desk.directory / "disk"
+    work.write("data/rows.csv", "a,b\n" + "".join(f"{i},{i * i}.25\n" for i in range(60_000)))
+    root = work.directory / "disk"
     root.mkdir()
     script = (
         f"mount -t tmpfs -o {options} tmpfs {root} && "
@@ -174,7 +174,7 @@ def test_a_full_or_read_only_disk_is_reported_and_leaves_no_files(
     )
     ran = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
-        cwd=desk.directory,
+        cwd=work.directory,
         capture_output=True,
         text=True,
         env={**os.environ, "PRODML_PIPELINE_ROOT": str(root)},
@@ -186,27 +186,27 @@ def test_a_full_or_read_only_disk_is_reported_and_leaves_no_files(
     assert f"{root}/" not in ran.stdout.partition("\nrun ")[2], "files were left behind"
 
 
-def test_a_directory_without_write_permission_is_reported(desk: Desk) -> None:
-    root = desk.directory / ".prodml" / "artifacts"
+def test_a_directory_without_write_permission_is_reported(work: Workspace) -> None:
+    root = work.directory / ".prodml" / "artifacts"
     root.mkdir(parents=True)
     root.chmod(0o555)
     # Root can write everywhere unless it drops this capability.
     drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
     prefix = drop if os.geteuid() == 0 else ()
-    code, output = desk.prodml("run", "pipeline.py", "--param", "data=data", prefix=prefix)
+    code, output = work.prodml("run", "pipeline.py", "--param", "data=data", prefix=prefix)
     assert code == 1
     assert "permission denied; check the owner and mode of the path" in output
     assert "Traceback" not in output
-    assert desk.published() == []
+    assert work.published() == []
 
 
-def test_the_option_traceback_prints_the_traceback(desk: Desk) -> None:
-    code, output = desk.run("--param", "rows=two", "--traceback")
+def test_the_option_traceback_prints_the_traceback(work: Workspace) -> None:
+    code, output = work.run("--param", "rows=two", "--traceback")
     assert code != 0
     assert "Traceback" in output
 
 
-def test_require_push_exits_with_3_when_nothing_was_pushed(desk: Desk) -> None:
-    code, output = desk.run("--require-push")
+def test_require_push_exits_with_3_when_nothing_was_pushed(work: Workspace) -> None:
+    code, output = work.run("--require-push")
     assert code == 3, output
     assert "no model was pushed" in output

@@ -17,7 +17,7 @@ SAMPLE = 10
 """Every tenth flight."""
 
 
-class Workplace:
+class Workspace:
     """A directory with prepared months, and runs of the pipeline in it."""
 
     def __init__(self, directory: Path) -> None:
@@ -76,15 +76,15 @@ class Workplace:
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    work = Workplace(tmp_path_factory.mktemp("flights"))
+def work(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    work = Workspace(tmp_path_factory.mktemp("flights"))
     ran = work.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr
     work.first_output = ran.stdout + ran.stderr  # type: ignore[attr-defined]
     return work
 
 
-def test_the_first_run_pushes_a_blessed_model_and_reports_the_verdict(work: Workplace) -> None:
+def test_the_first_run_pushes_a_blessed_model_and_reports_the_verdict(work: Workspace) -> None:
     output = work.first_output  # type: ignore[attr-defined]
     assert len(work.versions()) == 1
     assert work.output("Evaluator", "blessing")["properties"]["blessed"] == 1
@@ -95,13 +95,13 @@ def test_the_first_run_pushes_a_blessed_model_and_reports_the_verdict(work: Work
     assert "auc" in output.lower()
 
 
-def test_log_messages_of_tensorflow_are_not_printed(work: Workplace) -> None:
+def test_log_messages_of_tensorflow_are_not_printed(work: Workspace) -> None:
     output = work.first_output  # type: ignore[attr-defined]
     for noise in ("oneDNN", "cuda", "TensorRT", "WARNING", "IPython", "Traceback"):
         assert noise not in output
 
 
-def test_rows_add_up_in_every_node(work: Workplace) -> None:
+def test_rows_add_up_in_every_node(work: Workspace) -> None:
     for node in work.shown()["nodes"]:
         for count in node["row_counts"]:
             assert count["read"] == count["written"] + sum(count["dropped"].values()), node
@@ -112,7 +112,7 @@ def test_rows_add_up_in_every_node(work: Workplace) -> None:
     assert next(c for c in ingested["row_counts"] if c["split"] == "all")["read"] == lines
 
 
-def test_tools_for_tfx_can_read_the_artifacts_and_metadata(work: Workplace) -> None:
+def test_tools_for_tfx_can_read_the_artifacts_and_metadata(work: Workspace) -> None:
     import tensorflow_data_validation as tfdv
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -154,19 +154,19 @@ def test_tools_for_tfx_can_read_the_artifacts_and_metadata(work: Workplace) -> N
     assert {"pipeline", "pipeline_run", "node"} <= contexts
 
 
-def test_no_file_of_the_run_is_a_pickle(work: Workplace) -> None:
+def test_no_file_of_the_run_is_a_pickle(work: Workspace) -> None:
     home = work.directory / ".prodml"
     assert any(home.glob("artifacts/flights/Transform/updated_analyzer_cache/*/*/MANIFEST.json"))
     assert pickles_under(home) == []
 
 
-def test_lineage_of_the_pushed_model_reaches_the_examples(work: Workplace) -> None:
+def test_lineage_of_the_pushed_model_reaches_the_examples(work: Workspace) -> None:
     pushed = work.output("Pusher", "pushed_model")["id"]
     view = json.loads(work.prodml("lineage", str(pushed), "--json").stdout)
     assert "CsvExampleGen" in {step["node_id"] for step in view["upstream"]}
 
 
-def test_the_example_prints_predictions_of_the_pushed_model(work: Workplace) -> None:
+def test_the_example_prints_predictions_of_the_pushed_model(work: Workspace) -> None:
     predicted = subprocess.run(
         [sys.executable, ROOT / "examples" / "flights" / "predict.py"],
         cwd=work.directory,
@@ -177,7 +177,7 @@ def test_the_example_prints_predictions_of_the_pushed_model(work: Workplace) -> 
     assert predicted.stdout.count("%") >= 3
 
 
-def test_the_second_run_is_fully_cached_and_pushes_no_new_version(work: Workplace) -> None:
+def test_the_second_run_is_fully_cached_and_pushes_no_new_version(work: Workspace) -> None:
     before = work.versions()
     ran = work.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -187,7 +187,7 @@ def test_the_second_run_is_fully_cached_and_pushes_no_new_version(work: Workplac
     assert work.versions() == before
 
 
-def test_a_new_month_retrains_and_is_compared_with_the_baseline(work: Workplace) -> None:
+def test_a_new_month_retrains_and_is_compared_with_the_baseline(work: Workspace) -> None:
     before = work.versions()
     work.add_months("3")
     plan = json.loads(

@@ -40,7 +40,7 @@ def loud(text: str = "{HOSTILE}"):
 """
 
 
-class Desk:
+class Workspace:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         (directory / "component.py").write_text(COMPONENT)
@@ -60,13 +60,13 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    desk = Desk(tmp_path_factory.mktemp("desk"))
-    output = desk.prodml("run", "pipeline.py")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    work = Workspace(tmp_path_factory.mktemp("work"))
+    output = work.prodml("run", "pipeline.py")
     assert_no_controls(output)
     assert "Failing: ValueError: red [bold]tag[/bold] [/nothing]  end" in output
     assert "Loud: red [bold]tag[/bold] [/nothing]  end" in output
-    return desk
+    return work
 
 
 def assert_no_controls(output: str) -> None:
@@ -91,29 +91,29 @@ def assert_no_controls(output: str) -> None:
 )
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 def test_a_command_prints_no_escape_sequence(
-    desk: Desk, command: tuple[str, ...], locale: str
+    work: Workspace, command: tuple[str, ...], locale: str
 ) -> None:
-    output = desk.prodml(*command, locale=locale)
+    output = work.prodml(*command, locale=locale)
     assert_no_controls(output)
     assert "UnicodeEncodeError" not in output and "MarkupError" not in output
 
 
-def test_the_output_of_a_node_is_shown_without_colours_and_redrawn_lines(desk: Desk) -> None:
-    output = desk.prodml("logs", "latest", "Loud")
+def test_the_output_of_a_node_is_shown_without_colours_and_redrawn_lines(work: Workspace) -> None:
+    output = work.prodml("logs", "latest", "Loud")
     assert output == "red [bold]tag[/bold] [/nothing]  end\n100%\n"
 
 
-def test_json_contains_the_recorded_text_escaped(desk: Desk) -> None:
-    output = desk.prodml("show", "latest", "--json")
+def test_json_contains_the_recorded_text_escaped(work: Workspace) -> None:
+    output = work.prodml("show", "latest", "--json")
     assert_no_controls(output)
     assert "\\u001b]0;owned\\u0007" in output
 
 
-def test_the_live_display_shows_no_escape_sequences_of_user_code(desk: Desk) -> None:
+def test_the_live_display_shows_no_escape_sequences_of_user_code(work: Workspace) -> None:
     terminal, process_end = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "prodml", "run", "pipeline.py", "--no-cache"],
-        cwd=desk.directory,
+        cwd=work.directory,
         stdout=process_end,
         stderr=subprocess.STDOUT,
     )

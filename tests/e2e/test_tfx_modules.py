@@ -15,7 +15,7 @@ from tfx_modules.taxi_rows import taxi_rows
 MODULES = Path(__file__).parents[1] / "tfx_modules"
 
 
-class Workplace:
+class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -49,8 +49,8 @@ class Workplace:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Workplace:
-    return Workplace(tmp_path)
+def work(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def work(tmp_path: Path) -> Workplace:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_module_file_trains_a_model_that_a_server_can_run(
-    work: Workplace, module: str, rows: pa.Table, has_transform: bool, keras: str
+    work: Workspace, module: str, rows: pa.Table, has_transform: bool, keras: str
 ) -> None:
     ran = work.run(module, rows, keras, has_transform)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -81,7 +81,7 @@ def test_a_module_file_trains_a_model_that_a_server_can_run(
     ids=["taxi", "penguin"],
 )
 def test_a_keras_3_model_saved_in_the_old_way_is_rejected_before_the_push(
-    work: Workplace, module: str, rows: pa.Table, has_transform: bool, variable: str
+    work: Workspace, module: str, rows: pa.Table, has_transform: bool, variable: str
 ) -> None:
     ran = work.run(module, rows, "keras", has_transform)
     assert ran.returncode == 1

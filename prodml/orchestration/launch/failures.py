@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prodml.dsl.user_code import described
+from prodml.dsl.user_code import describe_error
 from prodml.errors import ProdmlError, causes_and_contexts, storage_error
 from prodml.secrets import redact
 
@@ -17,7 +17,7 @@ def failure_message(error: BaseException, log: str) -> str:
         error = refused
     if isinstance(error, ProdmlError):
         return redact(str(error))
-    return redact(f"{described(error)}; the full output is in {log}")
+    return redact(f"{describe_error(error)}; the full output is in {log}")
 
 
 def was_interrupted(error: BaseException) -> bool:

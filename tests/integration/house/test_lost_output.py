@@ -30,7 +30,7 @@ def steps():
 PRODML = f"{sys.executable} -m prodml"
 
 
-class Workplace:
+class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "pipeline.py").write_text(PIPELINE)
@@ -48,11 +48,11 @@ class Workplace:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Workplace:
-    return Workplace(tmp_path)
+def work(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
-def test_a_run_continues_if_its_terminal_is_closed(work: Workplace) -> None:
+def test_a_run_continues_if_its_terminal_is_closed(work: Workspace) -> None:
     test_end, run_end = pty.openpty()
     command = [sys.executable, "-m", "prodml", "run", "pipeline.py"]
     process = subprocess.Popen(
@@ -66,20 +66,20 @@ def test_a_run_continues_if_its_terminal_is_closed(work: Workplace) -> None:
 
 
 @pytest.mark.parametrize("reader", ["| head -1", "> /dev/full", ">&-", ">&- 2>&-", "2>&-"])
-def test_a_run_succeeds_if_its_output_is_lost(work: Workplace, reader: str) -> None:
+def test_a_run_succeeds_if_its_output_is_lost(work: Workspace, reader: str) -> None:
     code, output = work.shell(f"{PRODML} run pipeline.py {reader}")
     assert (code, work.states()) == (0, ["COMPLETE", "COMPLETE"]), output
     assert "Traceback" not in output
 
 
-def test_the_exit_code_reports_a_failed_run_if_its_output_is_lost(work: Workplace) -> None:
+def test_the_exit_code_reports_a_failed_run_if_its_output_is_lost(work: Workspace) -> None:
     (work.root / "fail").touch()
     code, output = work.shell(f"{PRODML} run pipeline.py > /dev/full")
     assert (code, work.states()) == (1, ["COMPLETE", "FAILED"]), output
     assert "ValueError: on purpose" in output
 
 
-def test_commands_succeed_without_a_standard_output(work: Workplace) -> None:
+def test_commands_succeed_without_a_standard_output(work: Workspace) -> None:
     work.shell(f"{PRODML} run pipeline.py")
     for command in ("runs", "runs --json", "plan pipeline.py", "logs latest First"):
         code, output = work.shell(f"{PRODML} {command} >&-")

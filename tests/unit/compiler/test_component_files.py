@@ -26,7 +26,7 @@ def makes():
 """
 
 
-class Workplace:
+class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.pipeline = root / "pipeline_file.py"
@@ -46,11 +46,11 @@ class Workplace:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Workplace:
-    return Workplace(tmp_path)
+def work(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
-def test_the_error_names_the_authors_line_and_the_missing_file(work: Workplace) -> None:
+def test_the_error_names_the_authors_line_and_the_missing_file(work: Workspace) -> None:
     assert work.error == (
         f"{work.pipeline}:10: component Make cannot run: it has no executor: write "
         f"{work.root}/executor.py with execute(context: ExecutorContext) -> None"
@@ -58,7 +58,7 @@ def test_the_error_names_the_authors_line_and_the_missing_file(work: Workplace) 
 
 
 @pytest.mark.parametrize("command", ["compile", "plan"])
-def test_the_commands_refuse_a_missing_executor(work: Workplace, command: str) -> None:
+def test_the_commands_refuse_a_missing_executor(work: Workspace, command: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "prodml", command, "pipeline_file.py"],
         cwd=work.root,
@@ -79,7 +79,7 @@ def test_the_commands_refuse_a_missing_executor(work: Workplace, command: str) -
         "import execute_other\n",
     ],
 )
-def test_an_executor_without_execute_is_refused(work: Workplace, text: str) -> None:
+def test_an_executor_without_execute_is_refused(work: Workspace, text: str) -> None:
     work.write_executor(text)
     assert f"cannot run: {work.root}/executor.py has no function execute" in work.error
 
@@ -94,22 +94,22 @@ def test_an_executor_without_execute_is_refused(work: Workplace, text: str) -> N
         "try:\n    from a import execute\nexcept ImportError:\n    def execute(context): ...\n",
     ],
 )
-def test_an_executor_with_execute_is_accepted(work: Workplace, text: str) -> None:
+def test_an_executor_with_execute_is_accepted(work: Workspace, text: str) -> None:
     work.write_executor(text)
     work.compile()
 
 
-def test_an_executor_is_not_imported(work: Workplace) -> None:
+def test_an_executor_is_not_imported(work: Workspace) -> None:
     work.write_executor("raise SystemExit('was imported')\ndef execute(context): ...\n")
     work.compile()
 
 
-def test_an_executor_that_is_not_python_names_its_line(work: Workplace) -> None:
+def test_an_executor_that_is_not_python_names_its_line(work: Workspace) -> None:
     work.write_executor("import os\ndef execute(context:\n")
     assert "executor.py is not Python: '(' was never closed (executor.py, line 2)" in work.error
 
 
-def test_a_driver_without_driver_functions_is_refused(work: Workplace) -> None:
+def test_a_driver_without_driver_functions_is_refused(work: Workspace) -> None:
     work.write_executor("def execute(context): ...\n")
     (work.root / "driver.py").write_text("def resolv(parameters): ...\n")
     assert f"{work.root}/driver.py has neither judge_cached nor resolve" in work.error
@@ -117,7 +117,7 @@ def test_a_driver_without_driver_functions_is_refused(work: Workplace) -> None:
     work.compile()
 
 
-def test_the_executor_of_a_component_in_a_package_is_in_the_package(work: Workplace) -> None:
+def test_the_executor_of_a_component_in_a_package_is_in_the_package(work: Workspace) -> None:
     package = work.root / "made_of_parts"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -131,7 +131,7 @@ def test_the_executor_of_a_component_in_a_package_is_in_the_package(work: Workpl
     work.compile()
 
 
-def test_a_component_inside_a_function_is_refused(work: Workplace) -> None:
+def test_a_component_inside_a_function_is_refused(work: Workspace) -> None:
     declaration = "    class Make(Component):\n        made: Output[Examples]\n    Make()\n"
     head = PIPELINE.partition("class Make")[0]
     work.pipeline.write_text(f"{head}@pipeline(name='makes')\ndef makes():\n{declaration}")
