@@ -65,7 +65,7 @@ def logs(
     log_dir = os.path.join(loaded.logs_path, found.run_id)
 
     def has_ended() -> bool:
-        """Whether the store has recorded the end; reading it also records dead runs as ended."""
+        """Returns whether the run has ended; reading the store also records dead runs as ended."""
         return _state(options.require_reader(loaded), found.run_id) != "RUNNING"
 
     if node is None:
