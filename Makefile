@@ -22,7 +22,7 @@ databases:  ## Install PostgreSQL and MariaDB from Debian, where they are missin
 .PHONY: test
 test: setup lint types layers  ## Lint, types, layer contracts and tests: what CI runs.
 	@tests/support/install_databases.sh || test "$$CI" != true
-	$(RUN)/pytest -n auto
+	tests/support/run_tests.sh
 
 .PHONY: lint
 lint: setup  ## Check style.
