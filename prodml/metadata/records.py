@@ -49,6 +49,26 @@ class ArtifactRecord:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One attempt to run a node: what the records of an execution and its artifacts share.
+
+    Attributes:
+        execution_type: name of the ML Metadata execution type.
+        number: counts the attempts of a node in a run, from 1.
+    """
+
+    pipeline: str
+    run_id: str
+    node_id: str
+    execution_type: str
+    number: int = 1
+
+    def artifact_name(self, execution_id: int, key: str, index: int) -> str:
+        """The name of an output artifact; ML Metadata accepts a name once for each type."""
+        return f"{self.pipeline}:{self.run_id}:{self.node_id}:{key}:{index}:{execution_id}"
+
+
+@dataclass(frozen=True)
 class ExecutionRecord:
     """One attempt to run a node; times are Unix ms."""
 

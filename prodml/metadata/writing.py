@@ -31,7 +31,14 @@ from prodml.metadata.messages import (
     pairs_of,
     set_values,
 )
-from prodml.metadata.records import ExecutionRecord, LeaseRecord, RunRecord, RunState, State
+from prodml.metadata.records import (
+    Attempt,
+    ExecutionRecord,
+    LeaseRecord,
+    RunRecord,
+    RunState,
+    State,
+)
 from prodml.metadata.store import Store
 
 
@@ -49,12 +56,12 @@ class LineageWriter:
         self._lease = lease
         # Two processes that both believe to go on with a run never mean the same execution.
         self._suffix = secrets.token_hex(4)
-        self._begun: dict[int, tuple[Any, list[int]]] = {}
+        self._begun: dict[int, tuple[Attempt, Any, list[int]]] = {}
         """Executions that have begun, with their contexts: a round trip less when they end."""
 
-    def name_of_execution(self, run_id: str, node_id: str, attempt: int) -> str:
+    def execution_name(self, attempt: Attempt) -> str:
         """The name of an execution of this writer; no other process uses it."""
-        return f"{run_id}:{node_id}:{attempt}:{self._suffix}"
+        return f"{attempt.run_id}:{attempt.node_id}:{attempt.number}:{self._suffix}"
 
     def is_own(self, execution: ExecutionRecord) -> bool:
         """Whether this writer began an execution, also if an interrupt hid the answer from it."""
@@ -150,13 +157,9 @@ class LineageWriter:
 
     def begin_execution(
         self,
-        pipeline: str,
-        run_id: str,
-        node_id: str,
-        type_name: str,
+        attempt: Attempt,
         properties: Mapping[str, PropertyValue],
         inputs: Mapping[str, Sequence[Artifact]],
-        attempt: int = 1,
         fingerprints: Sequence[str] = (),
     ) -> int:
         """Records that a node starts; its inputs are linked at once. Gives the execution's id.
@@ -167,30 +170,28 @@ class LineageWriter:
         Raises:
             FencedError: another process has taken the pipeline over.
         """
-        execution = self._execution(
-            pipeline, run_id, node_id, type_name, State.RUNNING, properties, attempt
-        )
+        execution = self._execution(attempt, State.RUNNING, properties)
         pairs = self._input_pairs(inputs)
-        contexts = self._contexts(pipeline, run_id, node_id)
+        contexts = self._contexts(attempt)
         contexts += [self._context(EXECUTION_CACHE, key) for key in fingerprints]
         id, context_ids = self._put(
-            f"cannot record the start of {node_id}", execution, pairs, contexts
+            f"cannot record the start of {attempt.node_id}", execution, pairs, contexts
         )
         execution.id = id
-        self._begun[id] = execution, context_ids
+        self._begun[id] = attempt, execution, context_ids
         return id
 
     def complete_execution(
         self,
         execution_id: int,
         properties: Mapping[str, PropertyValue],
-        outputs: Mapping[str, Sequence[tuple[str, Artifact]]],
+        outputs: Mapping[str, Sequence[Artifact]],
     ) -> dict[str, list[int]]:
         """Records, in one transaction, that an execution is COMPLETE and its outputs LIVE.
 
         Args:
             execution_id: one that this writer began.
-            outputs: (name, artifact) by output key.
+            outputs: new artifacts by output key.
 
         Returns:
             Artifact ids by output key.
@@ -198,13 +199,16 @@ class LineageWriter:
         Raises:
             FencedError: its end is recorded already: another process took its run for dead.
         """
-        keys = [key for key, named in outputs.items() for _ in named]
+        attempt, begun, context_ids = self._begun[execution_id]
+        keys = [key for key, artifacts in outputs.items() for _ in artifacts]
         pairs = [
-            (self._artifact(name, artifact), event(key, index, mlmd.Event.OUTPUT))
-            for key, named in outputs.items()
-            for index, (name, artifact) in enumerate(named)
+            (
+                self._artifact(attempt.artifact_name(execution_id, key, index), artifact),
+                event(key, index, mlmd.Event.OUTPUT),
+            )
+            for key, artifacts in outputs.items()
+            for index, artifact in enumerate(artifacts)
         ]
-        begun, context_ids = self._begun[execution_id]
         execution = _ended(begun, State.COMPLETE, properties)
         end_type = self._store.context_type(EXECUTION_END)
 
@@ -256,25 +260,20 @@ class LineageWriter:
 
     def record_found(
         self,
-        pipeline: str,
-        run_id: str,
-        node_id: str,
-        type_name: str,
+        attempt: Attempt,
         state: State,
         properties: Mapping[str, PropertyValue],
         inputs: Mapping[str, Sequence[Artifact]],
         outputs: Mapping[str, Sequence[Artifact]],
-        attempt: int = 1,
     ) -> int:
         """Records, at once, an execution whose outputs existed before: CACHED, or a resolver's."""
-        execution = self._execution(
-            pipeline, run_id, node_id, type_name, state, properties, attempt
-        )
+        execution = self._execution(attempt, state, properties)
         pairs = stored_pairs(
             self._store, pairs_of(inputs, mlmd.Event.INPUT) + pairs_of(outputs, mlmd.Event.OUTPUT)
         )
-        contexts = self._contexts(pipeline, run_id, node_id)
-        id, _ = self._put(f"cannot record the result of {node_id}", execution, pairs, contexts)
+        contexts = self._contexts(attempt)
+        what = f"cannot record the result of {attempt.node_id}"
+        id, _ = self._put(what, execution, pairs, contexts)
         return id
 
     def mark_deleted(self, ids: Collection[int], why: str) -> None:
@@ -294,36 +293,29 @@ class LineageWriter:
     def _context(self, type_name: str, name: str) -> Any:
         return mlmd.Context(type_id=self._store.context_type(type_name), name=name)
 
-    def _contexts(self, pipeline: str, run_id: str, node_id: str) -> list[Any]:
+    def _contexts(self, attempt: Attempt) -> list[Any]:
         return [
-            self._context(PIPELINE, pipeline),
-            self._context(PIPELINE_RUN, run_id),
-            self._context(NODE, f"{pipeline}.{node_id}"),
+            self._context(PIPELINE, attempt.pipeline),
+            self._context(PIPELINE_RUN, attempt.run_id),
+            self._context(NODE, f"{attempt.pipeline}.{attempt.node_id}"),
         ]
 
     def _execution(
-        self,
-        pipeline: str,
-        run_id: str,
-        node_id: str,
-        type_name: str,
-        state: State,
-        properties: Mapping[str, PropertyValue],
-        attempt: int,
+        self, attempt: Attempt, state: State, properties: Mapping[str, PropertyValue]
     ) -> Any:
         execution = mlmd.Execution(
-            type_id=self._store.execution_type(type_name),
+            type_id=self._store.execution_type(attempt.execution_type),
             # Can be taken once: what is written again after a lost answer is written once.
-            name=self.name_of_execution(run_id, node_id, attempt),
+            name=self.execution_name(attempt),
             last_known_state=mlmd.Execution.State.Value(state),
         )
         set_values(
             execution.custom_properties,
             {
-                "node_id": node_id,
-                "run_id": run_id,
-                "pipeline_name": pipeline,
-                "attempt": attempt,
+                "node_id": attempt.node_id,
+                "run_id": attempt.run_id,
+                "pipeline_name": attempt.pipeline,
+                "attempt": attempt.number,
                 **properties,
             },
         )

@@ -311,7 +311,7 @@ def _run_nodes(run: RunContext, launcher: Launcher) -> tuple[NodeResult, ...]:
     for node in spec.nodes:
         if all(id in settled for id in node.waits_for):
             result = launcher.settle(node, {id: settled[id] for id in node.waits_for})
-            if isinstance(result, NodeResult):
+            if result is not None:
                 settled[node.id] = result
                 continue
         left.append(node)

@@ -16,7 +16,7 @@ import typer
 from prodml.artifacts import Model, ModelBlessing
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import RunState, State
+from prodml.metadata.records import Attempt, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.ownership.liveness import new_holder
@@ -46,15 +46,15 @@ def _filled(path: str, runs: int) -> Store:
         lease = leases.take("flights", number + 1, run, holder)
         assert lease is not None
         writer.begin_run("flights", run, "{}", lease.id)
-        execution = writer.begin_execution(
-            "flights", run, "Trainer", "Trainer", {}, {}, 1, [f"key-{number}"]
-        )
+        trainer = Attempt("flights", run, "Trainer", "Trainer")
+        execution = writer.begin_execution(trainer, {}, {}, [f"key-{number}"])
         made: dict[str, Any] = {
-            "model": [(f"model {run}", Model(final_uri=f"/models/{number}"))],
-            "blessing": [(f"blessing {run}", ModelBlessing(final_uri=f"/blessings/{number}"))],
+            "model": [Model(final_uri=f"/models/{number}")],
+            "blessing": [ModelBlessing(final_uri=f"/blessings/{number}")],
         }
         writer.complete_execution(execution, {}, made)
-        writer.record_found("flights", run, "Evaluator", "Evaluator", State.CACHED, {}, {}, {})
+        evaluator = Attempt("flights", run, "Evaluator", "Evaluator")
+        writer.record_found(evaluator, State.CACHED, {}, {}, {})
         writer.end_run(run, RunState.COMPLETE)
         leases.give_back(lease)
         if number % 1000 == 999:

@@ -6,7 +6,7 @@ import multiprocessing
 from prodml.artifacts import Model
 from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import RunState, State
+from prodml.metadata.records import Attempt, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 
@@ -48,13 +48,10 @@ def write_executions(connection: Connection, number: int, executions: int) -> No
     writer.begin_run("p", run, "{}")
     used: list[Model] = []
     for index in range(executions):
-        execution = writer.begin_execution(
-            "p", run, f"node-{index}", "T", {}, {"model": used}, 1, [f"{run}:{index}"]
-        )
+        attempt = Attempt("p", run, f"node-{index}", "T")
+        execution = writer.begin_execution(attempt, {}, {"model": used}, [f"{run}:{index}"])
         made = Model(final_uri=f"/{run}/{index}")
-        ids = writer.complete_execution(
-            execution, {"n": index}, {"model": [(f"{run}:{index}", made)]}
-        )
+        ids = writer.complete_execution(execution, {"n": index}, {"model": [made]})
         used = [Model(id=ids["model"][0])]
         assert reader.cached_executions(f"{run}:{index}")[0].id == execution
     writer.end_run(run, RunState.COMPLETE)

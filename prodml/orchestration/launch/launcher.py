@@ -1,38 +1,31 @@
-"""Takes one node to its published outputs: adopt, skip, find, take from the cache, or run."""
+"""Takes one node to its result: what is decided is carried out, recorded and announced."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import tenacity
 
-from prodml.artifacts import Artifact, PropertyValue
+from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeKind, NodeSpec
 from prodml.errors import MetadataError
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import State
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.events.announcements import Announcements
-from prodml.orchestration.launch.attempts import (
-    AttemptFailedError,
-    Attempts,
-    Watch,
-    parameter_properties,
-)
+from prodml.orchestration.launch.attempts import AttemptFailedError, Attempts, Watch
+from prodml.orchestration.launch.decision import Adopt, Search, Skip, adoptable, decide
 from prodml.orchestration.launch.failures import failure_message, was_interrupted
+from prodml.orchestration.launch.recording import Recorder
 from prodml.orchestration.launch.retries import is_transient
 from prodml.orchestration.launch.run_context import RunContext
 from prodml.orchestration.recovery.earlier_attempts import FinishedNode
 from prodml.orchestration.resolve import cache, inputs
-from prodml.orchestration.resolve.blocking import Block, blocked_by_others, blocked_by_upstream
-from prodml.orchestration.resolve.conditions import unmet_condition
 from prodml.orchestration.resolve.prepared_node import Prepared, Preparer
 from prodml.orchestration.results import NodeResult, NodeState
 from prodml.secrets import redact
@@ -54,14 +47,15 @@ class Launcher:
         self._run = run
         self._preparer = preparer
         self._reader = reader
-        self._writer = writer
         self._announcements = announcements
         self._artifacts: dict[int, Artifact] = {}
+        self._prepared: dict[str, Prepared] = {}
+        """By node id, what `settle` found out and `run` needs: input files are read once."""
         # Everything but the execution itself is done by one thread at a time: a connection to ML
         # Metadata is not to be shared.
         self._lock = threading.RLock()
-        self._attempts = Attempts(run, writer, announcements, self._lock)
-        self._adopted: set[str] = set()
+        self._recorder = Recorder(run, writer, self._lock)
+        self._attempts = Attempts(run, self._recorder, announcements, self._lock)
         self.ended: dict[str, NodeResult] = {}
         """Results by node id, of every node that has ended."""
 
@@ -70,8 +64,8 @@ class Launcher:
         """Whether a node was interrupted."""
         return self._attempts.is_cancelled
 
-    def settle(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | Prepared:
-        """Ends a node whose result is known without running it; else says what it needs.
+    def settle(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
+        """Ends a node whose result is known without running it; None if the node must run.
 
         Drivers and resolver strategies run here; what they raise is retried as an executor's
         errors are, and fails the node.
@@ -79,60 +73,89 @@ class Launcher:
         Args:
             ended: results of the nodes that it waits for.
         """
-        started, numbers = time.monotonic(), itertools.count(self._next_attempt(node))
+        started, numbers = time.monotonic(), itertools.count(self._run.first_attempt(node.id))
 
         def report(error: BaseException, wait_seconds: float) -> None:
-            message = failure_message(error, self._log(node))
+            message = failure_message(error, self._run.log(node.id))
             failed = NodeResult(node.id, NodeState.FAILED, message=message, attempt=next(numbers))
             self._announcements.node_retried(failed, wait_seconds)
 
         try:
-            return self._retried(_is_transient_here, report, lambda: self._decided(node, ended))
+            return self._retried(_is_transient_here, report, lambda: self._settled(node, ended))
         except MetadataError:
             raise
         except Exception as error:
             if was_interrupted(error):
                 raise KeyboardInterrupt from error
-            with self._lock:
-                return self._told(self._failed_before(node, error, started))
-
-    def _decided(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | Prepared:
-        with self._lock:
-            return self._settled(node, ended)
-
-    def _settled(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | Prepared:
-        started = time.monotonic()
-        upstream = {id: ended[id] for id in node.upstream}
-        if (block := blocked_by_upstream(node, ended)) is not None:
-            return self._told(_skipped(node, block))
-        unmet = unmet_condition(node, self._produced(upstream))
-        if unmet is not None:
-            return self._told(NodeResult(node.id, NodeState.SKIPPED, message=unmet))
-        if (block := blocked_by_others(node, ended)) is not None:
-            return self._told(_skipped(node, block))
-        finished = self._run.history.finished.get(node.id)
-        if finished is not None and self._adopted.issuperset(node.upstream):
-            damage = self._damage(node, finished)
-            if damage is None:
-                return self._told(self._adopt(node, finished))
-            if node.kind is NodeKind.EXECUTOR:
-                self._writer.mark_deleted(_flat(finished.outputs), damage)
-        if node.kind is not NodeKind.EXECUTOR:
-            return self._told(self._found(node, started))
-        prepared = self._preparer.prepare(node, self._produced(upstream))
-        if prepared.hit is None:
-            return prepared
-        return self._told(self._cached(prepared, prepared.hit, started), prepared.inputs)
+            return self._end(self._failed_before_attempt(node, error, started))
 
     def run(self, node: NodeSpec, ended: Mapping[str, NodeResult], watch: Watch) -> NodeResult:
-        """Ends a node, running it where that is needed. Never raises because of the node."""
-        settled = self.settle(node, ended)
-        if isinstance(settled, NodeResult):
-            return settled
-        return self._told(self._execute(settled, watch), settled.inputs)
+        """Ends a node, running it if that is needed. Never raises because of the node."""
+        if node.id not in self._prepared:
+            settled = self.settle(node, ended)
+            if settled is not None:
+                return settled
+        prepared = self._prepared.pop(node.id)
+        return self._end(self._execute(prepared, watch), prepared.inputs)
+
+    def _settled(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
+        with self._lock:
+            return self._settled_alone(node, ended)
+
+    def _settled_alone(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
+        started = time.monotonic()
+        produced = self._produced({id: ended[id] for id in node.upstream})
+        match decide(node, ended, produced, self._adoptable(node, ended)):
+            case Skip(reason, failed):
+                skipped = NodeResult(node.id, NodeState.SKIPPED, message=reason, blocked_by=failed)
+                return self._end(skipped)
+            case Adopt(finished):
+                self._read(id for ids in finished.outputs.values() for id in ids)
+                return self._end(_adopted(node, finished))
+            case Search():
+                outputs = self._preparer.find(node)
+                result = self._recorder.found(node, outputs, time.monotonic() - started)
+                self._remember(outputs)
+                return self._end(result)
+        prepared = self._preparer.prepare(node, produced)
+        if prepared.hit is None:
+            self._prepared[node.id] = prepared
+            return None
+        seconds = time.monotonic() - started
+        result = self._recorder.reuse(prepared, prepared.hit, seconds)
+        self._remember(prepared.hit.outputs)
+        return self._end(result, prepared.inputs)
+
+    def _adoptable(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> FinishedNode | None:
+        """How the node ended before the run was resumed, if its outputs are still complete."""
+        finished = adoptable(node, ended, self._run.history)
+        if finished is None or (damage := self._damage(node, finished)) is None:
+            return finished
+        if node.kind is NodeKind.EXECUTOR:
+            self._recorder.delete({id for ids in finished.outputs.values() for id in ids}, damage)
+        return None
+
+    def _damage(self, node: NodeSpec, finished: FinishedNode) -> str | None:
+        if node.kind is NodeKind.EXECUTOR:
+            return cache.damage_of(node, self._artifacts_of(finished.outputs))
+        links = self._reader.links_of_executions([finished.execution_id])
+        found = {link.artifact_id for link in links if link.is_output}
+        # Of these, those that were live when the run was resumed are its outputs.
+        live = {id for ids in finished.outputs.values() for id in ids}
+        return None if found == live else "what it found is gone"
+
+    def _failed_before_attempt(
+        self, node: NodeSpec, error: Exception, started: float
+    ) -> NodeResult:
+        log = self._run.log(node.id)
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(redact("".join(traceback.format_exception(error))))
+        message = failure_message(error, log)
+        return self._recorder.fail_before_attempt(node, message, time.monotonic() - started)
 
     def _execute(self, prepared: Prepared, watch: Watch) -> NodeResult:
-        numbers = itertools.count(self._next_attempt(prepared.node))
+        numbers = itertools.count(self._run.first_attempt(prepared.node.id))
 
         def report(error: BaseException, wait_seconds: float) -> None:
             assert isinstance(error, AttemptFailedError)
@@ -172,186 +195,44 @@ class Launcher:
         )
         return retrying(attempt)
 
-    def _log(self, node: NodeSpec) -> str:
-        return os.path.join(self._run.log_dir, f"{node.id}.log")
-
-    def _next_attempt(self, node: NodeSpec) -> int:
-        return self._run.history.attempts.get(node.id, 0) + 1
-
-    def _damage(self, node: NodeSpec, finished: FinishedNode) -> str | None:
-        if node.kind is NodeKind.EXECUTOR:
-            return cache.damage_of(node, finished.outputs)
-        links = self._reader.links_of_executions([finished.execution.id])
-        found = {link.artifact_id for link in links if link.is_output}
-        # Of these, those that were live when the run was resumed are its outputs.
-        return None if found == _flat(finished.outputs) else "what it found is gone"
-
-    def _adopt(self, node: NodeSpec, finished: FinishedNode) -> NodeResult:
-        """Takes over what the node made before its run was resumed."""
-        self._adopted.add(node.id)
-        self._remember(finished.outputs)
-        values = finished.execution.properties
-        return NodeResult(
-            node.id,
-            NodeState.COMPLETE,
-            outputs=_ids(finished.outputs),
-            message="finished before the run was resumed",
-            notes=tuple(json.loads(str(values.get("notes", "[]")))),
-            seconds=float(values.get("seconds", 0.0)),
-            execution_id=finished.execution.id,
-        )
-
-    def _cached(self, prepared: Prepared, hit: cache.Hit, started: float) -> NodeResult:
-        node = prepared.node
-        (source,) = self._reader.executions([hit.execution_id])
-        notes = str(source.properties.get("notes", "[]"))
-        execution_id = self._record_found(
-            node,
-            State.CACHED,
-            prepared.inputs,
-            hit.outputs,
-            {
-                "reason": prepared.reason,
-                "notes": notes,
-                "cached_from": hit.execution_id,
-                cache.FINGERPRINT_PARTS: json.dumps(prepared.fingerprint.parts),
-            },
-        )
-        return NodeResult(
-            node.id,
-            NodeState.CACHED,
-            outputs=_ids(hit.outputs),
-            message=prepared.reason,
-            notes=tuple(json.loads(notes)),
-            seconds=time.monotonic() - started,
-            execution_id=execution_id,
-            superseded=prepared.superseded,
-        )
-
-    def _found(self, node: NodeSpec, started: float) -> NodeResult:
-        outputs = self._preparer.find(node)
-        new = [a for artifacts in outputs.values() for a in artifacts if not a.id]
-        if new:
-            execution_id = self._writer.begin_execution(
-                self._run.spec.name,
-                self._run.run_id,
-                node.id,
-                node.execution_type,
-                {},
-                {},
-                self._next_attempt(node),
-            )
-            named = {
-                key: [
-                    (
-                        f"{self._run.spec.name}:{self._run.run_id}:{node.id}:{key}:{i}:{execution_id}",
-                        a,
-                    )
-                    for i, a in enumerate(artifacts)
-                ]
-                for key, artifacts in outputs.items()
-            }
-            ids = self._writer.complete_execution(execution_id, {}, named)
-            for key, artifacts in outputs.items():
-                for artifact, artifact_id in zip(artifacts, ids[key], strict=True):
-                    artifact.id = artifact_id
-            message = "recorded"
-        else:
-            execution_id = self._record_found(node, State.COMPLETE, {}, outputs, {})
-            count = sum(len(artifacts) for artifacts in outputs.values())
-            message = f"found {count} artifact(s)" if count else "found none"
-        self._remember(outputs)
-        return NodeResult(
-            node.id,
-            NodeState.COMPLETE,
-            outputs=_ids(outputs),
-            message=message,
-            seconds=time.monotonic() - started,
-            execution_id=execution_id,
-        )
-
-    def _record_found(
-        self,
-        node: NodeSpec,
-        state: State,
-        used: Mapping[str, Sequence[Artifact]],
-        outputs: Mapping[str, Sequence[Artifact]],
-        properties: Mapping[str, PropertyValue],
-    ) -> int:
-        execution_id = self._writer.record_found(
-            self._run.spec.name,
-            self._run.run_id,
-            node.id,
-            node.execution_type,
-            state,
-            properties,
-            used,
-            outputs,
-            self._next_attempt(node),
-        )
-        self._remember(outputs)
-        return execution_id
-
-    def _failed_before(self, node: NodeSpec, error: Exception, started: float) -> NodeResult:
-        """Records that a node failed before its executor ran."""
-        log = self._log(node)
-        os.makedirs(os.path.dirname(log), exist_ok=True)
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(redact("".join(traceback.format_exception(error))))
-        message = failure_message(error, log)
-        attempt = self._next_attempt(node)
-        execution_id = self._writer.begin_execution(
-            self._run.spec.name,
-            self._run.run_id,
-            node.id,
-            node.execution_type,
-            {**parameter_properties(node), "log": log},
-            {},
-            attempt,
-        )
-        self._writer.end_execution(execution_id, State.FAILED, {"message": message})
-        return NodeResult(
-            node.id,
-            NodeState.FAILED,
-            message=message,
-            seconds=time.monotonic() - started,
-            log=log,
-            execution_id=execution_id,
-            attempt=attempt,
-        )
-
     def _produced(self, upstream: Mapping[str, NodeResult]) -> dict[str, inputs.Artifacts]:
-        wanted = {i for r in upstream.values() for ids in r.outputs.values() for i in ids}
-        for record in self._reader.artifacts(wanted - self._artifacts.keys()):
+        self._read(i for r in upstream.values() for ids in r.outputs.values() for i in ids)
+        return {id: self._artifacts_of(result.outputs) for id, result in upstream.items()}
+
+    def _artifacts_of(self, outputs: Mapping[str, Sequence[int]]) -> dict[str, list[Artifact]]:
+        self._read(id for ids in outputs.values() for id in ids)
+        return {key: [self._artifacts[id] for id in ids] for key, ids in outputs.items()}
+
+    def _read(self, ids: Iterable[int]) -> None:
+        """Reads artifacts that are not known yet."""
+        for record in self._reader.artifacts(set(ids) - self._artifacts.keys()):
             self._artifacts[record.id] = inputs.to_artifact(record)
-        return {
-            node_id: {key: [self._artifacts[i] for i in ids] for key, ids in result.outputs.items()}
-            for node_id, result in upstream.items()
-        }
 
     def _remember(self, outputs: Mapping[str, Sequence[Artifact]]) -> None:
         for artifacts in outputs.values():
             self._artifacts.update({artifact.id: artifact for artifact in artifacts})
 
-    def _told(self, result: NodeResult, used: inputs.Artifacts | None = None) -> NodeResult:
-        self.ended[result.node_id] = result
-        outputs = {k: [self._artifacts[i] for i in ids] for k, ids in result.outputs.items()}
+    def _end(self, result: NodeResult, used: inputs.Artifacts | None = None) -> NodeResult:
+        """Announces how a node ended."""
+        with self._lock:
+            self.ended[result.node_id] = result
+            outputs = self._artifacts_of(result.outputs)
         self._announcements.node_ended(result, used or {}, outputs)
         return result
+
+
+def _adopted(node: NodeSpec, finished: FinishedNode) -> NodeResult:
+    return NodeResult(
+        node.id,
+        NodeState.COMPLETE,
+        outputs=finished.outputs,
+        message="finished before the run was resumed",
+        notes=finished.notes,
+        seconds=finished.seconds,
+        execution_id=finished.execution_id,
+    )
 
 
 def _is_transient_here(error: BaseException) -> bool:
     """Whether what raised before an attempt is worth a retry; the store has retries of its own."""
     return not isinstance(error, MetadataError) and is_transient(error)
-
-
-def _skipped(node: NodeSpec, block: Block) -> NodeResult:
-    return NodeResult(node.id, NodeState.SKIPPED, message=block.reason, blocked_by=block.failed)
-
-
-def _ids(outputs: Mapping[str, Sequence[Artifact]]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(a.id for a in artifacts) for key, artifacts in outputs.items()}
-
-
-def _flat(outputs: Mapping[str, Sequence[Artifact]]) -> set[int]:
-    return {a.id for artifacts in outputs.values() for a in artifacts}

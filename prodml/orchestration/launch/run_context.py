@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from prodml.beam.profiles import RunnerProfile
-from prodml.compiler.spec import PipelineSpec
+from prodml.compiler.spec import NodeSpec, PipelineSpec
+from prodml.metadata.records import Attempt
 from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.launch.retries import RetryPolicy
 from prodml.orchestration.recovery.earlier_attempts import History
@@ -38,3 +40,15 @@ class RunContext:
     limits: Mapping[str, NodeLimits] = field(default_factory=dict)
     history: History = field(default_factory=History)
     keras: KerasChoices = field(default_factory=KerasChoices)
+
+    def attempt(self, node: NodeSpec, number: int) -> Attempt:
+        """What the records of an attempt to run a node have in common."""
+        return Attempt(self.spec.name, self.run_id, node.id, node.execution_type, number)
+
+    def first_attempt(self, node_id: str) -> int:
+        """The number of the next attempt: those before the run was resumed count."""
+        return self.history.attempts.get(node_id, 0) + 1
+
+    def log(self, node_id: str) -> str:
+        """The file that gets what a node prints."""
+        return os.path.join(self.log_dir, f"{node_id}.log")

@@ -19,10 +19,11 @@ FINGERPRINT_PARTS = "fingerprint_parts"
 
 @dataclass(frozen=True)
 class Hit:
-    """An earlier execution's outputs can be used."""
+    """An earlier execution's outputs can be used; `notes` are what it left for the user."""
 
     execution_id: int
     outputs: Mapping[str, Sequence[Artifact]]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def _newest_whole(reader: LineageReader, node: NodeSpec, key: str) -> Hit | Miss
         outputs = outputs_of(reader, execution.id)
         damage = damage_of(node, outputs)
         if damage is None:
-            return Hit(execution.id, outputs)
+            notes = json.loads(str(execution.properties.get("notes", "[]")))
+            return Hit(execution.id, outputs, tuple(notes))
         broken = broken or Miss(_why_deleted(reader, execution.id) or damage)
     return broken
 

@@ -22,7 +22,7 @@ class Prepared:
     """What is known of a node before it runs.
 
     Attributes:
-        hit: the cached result, or None where it must run.
+        hit: the cached result; None if the node must run.
         reason: why it is cached or must run.
         superseded: why the cached result is not what stands in the outside world; None if it is.
     """

@@ -17,7 +17,7 @@ from prodml.dsl.user_code import load_module
 from prodml.errors import BusyError, RunFailedError
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import ArtifactRecord, RunState, State
+from prodml.metadata.records import ArtifactRecord, Attempt, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.garbage.collector import Collected, collect, preview
@@ -147,7 +147,10 @@ class Workplace:
         writer = LineageWriter(Store(self.settings.metadata))
         writer.begin_run("training", "died", "{}", 0, "", str(self.artifacts / "training"))
         attempts = range(1, count + 1)
-        ids = [writer.begin_execution("training", "died", node, "T", {}, {}, n) for n in attempts]
+        ids = [
+            writer.begin_execution(Attempt("training", "died", node, "T", number), {}, {})
+            for number in attempts
+        ]
         for id in ids:
             writer.end_execution(id, State.FAILED, {})
         writer.end_run("died", RunState.FAILED)
@@ -437,7 +440,7 @@ def test_a_run_whose_process_died_is_settled_first_and_stays_whole(work: Workpla
     made = work.train(1)
     writer = LineageWriter(Store(work.settings.metadata))
     writer.begin_run("training", "dead", "{}", 0, "", str(work.artifacts / "training"))
-    execution = writer.begin_execution("training", "dead", "Train", "Train", {}, {})
+    execution = writer.begin_execution(Attempt("training", "dead", "Train", "Train"), {}, {})
     staging = Path(made["Model"].uri).parents[1] / f".staging-{execution}"
     staging.mkdir()
     work.collect(last=1)

@@ -23,6 +23,7 @@ from prodml.dsl.channel import Channel
 from prodml.dsl.user_code import load_module
 from prodml.metadata.store import Store
 from prodml.orchestration.ownership import liveness
+from prodml.orchestration.resolve import fingerprint
 from prodml.orchestration.run import RunSettings, run_pipeline
 
 ROOT = Path(__file__).parents[3]
@@ -36,6 +37,20 @@ CALLS_PER_NODE = {
     # Two more in a first run than later: the directories of a node and its output are new.
     "fsync": 5,
 }
+READING = """
+from prodml import Output, Parameter, component, pipeline
+from prodml.artifacts import Schema
+from prodml.dsl.parameters import FilePath
+
+@component
+def Read(made: Output[Schema], file: Parameter[FilePath] = ""):
+    pass
+
+@pipeline(name="reading")
+def reading(file: str):
+    for name in ("One", "Two"):
+        Read(file=file).with_id(name)
+"""
 MODULE = str(Path(__file__).parents[2] / "support" / "flights_preprocessing.py")
 
 
@@ -145,3 +160,23 @@ def test_the_calls_per_node_do_not_grow_with_the_number_of_nodes(
     few, many = calls_of(5), calls_of(15)
     per_node = {name: (many[name] - few[name]) / 10 for name in many if many[name] != few[name]}
     assert per_node == CALLS_PER_NODE
+
+
+def test_a_node_that_runs_reads_its_input_files_once_for_its_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pipeline.py").write_text(READING)
+    (tmp_path / "data.csv").write_text("a,b")
+    digested: list[str] = []
+    digest = fingerprint.file_digest
+
+    def counting(path: str) -> str:
+        digested.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(fingerprint, "file_digest", counting)
+    definition = load_module(str(tmp_path / "pipeline.py")).reading
+    spec = compile_pipeline(definition.build({"file": str(tmp_path / "data.csv")}))
+    settings = RunSettings(str(tmp_path / "db"), str(tmp_path / "out"), str(tmp_path / "logs"))
+    run_pipeline(spec, settings, Silent())
+    assert digested == [str(tmp_path / "data.csv")] * 2

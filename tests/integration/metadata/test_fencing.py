@@ -26,7 +26,7 @@ from prodml.metadata.connection import (
 )
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import ProcessRecord, RunState, State
+from prodml.metadata.records import Attempt, ProcessRecord, RunState, State
 from prodml.metadata.service import serving
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
@@ -97,8 +97,8 @@ def test_an_execution_ends_once_however_many_end_it(connection: Connection) -> N
     reader = LineageReader(Store(connection))
     won = Counter[str]()
     for number in range(12):
-        id = owner.begin_execution("p", "run", f"node-{number}", "T", {}, {})
-        outputs = {"made": [(f"made by {id}", Model(final_uri=f"/{number}"))]}
+        id = owner.begin_execution(Attempt("p", "run", f"node-{number}", "T"), {}, {})
+        outputs = {"made": [Model(final_uri=f"/{number}")]}
         completed, *ended = at_once(
             lambda id=id, outputs=outputs: owner.complete_execution(id, {"n": 1}, outputs),
             *(lambda w=w, id=id: w.end_execution(id, State.FAILED, {"m": "x"}) for w in others),
@@ -148,12 +148,12 @@ def test_nothing_begins_under_a_lease_that_another_process_has_succeeded(
     first = table.take("p", 1, "run", ProcessRecord("here", "boot", 1, "a"))
     assert first is not None
     writer = LineageWriter(Store(connection), first)
-    writer.begin_execution("p", "run", "node", "T", {}, {})
+    writer.begin_execution(Attempt("p", "run", "node", "T"), {}, {})
     assert table.take("p", 2, "other", ProcessRecord("there", "boot", 1, "b")) is not None
     with pytest.raises(FencedError, match="was taken over"):
-        writer.begin_execution("p", "run", "next", "T", {}, {})
+        writer.begin_execution(Attempt("p", "run", "next", "T"), {}, {})
     with pytest.raises(FencedError, match="was taken over"):
-        writer.record_found("p", "run", "next", "T", State.CACHED, {}, {}, {})
+        writer.record_found(Attempt("p", "run", "next", "T"), State.CACHED, {}, {}, {})
 
 
 class Process:

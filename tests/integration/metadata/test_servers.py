@@ -18,7 +18,7 @@ from prodml.errors import MetadataError, MetadataUnavailableError
 from prodml.metadata.connection import SqliteConnection
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import State
+from prodml.metadata.records import Attempt, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.ownership.liveness import new_holder
@@ -198,7 +198,9 @@ def test_texts_of_any_length_and_script_come_back(server: DatabaseServer) -> Non
     writer, reader = LineageWriter(store), LineageReader(store)
     long = "ä€漢🚀" * 50_000
     writer.begin_run("p", "run", '{"text": "ä€漢"}')
-    execution = writer.begin_execution("p", "run", "node", "T", {"long": long, "big": 1 << 40}, {})
+    execution = writer.begin_execution(
+        Attempt("p", "run", "node", "T"), {"long": long, "big": 1 << 40}, {}
+    )
     writer.end_execution(execution, State.FAILED, {"message": long})
     (found,) = reader.executions_of_run("run")
     assert found.properties["message"] == found.properties["long"] == long

@@ -6,7 +6,7 @@ import pytest
 from prodml.artifacts import Examples, Model
 from prodml.errors import FencedError, NotFoundError
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import RunState, State
+from prodml.metadata.records import Attempt, RunState, State
 from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
@@ -23,10 +23,9 @@ def made(writer: LineageWriter, pipeline: str, uri: str, fingerprint: str = "f")
     # An attempt has its name alone; these are the node's first, second and so on.
     attempt = next(attempts)
     execution = writer.begin_execution(
-        pipeline, "run", "node", "Type", {}, {}, attempt, [fingerprint]
+        Attempt(pipeline, "run", "node", "Type", attempt), {}, {}, [fingerprint]
     )
-    artifact = Model(final_uri=uri, custom_properties={"output_key": "model"})
-    outputs = {"model": [(f"name of {uri}", artifact)]}
+    outputs = {"model": [Model(final_uri=uri, custom_properties={"output_key": "model"})]}
     return writer.complete_execution(execution, {"k": 1}, outputs)["model"][0]
 
 
@@ -74,11 +73,11 @@ def test_an_unknown_run_says_where_to_look(store: Store) -> None:
 
 def test_publishing_makes_execution_outputs_and_events_visible_at_once(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
-    execution = writer.begin_execution("p", "run", "node", "Type", {"x": "y"}, {})
+    execution = writer.begin_execution(Attempt("p", "run", "node", "Type"), {"x": "y"}, {})
     assert reader.executions([execution])[0].state is State.RUNNING
     assert reader.list_artifacts(10) == []
     examples = Examples(final_uri="/e", properties={"span": 4, "split_names": '["train"]'})
-    ids = writer.complete_execution(execution, {"k": 1.5}, {"examples": [("n", examples)]})
+    ids = writer.complete_execution(execution, {"k": 1.5}, {"examples": [examples]})
     (record,) = reader.artifacts(ids["examples"])
     assert (record.type_name, record.uri, record.state) == ("Examples", "/e", "LIVE")
     assert record.properties == {"span": 4, "split_names": '["train"]'}
@@ -89,7 +88,7 @@ def test_publishing_makes_execution_outputs_and_events_visible_at_once(store: St
 
 def test_a_failed_execution_leaves_no_outputs(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
-    execution = writer.begin_execution("p", "run", "node", "Type", {}, {})
+    execution = writer.begin_execution(Attempt("p", "run", "node", "Type"), {}, {})
     writer.end_execution(execution, State.FAILED, {"message": "no"})
     assert reader.executions([execution])[0].state is State.FAILED
     assert reader.cached_executions("f") == []
@@ -99,20 +98,22 @@ def test_using_an_artifact_does_not_blank_it(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
     model = made(writer, "p", "/m")
     before = reader.artifacts([model])
-    writer.begin_execution("p", "run", "next", "Type", {}, {"model": [Model(id=model)]})
+    writer.begin_execution(Attempt("p", "run", "next", "Type"), {}, {"model": [Model(id=model)]})
     writer.record_found(
-        "p", "run", "again", "Type", State.CACHED, {}, {}, {"model": [Model(id=model)]}
+        Attempt("p", "run", "again", "Type"), State.CACHED, {}, {}, {"model": [Model(id=model)]}
     )
     assert reader.artifacts([model]) == before
 
 
 def test_what_is_written_twice_for_a_lost_answer_is_there_once(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
-    outputs = {"model": [("n", Model(final_uri="/m"))]}
+    outputs = {"model": [Model(final_uri="/m")]}
     for _ in range(2):
         writer.begin_run("p", "run", "{}")
-        writer.record_found("p", "run", "found", "Type", State.COMPLETE, {}, {}, {})
-    first, again = (writer.begin_execution("p", "run", "n", "Type", {}, {}) for _ in range(2))
+        writer.record_found(Attempt("p", "run", "found", "Type"), State.COMPLETE, {}, {}, {})
+    first, again = (
+        writer.begin_execution(Attempt("p", "run", "n", "Type"), {}, {}) for _ in range(2)
+    )
     assert first == again
     ids, ids_again = (writer.complete_execution(first, {}, outputs) for _ in range(2))
     assert ids == ids_again
@@ -122,10 +123,10 @@ def test_what_is_written_twice_for_a_lost_answer_is_there_once(store: Store) -> 
 
 def test_an_execution_that_was_given_up_publishes_nothing(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
-    execution = writer.begin_execution("p", "run", "node", "Type", {}, {})
+    execution = writer.begin_execution(Attempt("p", "run", "node", "Type"), {}, {})
     writer.end_execution(execution, State.FAILED, {"message": "its run died"})
     with pytest.raises(FencedError, match="took the run of execution 1 for dead"):
-        writer.complete_execution(execution, {}, {"model": [("n", Model(final_uri="/m"))]})
+        writer.complete_execution(execution, {}, {"model": [Model(final_uri="/m")]})
     assert reader.list_artifacts(10) == []
 
 
@@ -176,7 +177,7 @@ def test_an_execution_may_use_an_artifact_under_two_keys(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
     model = Model(id=made(writer, "p", "/m"))
     execution = writer.begin_execution(
-        "p", "run", "compare", "Type", {}, {"model": [model], "baseline_model": [model]}
+        Attempt("p", "run", "compare", "Type"), {}, {"model": [model], "baseline_model": [model]}
     )
     links = reader.links_of_executions([execution])
     assert {(link.key, link.is_output) for link in links} == {

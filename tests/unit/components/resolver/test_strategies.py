@@ -20,6 +20,7 @@ from prodml.components.resolver.strategies import (
 from prodml.dsl.resolution import ResolverStrategy
 from prodml.errors import ResolutionError
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.records import Attempt
 from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
@@ -43,9 +44,8 @@ class Shelf:
         uri = self.directory / f"{len(list(self.directory.iterdir()))}"
         uri.mkdir()
         artifact.final_uri = str(uri)
-        execution = self.writer.begin_execution(owner, "run", uri.name, "Type", {}, {})
-        outputs = {"out": [(str(uri), artifact)]}
-        return self.writer.complete_execution(execution, {}, outputs)["out"][0]
+        execution = self.writer.begin_execution(Attempt(owner, "run", uri.name, "Type"), {}, {})
+        return self.writer.complete_execution(execution, {}, {"out": [artifact]})["out"][0]
 
     def add_model(self, is_blessed: bool, owner: str = "ours") -> int:
         model = self.add(Model(), owner)
