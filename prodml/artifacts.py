@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 from prodml.errors import InputDataError
 from prodml.names import RULE, is_name
@@ -201,6 +201,17 @@ class InferenceResult(Artifact):
     """Predictions as PredictionLog records."""
 
     type_name = "InferenceResult"
+
+
+def artifact_to_document(artifact: Artifact) -> dict[str, Any]:
+    """An artifact as JSON values, for another process."""
+    return {"type_name": artifact.type_name, **asdict(artifact)}
+
+
+def artifact_from_document(document: Mapping[str, Any]) -> Artifact:
+    """The artifact that `artifact_to_document` described."""
+    fields = dict(document)
+    return artifact_type(fields.pop("type_name"))(**fields)
 
 
 def artifact_type(type_name: str) -> type[Artifact]:

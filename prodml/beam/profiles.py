@@ -46,6 +46,24 @@ class RunnerProfile:
         in_memory = [*flags, "--direct_running_mode=in_memory"]
         return beam.Pipeline(runner, RememberingOptions(in_memory))
 
+    def pipeline_of_long_steps(self, shared: object) -> Any:
+        """A new `beam.Pipeline` whose independent steps run at the same time.
+
+        Args:
+            shared: a live object that DoFns get if they run in this process, which they do on
+                FnApiRunner without options; see `prodml.beam.concurrent_runner`.
+        """
+        if self.name != LOCAL_RUNNER or self.options:
+            return self.pipeline()
+        import apache_beam as beam
+
+        from prodml.beam.concurrent_runner import ConcurrentRunner
+        from prodml.beam.options import RememberingOptions
+        from prodml.beam.reflection import remember_signatures
+
+        remember_signatures()
+        return beam.Pipeline(ConcurrentRunner(shared), RememberingOptions([]))
+
 
 def _flags(name: str, value: Any) -> list[str]:
     if value is True:

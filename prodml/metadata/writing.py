@@ -49,13 +49,19 @@ class LineageWriter:
         store: an open store.
         lease: under which a run goes on. With it, nothing begins and no run is changed after
             another process has taken the pipeline over; both raise FencedError then.
+        session: that of the writer on whose behalf this one writes, in another process; None for
+            a session of its own.
     """
 
-    def __init__(self, store: Store, lease: LeaseRecord | None = None) -> None:
+    def __init__(
+        self, store: Store, lease: LeaseRecord | None = None, session: str | None = None
+    ) -> None:
         self._store = store
         self._lease = lease
         # Two processes that both believe to go on with a run never mean the same execution.
-        self._suffix = secrets.token_hex(4)
+        token = secrets.token_hex(4)
+        self.session = session or token
+        self._suffix = f"{session}.{token}" if session else token
         self._begun: dict[int, tuple[Attempt, Any, list[int]]] = {}
         """Executions that have begun, with their contexts: a round trip less when they end."""
 
@@ -64,8 +70,8 @@ class LineageWriter:
         return f"{attempt.run_id}:{attempt.node_id}:{attempt.number}:{self._suffix}"
 
     def is_own(self, execution: ExecutionRecord) -> bool:
-        """Whether this writer began an execution, also if an interrupt hid the answer from it."""
-        return execution.name.endswith(f":{self._suffix}")
+        """Whether this writer's session began an execution, also if an interrupt hid the answer."""
+        return execution.name.rpartition(":")[2].partition(".")[0] == self.session
 
     def begin_run(
         self,

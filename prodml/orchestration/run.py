@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from prodml import keras_choice
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
-from prodml.dsl.loaded_modules import search_also
 from prodml.errors import (
     CancelledError,
     FencedError,
@@ -29,11 +29,13 @@ from prodml.metadata.store import RETRY_SECONDS, Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.events.announcements import Announcements
 from prodml.orchestration.events.event import EventSink
+from prodml.orchestration.launch.failures import was_interrupted
 from prodml.orchestration.launch.launcher import Launcher
 from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.launch.output_capture import captured
 from prodml.orchestration.launch.retries import RetryPolicy
 from prodml.orchestration.launch.run_context import RunContext
+from prodml.orchestration.launch.work_order import WorkOrder, open_launcher
 from prodml.orchestration.ownership import leases
 from prodml.orchestration.ownership.root_ownership import RootOwner, claim, owner
 from prodml.orchestration.recovery.dead_runs import (
@@ -45,7 +47,6 @@ from prodml.orchestration.recovery.dead_runs import (
 )
 from prodml.orchestration.recovery.earlier_attempts import History, history
 from prodml.orchestration.resolve.keras_choices import keras_choices
-from prodml.orchestration.resolve.prepared_node import Preparer
 from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.storage.locations import is_url, join, normal
 
@@ -65,6 +66,7 @@ class RunSettings:
         use_cache: False runs every node.
         retry: when a node is tried again.
         limits: by node id, of those that have any.
+        dag: the Beam runner that runs the nodes themselves.
         open_sinks: who is told what happens.
         wait: told for whom the run waits; None for not waiting where the pipeline is in use.
         scratch_root: directory for what is fetched from, and staged for, a pipeline root that is a
@@ -82,6 +84,7 @@ class RunSettings:
     use_cache: bool = True
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: Mapping[str, NodeLimits] = field(default_factory=dict)
+    dag: RunnerProfile = field(default_factory=RunnerProfile)
     open_sinks: OpenSinks = lambda run_id: ()
     wait: leases.Wait | None = None
     scratch_root: str = ""
@@ -114,7 +117,6 @@ def run_pipeline(
         MetadataError: the store refused a read or write.
     """
     _check_limits(spec, settings)
-    search_also(spec.import_roots)
     run_id = resumed.run_id if resumed else new_run_id()
     store = settings.open_store()
     with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:
@@ -155,31 +157,38 @@ def _run_held(
             _begin(reader, writer, spec, settings, (root, scratch), lease, resumed),
             keras_choices(spec, settings.keras),
         )
-        keras_choice.choose(run.keras.process)
-        launcher = Launcher(
+        order = WorkOrder(
             run,
-            Preparer(spec, reader, settings.use_cache, settings.keras),
-            reader,
-            writer,
-            announcements,
+            settings.metadata,
+            settings.retry_seconds,
+            lease,
+            writer.session,
+            settings.use_cache,
+            settings.keras,
+            _results_place(run),
         )
         announcements.run_started(is_resumed=resumed is not None)
-        return _to_the_end(run, launcher, reader, writer, announcements, lease)
+        return _to_the_end(order, settings.dag, reader, writer, announcements)
+
+
+def _results_place(run: RunContext) -> str:
+    """A file that the process of each node can write: the pipeline root is all that they share."""
+    is_shared = is_url(run.pipeline_root)
+    return join(run.pipeline_root if is_shared else run.log_dir, f"{run.run_id}.results.json")
 
 
 def _to_the_end(
-    run: RunContext,
-    launcher: Launcher,
+    order: WorkOrder,
+    dag: RunnerProfile,
     reader: LineageReader,
     writer: LineageWriter,
     announcements: Announcements,
-    lease: LeaseRecord,
 ) -> RunResult:
-    started = time.monotonic()
+    started, run = time.monotonic(), order.run
     run_id = run.run_id
 
     def end(state: RunState, message: str = "") -> None:
-        is_recorded = writer.end_run(run_id, state, message, lease.id)
+        is_recorded = writer.end_run(run_id, state, message, order.lease.id)
         if not is_recorded:
             state, message = RunState.FAILED, _closed(run_id)
         announcements.run_ended(state, message, time.monotonic() - started)
@@ -187,7 +196,8 @@ def _to_the_end(
             raise FencedError(message)
 
     try:
-        ended = _run_nodes(run, launcher)
+        launcher = open_launcher(order, reader, writer, announcements)
+        ended = _run_nodes(order, dag, launcher, announcements)
     except FencedError as error:
         announcements.run_ended(RunState.FAILED, str(error), time.monotonic() - started)
         raise
@@ -198,7 +208,7 @@ def _to_the_end(
             f"{error}; when the store answers again: prodml run --resume {run_id}"
         ) from error
     except BaseException as error:
-        if launcher.is_cancelled or isinstance(error, KeyboardInterrupt):
+        if was_interrupted(error):
             _clean_up(run, reader, writer, State.CANCELED)
             end(RunState.CANCELED, "stopped by the user or the system")
             raise CancelledError(
@@ -304,8 +314,10 @@ def _cause(node: NodeResult) -> str:
     return f"{node.message}\n    its output is in {node.log}"
 
 
-def _run_nodes(run: RunContext, launcher: Launcher) -> tuple[NodeResult, ...]:
-    spec = run.spec
+def _run_nodes(
+    order: WorkOrder, dag: RunnerProfile, launcher: Launcher, announcements: Announcements
+) -> tuple[NodeResult, ...]:
+    spec = order.run.spec
     settled: dict[str, NodeResult] = {}
     left = []
     for node in spec.nodes:
@@ -316,9 +328,10 @@ def _run_nodes(run: RunContext, launcher: Launcher) -> tuple[NodeResult, ...]:
                 continue
         left.append(node)
     if left:
-        with captured(os.path.join(run.log_dir, "beam.log")):
+        with captured(os.path.join(order.run.log_dir, "beam.log")):
             # Only now: a run that is fully cached never pays for importing Beam.
             from prodml.orchestration.launch.dag import run_nodes
 
-            settled |= run_nodes(run.run_id, launcher, left, settled)
+            rest = dataclasses.replace(order, settled=settled)
+            settled = {**settled, **run_nodes(rest, left, dag, launcher, announcements)}
     return tuple(settled[node.id] for node in spec.nodes)

@@ -70,13 +70,29 @@ class Announcements:
         fields = {**_fields(result), "inputs": inputs, "outputs": outputs}
         self._emit(EventKind.NODE_ENDED, **fields, row_counts=result.row_counts)
 
+    def replay(self, events: Sequence[Event], result: NodeResult) -> None:
+        """Announces what happened to a node in another process.
+
+        Args:
+            events: oldest first.
+            result: how the node ended.
+        """
+        for event in events:
+            if event.kind is EventKind.NODE_STARTED:
+                self._observer.node_started(event.node_id, _nth(event.attempt, event.message))
+            if event.kind is EventKind.NODE_ENDED:
+                self._observer.node_finished(result)
+            self._send(event)
+
     def close(self) -> None:
         """Returns when all that was told is written or sent, or after a bounded time."""
         for sink in self._sinks:
             sink.close()
 
     def _emit(self, kind: EventKind, **fields: Any) -> None:
-        event = Event(kind, time.time(), self._run_id, self._pipeline, **fields)
+        self._send(Event(kind, time.time(), self._run_id, self._pipeline, **fields))
+
+    def _send(self, event: Event) -> None:
         with self._lock:
             for sink in self._sinks:
                 sink.emit(event)

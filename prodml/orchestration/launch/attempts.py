@@ -61,8 +61,6 @@ class Attempts:
         self._recorder = recorder
         self._announcements = announcements
         self._lock = lock
-        self.is_cancelled = False
-        """Whether one was interrupted; Beam makes a RuntimeError of a KeyboardInterrupt."""
 
     def make(
         self, prepared: Prepared, number: int, watch: Watch
@@ -102,7 +100,6 @@ class Attempts:
             raise
         except BaseException as error:
             if was_interrupted(error):
-                self.is_cancelled = True
                 self._recorder.cancel(begun, context)
                 raise KeyboardInterrupt from error
             if not isinstance(error, Exception | SystemExit):

@@ -1,12 +1,14 @@
 """The nodes that are left of a run, as one Beam pipeline: a DoFn a node, results as side inputs.
 
-A DoFn only submits its node, and hands on its id, which stands for the promise of a result. So
-all of the graph is known before the first node runs, and branches can overlap.
+A node runs inside its DoFn. A DoFn carries the node's id; the work order of the run is its main
+input, and the reports of the nodes that it waits for are its side inputs. So it can run on any
+worker that reaches ML Metadata and the pipeline root.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,53 +16,108 @@ from apache_beam.typehints.decorators import no_annotations
 
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec
+from prodml.dsl import references
+from prodml.orchestration.events.announcements import Announcements
+from prodml.orchestration.launch import peak_memory
+from prodml.orchestration.launch.attempts import Watch
 from prodml.orchestration.launch.launcher import Launcher
-from prodml.orchestration.launch.schedule import Schedule
+from prodml.orchestration.launch.output_capture import captured, captured_thread
+from prodml.orchestration.launch.reports import NodeReport, take_reports, write_reports
+from prodml.orchestration.launch.work_order import WorkOrder, run_on_worker
 from prodml.orchestration.results import NodeResult
-
-# Beam pickles a DoFn even where it runs it in the same process, and a launcher holds a database
-# connection. So the DoFn carries the run's id, and finds the schedule of its run here.
-_schedules: dict[str, Schedule] = {}
 
 
 def run_nodes(
-    run_id: str,
-    launcher: Launcher,
+    order: WorkOrder,
     nodes: Sequence[NodeSpec],
-    settled: Mapping[str, NodeResult],
+    runner: RunnerProfile,
+    launcher: Launcher,
+    announcements: Announcements,
 ) -> dict[str, NodeResult]:
     """Runs nodes so that each comes after all that it waits for.
 
     Args:
         nodes: in topological order.
-        settled: results of the nodes that have ended already.
+        runner: of the DAG.
+        launcher: what DoFns in this process use; elsewhere they open their own.
+        announcements: gets the events of the nodes that ran elsewhere.
 
     Returns:
-        A result for each node, whatever became of it.
+        A result for each node, however it ended.
     """
-    schedule = _schedules[run_id] = Schedule(launcher, nodes, settled)
-    try:
-        with RunnerProfile().pipeline() as pipeline:
-            start = pipeline | "(start)" >> beam.Impulse()
-            made: dict[str, Any] = {}
-            for node in nodes:
-                upstream = [made[id] for id in node.waits_for if id in made]
-                made[node.id] = start | node.id >> beam.ParDo(
-                    _Submit(run_id, node), *map(beam.pvalue.AsSingleton, upstream)
-                )
-        schedule.run()
-        return {node.id: launcher.ended[node.id] for node in nodes}
-    finally:
-        del _schedules[run_id]
+    with runner.pipeline_of_long_steps(launcher) as pipeline:
+        start = pipeline | "(start)" >> beam.Impulse()
+        # Without declared types Beam infers them from the byte code, 6 ms a node.
+        orders = start | "(order)" >> beam.ParDo(_Give(order)).with_output_types(Any)
+        made: dict[str, Any] = {}
+        for node in nodes:
+            waits_for = [beam.pvalue.AsSingleton(made[id]) for id in node.waits_for if id in made]
+            run = beam.ParDo(_RunNode(node), *waits_for).with_output_types(str)
+            made[node.id] = orders | node.id >> run
+        reports = map(beam.pvalue.AsSingleton, made.values())
+        orders | "(results)" >> beam.ParDo(_WriteReports(), *reports).with_output_types(Any)
+    found = take_reports(order.results)
+    for report in found:
+        announcements.replay(report.events, report.result)
+    return {report.result.node_id: report.result for report in found}
 
 
-class _Submit(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    def __init__(self, run_id: str, node: NodeSpec) -> None:
-        self._run_id = run_id
-        self._node = node
+class _Give(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
+    def __init__(self, order: WorkOrder) -> None:
+        self._order = order
 
-    # Beam takes the annotation of *upstream for that of a tuple.
+    def process(self, _: bytes) -> Iterator[WorkOrder]:
+        yield self._order
+
+
+class _RunNode(beam.DoFn):  # type: ignore[misc]
+    """Runs a node; a `LocalDoFn` of ConcurrentRunner, whose `shared` is the run's launcher."""
+
+    def __init__(self, node: NodeSpec) -> None:
+        self._node_id = node.id
+        self.is_thread_safe = _runs_beside_others(node)
+        self._launcher: Launcher | None = None
+        self._watch: Watch = _alone
+
+    def use_process(self, shared: Launcher, is_alone: bool) -> None:
+        self._launcher = shared
+        self._watch = _alone if is_alone else captured_thread
+
+    # Beam takes the annotation of *reports for that of a tuple.
     @no_annotations  # type: ignore[untyped-decorator]
-    def process(self, _: bytes, *upstream: str) -> Iterator[str]:
-        _schedules[self._run_id].submit(self._node)
-        yield self._node.id
+    def process(self, order: WorkOrder, *reports: str) -> Iterator[str]:
+        node = order.run.spec.node(self._node_id)
+        results = [NodeReport.from_json(report).result for report in reports]
+        ended = {**order.settled, **{result.node_id: result for result in results}}
+        waits_for = {id: ended[id] for id in node.waits_for}
+        try:
+            if self._launcher is not None:
+                report = NodeReport(self._launcher.run(node, waits_for, self._watch))
+            else:
+                report = run_on_worker(order, node, waits_for, self._watch)
+        except BaseException as error:
+            # Beam would raise another error in its place, a RuntimeError for a KeyboardInterrupt,
+            # but takes an error with this mark for its own and lets it pass.
+            error._tagged_with_step = True  # type: ignore[attr-defined]
+            raise
+        yield report.to_json()
+
+
+class _WriteReports(beam.DoFn):  # type: ignore[misc]
+    """Hands the reports of all nodes over to the process that drives the run."""
+
+    @no_annotations  # type: ignore[untyped-decorator]
+    def process(self, order: WorkOrder, *reports: str) -> None:
+        write_reports(order.results, reports)
+
+
+@contextlib.contextmanager
+def _alone(log: str) -> Iterator[None]:
+    # Not for a node beside another: the peak is that of the process, and would start anew.
+    peak_memory.reset_peak()
+    with captured(log):
+        yield
+
+
+def _runs_beside_others(node: NodeSpec) -> bool:
+    return bool(getattr(references.load(node.component), "runs_beside_others", False))

@@ -56,13 +56,6 @@ class Launcher:
         self._lock = threading.RLock()
         self._recorder = Recorder(run, writer, self._lock)
         self._attempts = Attempts(run, self._recorder, announcements, self._lock)
-        self.ended: dict[str, NodeResult] = {}
-        """Results by node id, of every node that has ended."""
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether a node was interrupted."""
-        return self._attempts.is_cancelled
 
     def settle(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
         """Ends a node whose result is known without running it; None if the node must run.
@@ -215,7 +208,6 @@ class Launcher:
     def _end(self, result: NodeResult, used: inputs.Artifacts | None = None) -> NodeResult:
         """Announces how a node ended."""
         with self._lock:
-            self.ended[result.node_id] = result
             outputs = self._artifacts_of(result.outputs)
         self._announcements.node_ended(result, used or {}, outputs)
         return result

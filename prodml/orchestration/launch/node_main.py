@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from prodml import keras_choice
-from prodml.artifacts import Artifact, PropertyValue, artifact_type
+from prodml.artifacts import PropertyValue, artifact_from_document
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec, node_from_json
 from prodml.dsl import references
@@ -69,9 +69,11 @@ def _context(node: NodeSpec, order: Mapping[str, Any], progress: int) -> Executo
         pipeline_name=order["pipeline_name"],
         run_id=order["run_id"],
         node_id=node.id,
-        inputs={key: tuple(map(_artifact, found)) for key, found in order["inputs"].items()},
+        inputs={
+            key: tuple(map(artifact_from_document, found)) for key, found in order["inputs"].items()
+        },
         declared_inputs=frozenset(d.name for d in node.inputs if d.channels),
-        outputs={key: _artifact(made) for key, made in order["outputs"].items()},
+        outputs={key: artifact_from_document(made) for key, made in order["outputs"].items()},
         parameters=executors.parameters_of(node),
         resolved=order["resolved"],
         tmp_dir=order["tmp_dir"],
@@ -93,11 +95,6 @@ def _filled(context: ExecutorContext) -> dict[str, Any]:
 def _without_secrets(properties: Mapping[str, PropertyValue]) -> dict[str, PropertyValue]:
     """The coordinator cannot hide them: it does not know what this process has revealed."""
     return {k: redact(v) if isinstance(v, str) else v for k, v in properties.items()}
-
-
-def _artifact(described: Mapping[str, Any]) -> Artifact:
-    fields = dict(described)
-    return artifact_type(fields.pop("type_name"))(**fields)
 
 
 class _PipeReporter:

@@ -10,11 +10,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
-from prodml.artifacts import Artifact
+from prodml.artifacts import artifact_to_document
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl.executor import ExecutorContext, Reporter, RowCount
@@ -108,18 +108,17 @@ def _order(
         "sys_path": sys.path,
         "pipeline_name": context.pipeline_name,
         "run_id": context.run_id,
-        "inputs": {key: _artifacts(found) for key, found in context.inputs.items()},
-        "outputs": {key: _artifacts([made])[0] for key, made in context.outputs.items()},
+        "inputs": {
+            key: [artifact_to_document(each) for each in found]
+            for key, found in context.inputs.items()
+        },
+        "outputs": {key: artifact_to_document(made) for key, made in context.outputs.items()},
         "resolved": context.resolved,
         "tmp_dir": context.tmp_dir,
         "beam": {"name": beam.name, "options": dict(beam.options)},
         "answer": answer,
         "log": log,
     }
-
-
-def _artifacts(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
-    return [{"type_name": a.type_name, **asdict(a)} for a in artifacts]
 
 
 def _read_answer(path: str, context: ExecutorContext) -> None:

@@ -184,3 +184,14 @@ def test_an_execution_may_use_an_artifact_under_two_keys(store: Store) -> None:
         ("model", False),
         ("baseline_model", False),
     }
+
+
+def test_a_writer_owns_what_another_process_began_in_its_session(store: Store) -> None:
+    owner, stranger, reader = LineageWriter(store), LineageWriter(store), LineageReader(store)
+    worker = LineageWriter(store, session=owner.session)
+    attempt = Attempt("p", "run", "node", "Type")
+    begun = [writer.begin_execution(attempt, {}, {}) for writer in (owner, worker)]
+    by_owner, by_worker = reader.executions(begun)
+    assert by_owner.name != by_worker.name
+    assert owner.is_own(by_owner) and owner.is_own(by_worker)
+    assert not stranger.is_own(by_owner) and not stranger.is_own(by_worker)
