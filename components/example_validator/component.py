@@ -41,7 +41,7 @@ class ExampleValidator(Component):
     """
 
     execution_type = "tfx.components.example_validator.component.ExampleValidator"
-    runs_beside_others = True
+    is_thread_safe = True
     judges: tuple[str, ...] = ("statistics",)
 
     statistics: Input[ExampleStatistics]

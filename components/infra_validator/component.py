@@ -131,7 +131,7 @@ class InfraValidator(Component):
     """
 
     execution_type = "tfx.components.infra_validator.component.InfraValidator"
-    runs_beside_others = True
+    is_thread_safe = True
 
     model: Input[Model]
     examples: Input[Examples] | None = None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from prodml import artifacts
 from prodml.compiler import graph
 from prodml.compiler.guards import find_guards, find_rest_of_run
 from prodml.compiler.project import project_of
@@ -25,6 +26,7 @@ from prodml.dsl.channel import Channel, OutputChannel, Predicate
 from prodml.dsl.component import Component
 from prodml.dsl.locations import SourceLocation
 from prodml.dsl.module_search import Origin
+from prodml.dsl.parameter_types import describe_type
 from prodml.dsl.parameters import JsonValue, Watched, watched
 from prodml.dsl.pipeline import Pipeline
 from prodml.dsl.references import file_of_function, reference, source_file
@@ -59,6 +61,7 @@ def compile_pipeline(pipeline: Pipeline) -> PipelineSpec:
         location=_relative(pipeline.location, root),
         project=project_of(pipeline.location.file),
         import_roots=_import_roots(root, nodes),
+        artifact_types=_artifact_types(pipeline.components),
     )
 
 
@@ -91,17 +94,19 @@ def _node(
         location=_relative(component.location, root),
         guards=guards,
         rest_of_run=tuple(rest_of_run),
+        is_function=hasattr(cls, "function"),
+        is_thread_safe=cls.is_thread_safe,
     )
 
 
 def _parameter(name: str, value: JsonValue, declared: Any, component: Component) -> ParameterSpec:
     try:
         found = tuple(WatchedSpec(at, kind) for at, kind in watched(declared, value))
+        return ParameterSpec(name, value, found, describe_type(declared))
     except ValueError as error:
         raise DefinitionError(
             f"{component.id}: parameter {name!r}: {error}", str(component.location)
         ) from None
-    return ParameterSpec(name, value, found)
 
 
 def _execution_type(component: str) -> str:
@@ -121,6 +126,17 @@ def _import_roots(root: str, nodes: tuple[NodeSpec, ...]) -> tuple[str, ...]:
             found += [file_of_function(name) for _, name in parameter.texts(Watched.FUNCTION)]
     others = (each.root for each in found if each.origin is Origin.USER)
     return tuple(dict.fromkeys([os.path.realpath(root), *others]))
+
+
+def _artifact_types(components: Sequence[Component]) -> tuple[str, ...]:
+    """The artifact types of its channels that are not prodml's, sorted."""
+    signatures = [component.signature for component in components]
+    declared = {each.type for signature in signatures for each in signature.inputs.values()}
+    declared |= {each.type for signature in signatures for each in signature.outputs.values()}
+    given = (c for component in components for each in component.inputs.values() for c in each)
+    declared |= {channel.type for channel in given}
+    users = (each for each in declared if each.__module__ != artifacts.__name__)
+    return tuple(sorted(map(reference, users)))
 
 
 def _channel(channel: Channel) -> ChannelSpec:

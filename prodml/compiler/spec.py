@@ -18,7 +18,7 @@ from prodml.dsl.parameters import pointer_step
 from prodml.errors import RequestError
 from prodml.names import RULE, is_name
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 
 
 class NodeKind(StrEnum):
@@ -73,11 +73,17 @@ class WatchedSpec:
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """A parameter's value as JSON, and the texts in it that refer to files or code."""
+    """A parameter's value as JSON.
+
+    Attributes:
+        watched: the texts in the value that refer to files or code.
+        type: declared type, as `prodml.dsl.parameter_types` writes it.
+    """
 
     name: str
     value: Any
     watched: tuple[WatchedSpec, ...] = ()
+    type: Any = "Any"
 
     def texts(self, kind: str) -> Iterator[tuple[str, str]]:
         """Yields the pointer and the text of each watched text of one kind."""
@@ -142,6 +148,8 @@ class NodeSpec:
         guards: nodes that judge the examples it consumes; if one of them fails, it is skipped.
         rest_of_run: sorted ids of the other nodes that must end before it; if one of them fails,
             it is skipped. Empty unless its component needs a clean run.
+        is_function: whether the component is a function, which has no `executor.py` of its own.
+        is_thread_safe: whether it may run in a thread beside other nodes.
     """
 
     id: str
@@ -157,6 +165,8 @@ class NodeSpec:
     location: str
     guards: tuple[GuardSpec, ...] = ()
     rest_of_run: tuple[str, ...] = ()
+    is_function: bool = False
+    is_thread_safe: bool = False
 
     @property
     def waits_for(self) -> tuple[str, ...]:
@@ -177,6 +187,7 @@ class PipelineSpec:
         project: directory of the project that contains the pipeline file. The JSON omits it and
             has paths relative to it.
         import_roots: directories that user code is imported from.
+        artifact_types: the users' own artifact types, by name as `prodml.dsl.references` writes it.
     """
 
     name: str
@@ -185,6 +196,7 @@ class PipelineSpec:
     location: str
     project: str
     import_roots: tuple[str, ...]
+    artifact_types: tuple[str, ...] = ()
 
     def node(self, node_id: str) -> NodeSpec:
         """Returns a node by id.
@@ -234,6 +246,7 @@ def from_json(text: str, project: str) -> PipelineSpec:
             location=document["location"],
             project=project,
             import_roots=tuple(document["import_roots"]),
+            artifact_types=tuple(document["artifact_types"]),
         )
         for name in _names(spec):
             if not is_name(name):
@@ -273,7 +286,7 @@ def node_from_json(document: dict[str, Any]) -> NodeSpec:
 
 def _parameter(document: dict[str, Any]) -> ParameterSpec:
     watched = tuple(WatchedSpec(**each) for each in document["watched"])
-    return ParameterSpec(document["name"], document["value"], watched)
+    return ParameterSpec(document["name"], document["value"], watched, document["type"])
 
 
 def _at(value: Any, pointer: str) -> Any:

@@ -80,7 +80,7 @@ class Component:
     """Name of the ML Metadata execution type; `module.Class` if it is empty."""
     kind: ClassVar[Literal["executor", "resolver", "importer"]] = "executor"
     """Resolvers and importers only find artifacts, so the coordinator runs them itself."""
-    runs_beside_others: ClassVar[bool] = False
+    is_thread_safe: ClassVar[bool] = False
     """Whether the executor is thread-safe and may run in a thread beside other nodes. It must not
     change state of the whole process: random seeds, TensorFlow's settings, the working directory.
     Output of C++ code goes to the log of the other node meanwhile."""

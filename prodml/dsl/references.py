@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 import os
 from collections.abc import Callable
 from types import ModuleType
@@ -48,7 +49,7 @@ def load(name: str) -> Any:
     path = _path(name)
     module = load_module(path) if path is not None else _imported(source_file(name))
     try:
-        return getattr(module, attribute)
+        return operator.attrgetter(attribute)(module)
     except AttributeError:
         raise UserCodeError(f"{name}: {attribute!r} no longer exists") from None
 

@@ -4,12 +4,14 @@ After a change that is meant: `.venv/bin/pytest tests/golden --regenerate`, and 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from prodml import Channel, Component, Cond, Input, Output, Parameter, pipeline
-from prodml.artifacts import Examples, ExampleStatistics, Model, ModelBlessing, Schema
+from prodml import Channel, Component, Cond, Input, Output, Parameter, component, pipeline
+from prodml.artifacts import Artifact, Examples, ExampleStatistics, Model, ModelBlessing, Schema
 from prodml.compiler.compile import compile_pipeline
 from prodml.compiler.spec import from_json, to_json
 from prodml.components import (
@@ -48,6 +50,23 @@ class Check(Component):
 class Push(Component):
     needs_clean_run = True
     examples: Input[Examples]
+
+
+class Card(Artifact):
+    type_name = "Card"
+
+
+@dataclass(frozen=True)
+class Style:
+    color: str
+
+
+@component
+def Draw(card: Output[Card], styles: Parameter[dict[str, Style] | Literal["plain"]]) -> None:
+    pass
+
+
+Draw.is_thread_safe = True
 
 
 def chain() -> None:
@@ -121,6 +140,10 @@ def condition() -> None:
         Count(examples=examples)
 
 
+def thread_safe_function_with_types_of_its_own() -> None:
+    Draw(styles={"front": Style("red")})
+
+
 FEATURES = [
     chain,
     condition,
@@ -135,6 +158,7 @@ FEATURES = [
     resolver_of_one_output,
     guard,
     clean_run,
+    thread_safe_function_with_types_of_its_own,
 ]
 
 

@@ -38,6 +38,7 @@ parameters = st.builds(
     watched=st.lists(
         st.builds(WatchedSpec, at=st.just(""), kind=st.sampled_from(["file", "module"])), max_size=1
     ).map(tuple),
+    type=st.sampled_from(["Any", ["union", "str", "None"], ["class", "/project/file.py:Class"]]),
 )
 channels = st.builds(ChannelSpec, type=names, producer=st.none() | names, output=st.none() | names)
 nodes = st.builds(
@@ -78,6 +79,8 @@ nodes = st.builds(
         tuple
     ),
     rest_of_run=st.lists(names, max_size=3).map(tuple),
+    is_function=st.booleans(),
+    is_thread_safe=st.booleans(),
 )
 pipeline_specs = st.builds(
     PipelineSpec,
@@ -87,4 +90,5 @@ pipeline_specs = st.builds(
     location=st.text(max_size=20),
     project=st.just("/project"),
     import_roots=st.lists(names, max_size=2).map(tuple),
+    artifact_types=st.lists(names, max_size=2).map(tuple),
 )

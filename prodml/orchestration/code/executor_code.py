@@ -24,7 +24,6 @@ from prodml.dsl import references
 from prodml.dsl.module_search import ModuleFile, ModuleFinder, Origin, file_by_path
 from prodml.dsl.parameters import Watched
 from prodml.errors import UserCodeError
-from prodml.orchestration.code.executors import is_function
 from prodml.orchestration.code.reached_definitions import definition
 from prodml.orchestration.code.source_closure import SourceClosure, SourceFile, source_closure
 
@@ -45,7 +44,7 @@ class NodeCode:
 
 
 def node_code(node: NodeSpec) -> NodeCode:
-    """The code of a node as it is on the disk now; nothing is imported but the component.
+    """The code of a node as it is on the disk now; nothing is imported.
 
     Raises:
         UserCodeError: a file that the node names does not exist.
@@ -70,10 +69,10 @@ def component_files(node: NodeSpec) -> list[ModuleFile]:
     """The file of a node's component, and the `executor.py` and `driver.py` of a class beside it.
 
     Raises:
-        UserCodeError: the component's file or module is gone, or does not import.
+        UserCodeError: the component's file or module is gone.
     """
     files = [references.source_file(node.component)]
-    if not is_function(node):
+    if not node.is_function:
         beside = (
             references.neighbour_file(node.component, each) for each in ("executor", "driver")
         )

@@ -10,6 +10,7 @@ from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeSpec
 from prodml.dsl import references
 from prodml.dsl.executor import CachedResult, CacheVerdict, DriverResult, ExecutorContext
+from prodml.dsl.parameter_types import described_type
 from prodml.dsl.parameters import decode
 from prodml.dsl.user_code import user_code
 from prodml.errors import DefinitionError, UserCodeError
@@ -23,10 +24,8 @@ def load_executor(node: NodeSpec) -> Execute:
     Raises:
         DefinitionError: the component has no `executor.py` with `execute`.
     """
-    component = references.load(node.component)
-    function = getattr(component, "function", None)
-    if function is not None:
-        return _calling(function, node)
+    if node.is_function:
+        return _calling(references.load(node.component).function, node)
     module = references.neighbour(node.component, "executor")
     execute: Execute | None = getattr(module, "execute", None)
     if execute is None:
@@ -78,7 +77,7 @@ def _wrong_result(node: NodeSpec, rule: str) -> UserCodeError:
 
 def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
     """A function of the component's driver, whose errors name the driver's line."""
-    module = None if is_function(node) else references.neighbour(node.component, "driver")
+    module = None if node.is_function else references.neighbour(node.component, "driver")
     if module is None:
         return None
     function: Callable[..., Any] | None = getattr(module, name, None)
@@ -93,18 +92,12 @@ def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
     return called
 
 
-def is_function(node: NodeSpec) -> bool:
-    """Whether the component was made of a function, and so has no files of its own."""
-    return hasattr(references.load(node.component), "function")
-
-
 def parameters_of(node: NodeSpec) -> dict[str, Any]:
     """A node's parameters, of the types that its component declares."""
-    declared = references.load(node.component).signature.parameters
     return {
         parameter.name: None
         if parameter.value is None
-        else decode(declared[parameter.name].type, parameter.value)
+        else decode(described_type(parameter.type), parameter.value)
         for parameter in node.parameters
     }
 

@@ -16,7 +16,6 @@ from apache_beam.typehints.decorators import no_annotations
 
 from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec
-from prodml.dsl import references
 from prodml.orchestration.events.announcements import Announcements
 from prodml.orchestration.launch import peak_memory
 from prodml.orchestration.launch.attempts import Watch
@@ -75,7 +74,7 @@ class _RunNode(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, node: NodeSpec) -> None:
         self._node_id = node.id
-        self.is_thread_safe = _runs_beside_others(node)
+        self.is_thread_safe = node.is_thread_safe
         self._launcher: Launcher | None = None
         self._watch: Watch = _alone
 
@@ -117,7 +116,3 @@ def _alone(log: str) -> Iterator[None]:
     peak_memory.reset_peak()
     with captured(log):
         yield
-
-
-def _runs_beside_others(node: NodeSpec) -> bool:
-    return bool(getattr(references.load(node.component), "runs_beside_others", False))

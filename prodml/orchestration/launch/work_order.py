@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from prodml import keras_choice
 from prodml.compiler.spec import NodeSpec
-from prodml.dsl.loaded_modules import search_also
 from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
+from prodml.orchestration.code.user_types import load_user_types
 from prodml.orchestration.events.announcements import Announcements
 from prodml.orchestration.launch.attempts import Watch
 from prodml.orchestration.launch.launcher import Launcher
@@ -53,7 +53,7 @@ def open_launcher(
     order: WorkOrder, reader: LineageReader, writer: LineageWriter, announcements: Announcements
 ) -> Launcher:
     """Makes this process ready for the nodes of a run, and gives what launches them."""
-    search_also(order.run.spec.import_roots)
+    load_user_types(order.run.spec)
     keras_choice.choose(order.run.keras.process)
     preparer = Preparer(order.run.spec, reader, order.use_cache, order.keras)
     return Launcher(order.run, preparer, reader, writer, announcements)

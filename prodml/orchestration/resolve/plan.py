@@ -9,10 +9,10 @@ from enum import StrEnum
 
 from prodml.artifacts import Artifact
 from prodml.compiler.spec import GuardSpec, NodeKind, NodeSpec, PipelineSpec
-from prodml.dsl.loaded_modules import search_also
 from prodml.errors import NodeError
 from prodml.keras_choice import DEFAULT, KerasName
 from prodml.metadata.reading import LineageReader
+from prodml.orchestration.code.user_types import load_user_types
 from prodml.orchestration.resolve.conditions import unmet_condition
 from prodml.orchestration.resolve.prepared_node import Preparer
 
@@ -62,7 +62,7 @@ def make_plan(
     Nodes behind a node that would run are undecided: their inputs do not exist yet, and they may
     still be cached if it makes the same as before.
     """
-    search_also(spec.import_roots)
+    load_user_types(spec)
     preparer = Preparer(spec, reader, use_cache, keras)
     produced: dict[str, Mapping[str, Sequence[Artifact]]] = {}
     plans: dict[str, NodePlan] = {}

@@ -43,7 +43,7 @@ def Check(statistics: Input[ExampleStatistics], report: Output[Schema]):
     fail_if_asked("Check")
 
 Check.judges = ("statistics",)
-Check.runs_beside_others = True
+Check.is_thread_safe = True
 
 @component
 def Train(examples: Input[Examples], model: Output[Model]):
@@ -53,7 +53,7 @@ def Train(examples: Input[Examples], model: Output[Model]):
 def Profile(examples: Input[Examples], report: Output[Schema]):
     fail_if_asked("Profile")
 
-Profile.runs_beside_others = True
+Profile.is_thread_safe = True
 
 @component
 def Push(model: Input[Model], pushed: Output[PushedModel]):

@@ -36,7 +36,7 @@ def MeetBeside(given: Input[Schema], made: Output[Schema], fails: Parameter[bool
     if fails:
         raise ValueError("told to fail")
 
-MeetBeside.runs_beside_others = True
+MeetBeside.is_thread_safe = True
 
 @component
 def After(given: Input[Schema], made: Output[Schema]):
@@ -129,7 +129,7 @@ def Wait(made: Output[Schema]):
 def WaitBeside(made: Output[Schema]):
     wait(made)
 
-WaitBeside.runs_beside_others = True
+WaitBeside.is_thread_safe = True
 
 @pipeline(name="waiting")
 def waiting():

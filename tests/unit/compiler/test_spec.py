@@ -16,7 +16,7 @@ def test_equal_specs_have_the_same_bytes(spec: PipelineSpec) -> None:
     assert to_json(from_json(to_json(spec), spec.project)) == to_json(spec)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"spec_version": 2}', "null", "1"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"spec_version": 3}', "null", "1"])
 def test_text_that_is_not_a_spec_is_refused(text: str) -> None:
     with pytest.raises(RequestError):
         from_json(text, "/project")
