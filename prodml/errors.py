@@ -19,6 +19,7 @@ ProdmlError
 │   ├── RowCountError         the numbers of rows read and written do not add up
 │   ├── ArtifactError         an input differs from what its producer published
 │   ├── LimitError            the node exceeded its limit of time or memory
+│   ├── PortabilityError      a Beam function or element cannot be sent to a remote worker
 │   ├── WorkerLostError       the node's process, or a worker, died
 │   └── StorageError          a file operation failed: disk full, read-only, path missing
 ├── MetadataError             a call to ML Metadata failed                  (exit code 1)
@@ -127,6 +128,13 @@ class LimitError(NodeError):
 
 class WorkerLostError(NodeError):
     """The process of a node, or a worker of its runner, died without an error message."""
+
+
+class PortabilityError(NodeError):
+    """A function or an element of a Beam pipeline cannot be pickled or encoded.
+
+    Raised with `runner.check_portability` only; the message names the step and the object.
+    """
 
 
 class StorageError(NodeError):

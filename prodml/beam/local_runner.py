@@ -7,28 +7,33 @@ pipelines of a small run have hundreds of stages with a handful of elements in e
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
-from apache_beam import coders
 from apache_beam.internal import pickler
-from apache_beam.metrics.execution import MetricsContainer
+from apache_beam.options.pipeline_options import TypeOptions
+from apache_beam.options.value_provider import RuntimeValueProvider
 from apache_beam.runners.common import DoFnRunner, Receiver
 from apache_beam.runners.pipeline_utils import group_by_key_input_visitor
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.fn_api_runner.fn_runner import RunnerResult
 from apache_beam.runners.runner import PipelineState
-from apache_beam.runners.worker import statesampler
 from apache_beam.transforms.combiners import curry_combine_fn
 from apache_beam.transforms.sideinputs import SideInputMap
-from apache_beam.transforms.window import GlobalWindow, GlobalWindows
-from apache_beam.utils.counters import CounterFactory
+from apache_beam.transforms.window import GlobalWindows
 
-from prodml.beam.local_steps import Kind, Step, steps_of
+from prodml.beam.barriers import Combining, Grouping
+from prodml.beam.local_claims import Kind, Unclaimed, unclaimed_options
+from prodml.beam.local_steps import Step, steps_of
+from prodml.beam.portability import AccumulatorCheck, ElementCheck, travelled
+from prodml.beam.reflection import view_options
+from prodml.beam.step_metrics import StepMetrics
 
-_EMPTY = GlobalWindows.windowed_value(None)
-_AT_THE_END = GlobalWindows.windowed_value(None, timestamp=GlobalWindow().max_timestamp())
+_READ = GlobalWindows.windowed_value(None)
+_LOGGER = logging.getLogger(__name__)
 
 
 class LocalRunner(FnApiRunner):  # type: ignore[misc]  # Beam ships no types
@@ -36,24 +41,29 @@ class LocalRunner(FnApiRunner):  # type: ignore[misc]  # Beam ships no types
 
     One bundle a step and round; an element that goes to several steps is the same object for
     each, which by Beam's rules none of them changes.
+
+    Args:
+        check_portability: pickles every function and encodes every element, as a remote runner
+            would; what cannot travel raises PortabilityError.
     """
 
+    def __init__(self, check_portability: bool = False) -> None:
+        super().__init__()
+        self._check_portability = check_portability
+
     def run_pipeline(self, pipeline: Any, options: Any) -> Any:
-        pipeline.visit(group_by_key_input_visitor(True))
-        steps = steps_of(pipeline)
-        if steps is None:
+        RuntimeValueProvider.set_runtime_options({})
+        is_lenient = options.view_as(TypeOptions).allow_non_deterministic_key_coders
+        pipeline.visit(group_by_key_input_visitor(not is_lenient))
+        steps = unclaimed_options(options) or steps_of(pipeline)
+        if isinstance(steps, Unclaimed):
+            _LOGGER.warning("Beam's FnApiRunner runs a pipeline, because %s.", steps.reason)
             return super().run_pipeline(pipeline, options)
-        metrics = MetricsContainer("pipeline")
-        sampler = statesampler.StateSampler("pipeline", CounterFactory())
-        outer = statesampler.get_current_tracker()
-        statesampler.set_current_tracker(sampler)
-        try:
-            with sampler.scoped_state("pipeline", "process", metrics_container=metrics):
-                _Run(steps).run()
-        finally:
-            statesampler.set_current_tracker(outer)
-        found = metrics.to_runner_api_monitoring_infos("pipeline")
-        return RunnerResult(PipelineState.DONE, {"pipeline": list(found.values())})
+        metrics = StepMetrics()
+        with metrics.collected(), ExitStack() as teardowns:
+            _Run(steps, metrics, teardowns, self._check_portability).run()
+        self._latest_run_result = RunnerResult(PipelineState.DONE, metrics.monitoring_infos())
+        return self._latest_run_result
 
 
 class _Output(Receiver):  # type: ignore[misc]
@@ -67,20 +77,37 @@ class _Output(Receiver):  # type: ignore[misc]
             take(element)
 
 
+class _CheckedOutput(_Output):
+    """Hands each element on as a remote worker would get it."""
+
+    def __init__(self, check: ElementCheck) -> None:
+        super().__init__()
+        self._check = check
+
+    def receive(self, element: Any) -> None:
+        super().receive(self._check(element))
+
+
 class _Run:
     """One run of a pipeline's steps."""
 
-    def __init__(self, steps: list[Step]) -> None:
+    def __init__(
+        self, steps: list[Step], metrics: StepMetrics, teardowns: ExitStack, is_checked: bool
+    ) -> None:
         self._steps = steps
+        self._metrics = metrics
+        self._teardowns = teardowns
+        self._is_checked = is_checked
         self._producers = {o: step for step in steps for o in step.outputs.values()}
-        self._outputs = {o: _Output() for step in steps for o in step.outputs.values()}
+        self._outputs = {
+            output: _CheckedOutput(ElementCheck(output, step.label)) if is_checked else _Output()
+            for output, step in self._producers.items()
+        }
         self._held: dict[Any, list[Any]] = {}
         """Elements of the PCollections that somebody needs in a later round, or all at once."""
         self._uses: dict[Any, int] = defaultdict(int)
-        self._barriers: dict[int, _Grouping | _Combining] = {}
-        self._times_used = Counter(
-            id(step.transform.dofn) for step in steps if step.kind is Kind.PAR_DO
-        )
+        self._barriers: dict[int, Grouping | Combining] = {}
+        self._times_used = Counter(id(_function(step)) for step in steps)
 
     def run(self) -> None:
         for step in self._steps:
@@ -94,29 +121,34 @@ class _Run:
 
     def _run_round(self, number: int) -> None:
         taking = [step for step in self._steps if step.takes_in == number]
-        runners: dict[int, Any] = {}
-        takers: dict[int, Callable[[Any], None]] = {}
+        with ExitStack() as teardowns:
+            runners = {
+                id(step): self._started(step, teardowns)
+                for step in taking
+                if step.kind is Kind.PAR_DO
+            }
+            takers = {id(step): self._taker(step, runners.get(id(step))) for step in taking}
+            for step in taking:
+                replayed = self._replayed(step)
+                for collection in step.inputs:
+                    if collection not in replayed:
+                        self._outputs[collection].takers.append(takers[id(step)])
+            for step in self._steps:
+                if step.gives_in == number and step.kind in (Kind.IMPULSE, Kind.READ):
+                    self._give(step, self._read(step))
+                elif step.gives_in == number and step.is_barrier:
+                    self._give(step, self._barriers.pop(id(step)).results())
+                if step.takes_in == number:
+                    for collection in self._replayed(step):
+                        for element in self._held[collection]:
+                            takers[id(step)](element)
+            for step in taking:
+                if id(step) in runners:
+                    with self._metrics.state_of(step.label):
+                        runners[id(step)].finish()
+            for runner in runners.values():
+                runner.finalize()
         for step in taking:
-            if step.kind is Kind.PAR_DO:
-                runners[id(step)] = self._started(step)
-            takers[id(step)] = take = self._taker(step, runners)
-            replayed = self._replayed(step)
-            for collection in step.inputs:
-                if collection not in replayed:
-                    self._outputs[collection].takers.append(take)
-        for step in self._steps:
-            if step.gives_in == number and step.kind in (Kind.IMPULSE, Kind.READ):
-                self._give(step, _read(step))
-            elif step.gives_in == number and step.is_barrier:
-                self._give(step, self._barriers.pop(id(step)).results())
-            if step.takes_in == number:
-                for collection in self._replayed(step):
-                    for element in self._held[collection]:
-                        takers[id(step)](element)
-        for step in taking:
-            if id(step) in runners:
-                runners[id(step)].finish()
-                runners[id(step)].teardown()
             for collection in {*self._replayed(step), *step.sides}:
                 self._uses[collection] -= 1
                 if not self._uses[collection]:
@@ -131,30 +163,43 @@ class _Run:
         for value in values:
             receive(value)
 
-    def _taker(self, step: Step, runners: Mapping[int, Any]) -> Any:
-        if step.kind is Kind.PAR_DO:
-            return runners[id(step)].process
-        if step.is_barrier:
-            barrier = _Grouping(step) if step.kind is Kind.GROUP else _Combining(step)
-            self._barriers[id(step)] = barrier
-            return barrier.add
-        return self._outputs[step.outputs[None]].receive
+    def _taker(self, step: Step, runner: DoFnRunner | None) -> Callable[[Any], None]:
+        if runner is not None:
+            process, state = runner.process, self._metrics.state_of(step.label)
 
-    def _started(self, step: Step) -> DoFnRunner:
+            def take(element: Any) -> None:
+                with state:
+                    process(element)
+
+            return take
+        if step.is_barrier:
+            self._barriers[id(step)] = barrier = self._barrier(step)
+            return barrier.add
+        receive: Callable[[Any], None] = self._outputs[step.outputs[None]].receive
+        return receive
+
+    def _barrier(self, step: Step) -> Grouping | Combining:
+        [collection] = step.inputs
+        if step.kind is Kind.GROUP:
+            return Grouping(collection)
+        function, args, kwargs = self._own_function(step, step.transform.fn)
+        if args or kwargs:
+            function = curry_combine_fn(function, args, kwargs)
+        hand_on = AccumulatorCheck(function, step.label) if self._is_checked else _as_it_is
+        state = self._metrics.state_of(step.label)
+        combining = Combining(collection, function, state, hand_on)
+        self._teardowns.callback(combining.teardown)
+        return combining
+
+    def _started(self, step: Step, teardowns: ExitStack) -> DoFnRunner:
         transform = step.transform
-        function = transform.dofn
-        if self._times_used[id(function)] > 1:
-            # Transform copies parts of its graph, and the copies share what they run.
-            function = pickler.roundtrip(function)
         # What goes to an output that nobody asked for is dropped.
         receivers: defaultdict[Any, _Output] = defaultdict(_Output)
         receivers.update({tag: self._outputs[o] for tag, o in step.outputs.items()})
         runner = DoFnRunner(
-            function,
-            transform.args,
-            transform.kwargs,
+            *self._own_function(step, transform.dofn),
             [
-                SideInputMap(type(view), view._view_options(), self._held[view.pvalue])
+                SideInputMap(type(view), view_options(view), self._held[view.pvalue])
                 for view in transform.side_inputs
             ],
             step.inputs[0].windowing,
@@ -163,73 +208,43 @@ class _Run:
             operation_name=step.label,
             transform_id=step.label,
         )
-        runner.setup()
-        runner.start()
+        with self._metrics.state_of(step.label):
+            runner.setup()
+            teardowns.callback(runner.teardown)
+            runner.start()
         return runner
 
-
-class _Grouping:
-    """GroupByKey: values by encoded key, encoded themselves as what is grouped is kept long."""
-
-    def __init__(self, step: Step) -> None:
-        self._key_coder, self._value_coder = _key_and_value_coders(step)
-        self._values: dict[bytes, list[bytes]] = {}
-
-    def add(self, element: Any) -> None:
-        key, value = element.value
-        self._values.setdefault(self._key_coder.encode(key), []).append(
-            self._value_coder.encode(value)
-        )
-
-    def results(self) -> Iterable[Any]:
-        for key, values in self._values.items():
-            decoded = [self._value_coder.decode(value) for value in values]
-            yield _AT_THE_END.with_value((self._key_coder.decode(key), decoded))
-
-
-class _Combining:
-    """CombinePerKey: an accumulator a key."""
-
-    def __init__(self, step: Step) -> None:
-        self._key_coder, _ = _key_and_value_coders(step)
+    def _own_function(self, step: Step, function: Any) -> tuple[Any, Any, Any]:
+        """A function that no other step of the run uses, and its arguments."""
         transform = step.transform
-        function = transform.fn
-        if transform.args or transform.kwargs:
-            function = curry_combine_fn(function, transform.args, transform.kwargs)
-        self._function = function
-        self._function.setup()
-        self._accumulators: dict[bytes, Any] = {}
-
-    def add(self, element: Any) -> None:
-        key, value = element.value
-        encoded = self._key_coder.encode(key)
-        found = self._accumulators.get(encoded)
-        if found is None:
-            found = self._function.create_accumulator()
-        self._accumulators[encoded] = self._function.add_input(found, value)
-
-    def results(self) -> Iterable[Any]:
-        function = self._function
-        for key, accumulator in self._accumulators.items():
-            merged = function.merge_accumulators([function.compact(accumulator)])
-            yield _AT_THE_END.with_value(
-                (self._key_coder.decode(key), function.extract_output(merged))
+        if self._is_checked:
+            return (
+                travelled(function, step.label),
+                travelled(transform.args, step.label),
+                travelled(transform.kwargs, step.label),
             )
-        function.teardown()
+        if self._times_used[id(function)] > 1:
+            # Transform copies parts of its graph, and the copies share what they run.
+            function = pickler.roundtrip(function)
+        return function, transform.args, transform.kwargs
+
+    def _read(self, step: Step) -> Iterable[Any]:
+        if step.kind is Kind.IMPULSE:
+            yield _READ.with_value(b"")
+            return
+        source = step.transform.source
+        if self._is_checked:
+            source = travelled(source, step.label)
+        for value in source.read(source.get_range_tracker(None, None)):
+            yield _READ.with_value(value)
 
 
-def _key_and_value_coders(step: Step) -> tuple[Any, Any]:
-    coder = coders.registry.get_coder(step.inputs[0].element_type)
-    if not coder.is_kv_coder():
-        coder = coders.registry.get_coder(Any)
-        return coder.as_deterministic_coder(step.label), coder
-    return coder.key_coder().as_deterministic_coder(step.label), coder.value_coder()
+def _as_it_is(accumulator: Any) -> Any:
+    return accumulator
 
 
-def _read(step: Step) -> Iterable[Any]:
-    if step.kind is Kind.IMPULSE:
-        yield _EMPTY.with_value(b"")
-        return
-    source = step.transform.source
-    for value in source.read(source.get_range_tracker(None, None)):
-        yield _EMPTY.with_value(value)
+def _function(step: Step) -> Any:
+    """What a step runs that has a state of its own; the step itself if there is no such thing."""
+    if step.kind is Kind.PAR_DO:
+        return step.transform.dofn
+    return step.transform.fn if step.kind is Kind.COMBINE else step

@@ -9,25 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.io.iobase import BoundedSource, Read
-from apache_beam.transforms.trigger import DefaultTrigger
-from apache_beam.transforms.util import Reshuffle, ReshufflePerKey
-from apache_beam.transforms.window import GlobalWindows
-
-
-class Kind(Enum):
-    """What a step does with its elements."""
-
-    IMPULSE = auto()
-    READ = auto()
-    PAR_DO = auto()
-    FORWARD = auto()
-    GROUP = auto()
-    COMBINE = auto()
+from prodml.beam.local_claims import Kind, Unclaimed, kind_of
+from prodml.beam.reflection import root_of
 
 
 @dataclass
@@ -57,18 +42,17 @@ class Step:
         return self.kind in (Kind.GROUP, Kind.COMBINE)
 
 
-def steps_of(pipeline: Any) -> list[Step] | None:
+def steps_of(pipeline: Any) -> list[Step] | Unclaimed:
     """The steps of a pipeline, each after those that it needs, with their rounds.
 
     Returns:
-        None where the pipeline has something else than global windows, or transforms other than
-        reading, ParDo without state or splitting, GroupByKey, CombinePerKey, Flatten and what is
-        made of them.
+        Why FnApiRunner must run the pipeline, if it has a transform that the local runner does
+        not claim.
     """
     steps = []
-    for node, kind in _nodes(pipeline._root_transform()):
-        if kind is None or not all(map(_is_global, node.outputs.values())):
-            return None
+    for node, kind in _nodes(root_of(pipeline)):
+        if isinstance(kind, Unclaimed):
+            return kind
         steps.append(
             Step(
                 kind,
@@ -80,64 +64,23 @@ def steps_of(pipeline: Any) -> list[Step] | None:
             )
         )
     ordered = _ordered(steps)
-    if ordered is not None:
+    if not isinstance(ordered, Unclaimed):
         _set_rounds(ordered)
     return ordered
 
 
-def _nodes(node: Any) -> Iterator[tuple[Any, Kind | None]]:
-    """The transforms that are run as one, composites taken apart where they are not."""
-    kind = _kind(node)
-    if kind is not None or (not node.parts and not _gives_what_it_takes(node)):
+def _nodes(node: Any) -> Iterator[tuple[Any, Kind | Unclaimed]]:
+    """The transforms that are run as one, composites taken apart if they are not."""
+    kind = kind_of(node)
+    if kind is not None:
         yield node, kind
         return
     for part in node.parts:
         yield from _nodes(part)
 
 
-def _gives_what_it_takes(node: Any) -> bool:
-    """Whether a transform does nothing: `expand` returned its input, or nothing at all."""
-    return all(output in node.inputs for output in node.outputs.values())
-
-
-def _kind(node: Any) -> Kind | None:
-    transform = node.transform
-    match transform:
-        case beam.Impulse():
-            return Kind.IMPULSE
-        case Read() if isinstance(transform.source, BoundedSource):
-            return Kind.READ
-        case Reshuffle() | ReshufflePerKey() | beam.Flatten():
-            return Kind.FORWARD
-        case beam.GroupByKey() if not node.parts:
-            return Kind.GROUP
-        case beam.CombinePerKey() if not transform.side_inputs:
-            return Kind.COMBINE
-        case beam.ParDo() if not node.parts and _is_plain(transform):
-            return Kind.PAR_DO
-    return None
-
-
-def _is_plain(transform: Any) -> bool:
-    signature = transform._signature
-    return not (
-        signature.is_splittable_dofn()
-        or signature.is_stateful_dofn()
-        or transform.dofn._process_batch_defined
-    )
-
-
-def _is_global(output: Any) -> bool:
-    windowing = getattr(output, "windowing", None)
-    return windowing is None or (
-        isinstance(windowing.windowfn, GlobalWindows)
-        # Reshuffle sets another trigger inside of itself, where it is not looked at.
-        and isinstance(windowing.triggerfn, DefaultTrigger)
-    )
-
-
-def _ordered(steps: list[Step]) -> list[Step] | None:
-    """Steps after those whose outputs they take; None where an input comes from nowhere."""
+def _ordered(steps: list[Step]) -> list[Step] | Unclaimed:
+    """Steps after those whose outputs they take."""
     producers = {output: step for step in steps for output in step.outputs.values()}
     ordered: dict[int, Step] = {}
     pending = list(reversed(steps))
@@ -148,7 +91,7 @@ def _ordered(steps: list[Step]) -> list[Step] | None:
             continue
         needed = (*step.inputs, *step.sides)
         if any(collection not in producers for collection in needed):
-            return None
+            return Unclaimed(f"{step.label!r} takes an input that no step gives")
         missing = [p for c in needed if id(p := producers[c]) not in ordered]
         if missing:
             pending += missing

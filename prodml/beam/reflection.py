@@ -1,10 +1,58 @@
-"""Beam reads the signatures of a DoFn's methods once, not at every use."""
+"""Private parts of Beam that the local runner reads, and one that it replaces.
+
+Beam reads the signatures of a DoFn's methods once, not at every use.
+"""
 
 from __future__ import annotations
 
+import functools
+import logging
 import types
 import weakref
 from typing import Any
+
+TESTED_BEAM = "2.72.0"
+"""The version whose private parts are known; `pyproject.toml` pins the same."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@functools.cache
+def is_tested_beam() -> bool:
+    """Whether Beam has the version whose private parts are known; if not, says so once."""
+    import apache_beam
+
+    found = apache_beam.__version__
+    if found != TESTED_BEAM:
+        _LOGGER.warning(
+            "Apache Beam is %s, and prodml's local runner is tested with %s: Beam's FnApiRunner"
+            " runs all pipelines, which is slower. Install apache-beam==%s for the local runner.",
+            found,
+            TESTED_BEAM,
+            TESTED_BEAM,
+        )
+    return bool(found == TESTED_BEAM)
+
+
+def root_of(pipeline: Any) -> Any:
+    """The applied transform that holds all others of a pipeline."""
+    return pipeline._root_transform()
+
+
+def uses_state_or_splitting(par_do: Any) -> bool:
+    """Whether a ParDo's DoFn has state or timers, or is splittable."""
+    signature = par_do._signature
+    return bool(signature.is_splittable_dofn() or signature.is_stateful_dofn())
+
+
+def takes_batches(par_do: Any) -> bool:
+    """Whether a ParDo's DoFn has `process_batch`."""
+    return bool(par_do.dofn._process_batch_defined)
+
+
+def view_options(view: Any) -> Any:
+    """The options of a side input's view: its window mapping, its coder, its default."""
+    return view._view_options()
 
 
 def remember_signatures() -> None:

@@ -1,0 +1,119 @@
+"""What the local runner claims to run as Beam's FnApiRunner does; all else goes to FnApiRunner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.iobase import BoundedSource, Read
+from apache_beam.options.pipeline_options import DirectOptions, ProfilingOptions, StandardOptions
+from apache_beam.portability import python_urns
+from apache_beam.transforms.trigger import DefaultTrigger
+from apache_beam.transforms.util import Reshuffle, ReshufflePerKey
+from apache_beam.transforms.window import GlobalWindows
+
+from prodml.beam.reflection import takes_batches, uses_state_or_splitting
+
+
+class Kind(Enum):
+    """What a step does with its elements."""
+
+    IMPULSE = auto()
+    READ = auto()
+    PAR_DO = auto()
+    FORWARD = auto()
+    GROUP = auto()
+    COMBINE = auto()
+
+
+@dataclass(frozen=True)
+class Unclaimed:
+    """Why a pipeline goes to FnApiRunner, as a clause that names the step."""
+
+    reason: str
+
+
+def unclaimed_options(options: Any) -> Unclaimed | None:
+    """Says which option asks for a feature of FnApiRunner; None if no option does."""
+    direct = options.view_as(DirectOptions)
+    profiling = options.view_as(ProfilingOptions)
+    asked = {
+        "streaming": options.view_as(StandardOptions).streaming,
+        "direct_num_workers": direct.direct_num_workers not in (None, 1),
+        "direct_running_mode": direct.direct_running_mode not in (None, "in_memory"),
+        "direct_runner_bundle_repeat": direct.direct_runner_bundle_repeat,
+        "direct_test_splits": direct.direct_test_splits,
+        "direct_embed_docker_python": direct.direct_embed_docker_python,
+        "profile_cpu": profiling.profile_cpu,
+        "profile_memory": profiling.profile_memory,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    return Unclaimed(f"of the option {names[0]}") if names else None
+
+
+def kind_of(node: Any) -> Kind | Unclaimed | None:
+    """What a transform is for the local runner.
+
+    Args:
+        node: an applied transform of Beam's graph.
+
+    Returns:
+        None if it is a composite whose parts are to be asked.
+    """
+    if python_urns.APPLY_COMBINER_PACKING in (node.annotations or ()):
+        return Unclaimed(f"{node.full_label!r} asks for combiners to be packed")
+    kind = _kind(node)
+    if isinstance(kind, Unclaimed):
+        return kind
+    if kind is None:
+        if node.parts or _does_nothing(node):
+            return None
+        return Unclaimed(f"{node.full_label!r} is a {type(node.transform).__name__}")
+    if not all(map(_is_global, node.outputs.values())):
+        return Unclaimed(f"{node.full_label!r} has windows or a trigger")
+    return kind
+
+
+def _kind(node: Any) -> Kind | Unclaimed | None:
+    transform = node.transform
+    match transform:
+        case beam.Impulse():
+            return Kind.IMPULSE
+        case Read() if isinstance(transform.source, BoundedSource) and _expands_as(transform, Read):
+            return Kind.READ
+        case Reshuffle() | ReshufflePerKey() if _expands_as(transform, Reshuffle, ReshufflePerKey):
+            return Kind.FORWARD
+        case beam.Flatten() if not node.parts:
+            return Kind.FORWARD
+        case beam.GroupByKey() if not node.parts:
+            return Kind.GROUP
+        case beam.CombinePerKey() if _expands_as(transform, beam.CombinePerKey):
+            return None if transform.side_inputs else Kind.COMBINE
+        case beam.ParDo() if not node.parts:
+            if uses_state_or_splitting(transform):
+                return Unclaimed(f"{node.full_label!r} has state, timers or a splittable DoFn")
+            if takes_batches(transform):
+                return Unclaimed(f"{node.full_label!r} has a DoFn that processes batches")
+            return Kind.PAR_DO
+    return None
+
+
+def _expands_as(transform: Any, *known: Any) -> bool:
+    """Whether the transform has the `expand` of one of these classes; a subclass may replace it."""
+    return any(type(transform).expand is kind.expand for kind in known)
+
+
+def _does_nothing(node: Any) -> bool:
+    """Whether `expand` returned its input, or nothing at all."""
+    return all(output in node.inputs for output in node.outputs.values())
+
+
+def _is_global(output: Any) -> bool:
+    windowing = getattr(output, "windowing", None)
+    return windowing is None or (
+        isinstance(windowing.windowfn, GlobalWindows)
+        # Reshuffle sets another trigger inside of itself, where it is not looked at.
+        and isinstance(windowing.triggerfn, DefaultTrigger)
+    )
