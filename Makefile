@@ -67,6 +67,10 @@ fuzz: setup  ## Send the model server wrong requests, thirty times as many as th
 properties: setup  ## Try the property tests on a thousand new examples each.
 	PROPERTY_EXAMPLES=other $(RUN)/pytest tests/unit
 
+.PHONY: beam-tests
+beam-tests: setup  ## Run Beam's own tests on the local runner and on FnApiRunner, and compare; an hour.
+	PYTHONPATH=tests $(RUN)/python tests/beam_suite/compare.py
+
 .PHONY: kill-sweep
 kill-sweep: setup  ## Kill runs at every point and flights 200 times, resume, check; half an hour.
 	PYTHONPATH=tests $(RUN)/python tests/faults/kill_sweep.py --kills 220

@@ -102,7 +102,7 @@ class RunConfig(BaseModel):
             metadata=self.metadata_connection,
             pipeline_root=self.artifacts_path,
             log_root=self.logs_path,
-            runner=RunnerProfile(self.runner.name, self.runner.options),
+            runner=RunnerProfile(**self.runner.model_dump()),
             scratch_root=os.path.join(self.home, "scratch"),
             use_cache=use_cache,
             retry=RetryPolicy(**self.retry.model_dump()),

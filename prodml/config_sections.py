@@ -45,12 +45,15 @@ class Runner(BaseModel):
     Attributes:
         name: a Beam runner, such as FnApiRunner or FlinkRunner.
         options: Beam pipeline options by name, without dashes.
+        check_portability: FnApiRunner without options pickles every function and encodes every
+            element, so that what could not travel to a remote worker fails here; slower.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "FnApiRunner"
     options: dict[str, Any] = Field(default_factory=dict)
+    check_portability: bool = False
 
 
 class Retry(BaseModel):

@@ -20,5 +20,9 @@ pytest_plugins = ["support.left_out"]
 keras_choice.choose(keras_choice.DEFAULT)
 
 
+# Runs in this process and in others have what could not travel to a remote Beam worker refused.
+os.environ["PRODML_RUNNER__CHECK_PORTABILITY"] = "true"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate", action="store_true", help="Write the golden files anew.")

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from apache_beam import coders
+from apache_beam.coders.row_coder import RowCoder
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
@@ -41,7 +42,11 @@ class Combining:
     """CombinePerKey: an accumulator a key."""
 
     def __init__(
-        self, collection: Any, function: Any, state: AbstractContextManager[Any], hand_on: Callable[[Any], Any]
+        self,
+        collection: Any,
+        function: Any,
+        state: AbstractContextManager[Any],
+        hand_on: Callable[[Any], Any],
     ) -> None:
         """Sets the function up.
 
@@ -89,4 +94,9 @@ def coder_of(collection: Any) -> Any:
     label = getattr(collection, "requires_deterministic_key_coder", None)
     if not label:
         return coder
-    return coders.TupleCoder([coder.key_coder().as_deterministic_coder(label), coder.value_coder()])
+    key_coder = coder.key_coder().as_deterministic_coder(label)
+    if isinstance(key_coder, RowCoder):
+        # FnApiRunner sends it as a schema, which does not say that it is deterministic: values
+        # that only pickle can encode are taken as keys.
+        key_coder = RowCoder(key_coder.schema)
+    return coders.TupleCoder([key_coder, coder.value_coder()])

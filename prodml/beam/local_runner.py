@@ -235,8 +235,10 @@ class _Run:
         source = step.transform.source
         if self._is_checked:
             source = travelled(source, step.label)
-        for value in source.read(source.get_range_tracker(None, None)):
-            yield _READ.with_value(value)
+        # FnApiRunner reads by a splittable DoFn of this name.
+        with self._metrics.state_of(f"{step.label}/SDFBoundedSourceReader"):
+            for value in source.read(source.get_range_tracker(None, None)):
+                yield _READ.with_value(value)
 
 
 def _as_it_is(accumulator: Any) -> Any:

@@ -8,9 +8,10 @@ is found on a laptop.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from apache_beam.coders import FastPrimitivesCoder
 from apache_beam.internal import pickler
 
 from prodml.beam.barriers import coder_of
@@ -30,7 +31,7 @@ def travelled(function: Any, label: str) -> Any:
     try:
         return pickler.roundtrip(function)
     except Exception as error:
-        path, culprit = _innermost(function, type(function).__name__)
+        path, culprit = _innermost(function, type(function).__name__, pickler.roundtrip)
         raise PortabilityError(
             f"step {label!r}: {path}, a {_name(culprit)}, cannot be pickled ({_first_line(error)});"
             " a remote runner could not send it to its workers. Make it in the DoFn's setup(), or"
@@ -84,7 +85,7 @@ def _decoded(value: Any, coder: Any, role: str, label: str) -> Any:
     try:
         return coder.decode(coder.encode(value))
     except Exception as error:
-        path, culprit = _innermost(value, role)
+        path, culprit = _innermost(value, role, FastPrimitivesCoder().encode)
         raise PortabilityError(
             f"step {label!r}: {path}, a {_name(culprit)}, cannot be encoded by {coder}"
             f" ({_first_line(error)}); a remote runner could not hand it on. Give values that can"
@@ -92,12 +93,14 @@ def _decoded(value: Any, coder: Any, role: str, label: str) -> Any:
         ) from error
 
 
-def _innermost(value: Any, path: str, depth: int = 4) -> tuple[str, Any]:
-    """The innermost part of a value that cannot be pickled, with its path."""
+def _innermost(
+    value: Any, path: str, send: Callable[[Any], object], depth: int = 4
+) -> tuple[str, Any]:
+    """The innermost part of a value that cannot be sent, with its path."""
     if depth:
         for name, part in _parts(value):
-            if not _can_be_pickled(part):
-                return _innermost(part, f"{path}{name}", depth - 1)
+            if not _can_be_sent(part, send):
+                return _innermost(part, f"{path}{name}", send, depth - 1)
     return path, value
 
 
@@ -114,9 +117,9 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f".{name}", part) for name, part in getattr(value, "__dict__", {}).items())
 
 
-def _can_be_pickled(value: Any) -> bool:
+def _can_be_sent(value: Any, send: Callable[[Any], object]) -> bool:
     try:
-        pickler.roundtrip(value)
+        send(value)
     except Exception:
         return False
     return True

@@ -19,19 +19,23 @@ class RunnerProfile:
         options: Beam pipeline options by name, without dashes; True stands for a bare flag, a
             list repeats the option. FnApiRunner with options is Beam's own in every case; without
             them, what `prodml.beam.local_runner` can run it runs.
+        check_portability: the local runner pickles every function and encodes every element, as
+            remote runners do anyway.
     """
 
     name: str = LOCAL_RUNNER
     options: Mapping[str, Any] = field(default_factory=dict)
+    check_portability: bool = False
 
     def pipeline(self) -> Any:
         """A new `beam.Pipeline` on this runner, to be used as a context manager."""
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 
-        from prodml.beam.reflection import remember_signatures
+        from prodml.beam.reflection import is_tested_beam, remember_signatures
 
-        remember_signatures()
+        if is_tested_beam():
+            remember_signatures()
         flags = [flag for name, value in self.options.items() for flag in _flags(name, value)]
         if self.name != LOCAL_RUNNER:
             return beam.Pipeline(self.name, PipelineOptions(flags, runner=self.name))
@@ -39,11 +43,13 @@ class RunnerProfile:
         # And never multi_processing: each worker would import TensorFlow again.
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+        in_memory = [*flags, "--direct_running_mode=in_memory"]
+        if not is_tested_beam():
+            return beam.Pipeline(FnApiRunner(), PipelineOptions(in_memory))
         from prodml.beam.local_runner import LocalRunner
         from prodml.beam.options import RememberingOptions
 
-        runner = FnApiRunner() if self.options else LocalRunner()
-        in_memory = [*flags, "--direct_running_mode=in_memory"]
+        runner = FnApiRunner() if self.options else LocalRunner(self.check_portability)
         return beam.Pipeline(runner, RememberingOptions(in_memory))
 
     def pipeline_of_long_steps(self, shared: object) -> Any:

@@ -59,7 +59,7 @@ def execute(
         parameters=parameters,
         resolved=_resolved(package, parameters),
         tmp_dir=str(root / "tmp"),
-        beam=beam or RunnerProfile(),
+        beam=beam or RunnerProfile(check_portability=True),
         reporter=reporter or SilentReporter(),
     )
     importlib.import_module(f"{package}.executor").execute(context)

@@ -26,6 +26,12 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert (config.home, config.runner.name, config.params) == ("a", "SparkRunner", {"steps": 2})
 
 
+def test_the_runner_checks_portability_if_the_file_says_so(tmp_path: Path) -> None:
+    checked = load_config(written(tmp_path, "runner:\n  check_portability: true\n"), {})
+    assert checked.run_settings(use_cache=True).runner.check_portability
+    assert not load_config(None, {}).run_settings(use_cache=True).runner.check_portability
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

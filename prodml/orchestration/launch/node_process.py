@@ -115,7 +115,7 @@ def _order(
         "outputs": {key: artifact_to_document(made) for key, made in context.outputs.items()},
         "resolved": context.resolved,
         "tmp_dir": context.tmp_dir,
-        "beam": {"name": beam.name, "options": dict(beam.options)},
+        "beam": asdict(beam),
         "answer": answer,
         "log": log,
     }
