@@ -8,13 +8,18 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.iobase import BoundedSource, Read
-from apache_beam.options.pipeline_options import DirectOptions, ProfilingOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    ProfilingOptions,
+    StandardOptions,
+    StreamingOptions,
+)
 from apache_beam.portability import python_urns
 from apache_beam.transforms.trigger import DefaultTrigger
 from apache_beam.transforms.util import Reshuffle, ReshufflePerKey
 from apache_beam.transforms.window import GlobalWindows
 
-from prodml.beam.reflection import takes_batches, uses_state_or_splitting
+from prodml.beam.reflection import uses_batches, uses_state_or_splitting
 
 
 class Kind(Enum):
@@ -41,6 +46,9 @@ def unclaimed_options(options: Any) -> Unclaimed | None:
     profiling = options.view_as(ProfilingOptions)
     asked = {
         "streaming": options.view_as(StandardOptions).streaming,
+        "update_compatibility_version": options.view_as(
+            StreamingOptions
+        ).update_compatibility_version,
         "direct_num_workers": direct.direct_num_workers not in (None, 1),
         "direct_running_mode": direct.direct_running_mode not in (None, "in_memory"),
         "direct_runner_bundle_repeat": direct.direct_runner_bundle_repeat,
@@ -94,8 +102,8 @@ def _kind(node: Any) -> Kind | Unclaimed | None:
         case beam.ParDo() if not node.parts:
             if uses_state_or_splitting(transform):
                 return Unclaimed(f"{node.full_label!r} has state, timers or a splittable DoFn")
-            if takes_batches(transform):
-                return Unclaimed(f"{node.full_label!r} has a DoFn that processes batches")
+            if uses_batches(transform):
+                return Unclaimed(f"{node.full_label!r} has a DoFn that takes or yields batches")
             return Kind.PAR_DO
     return None
 

@@ -45,9 +45,10 @@ def uses_state_or_splitting(par_do: Any) -> bool:
     return bool(signature.is_splittable_dofn() or signature.is_stateful_dofn())
 
 
-def takes_batches(par_do: Any) -> bool:
-    """Whether a ParDo's DoFn has `process_batch`."""
-    return bool(par_do.dofn._process_batch_defined)
+def uses_batches(par_do: Any) -> bool:
+    """Whether a ParDo's DoFn takes or yields batches of elements."""
+    function = par_do.dofn
+    return bool(function._process_batch_defined or function._can_yield_batches)
 
 
 def view_options(view: Any) -> Any:

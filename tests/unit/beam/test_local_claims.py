@@ -87,13 +87,23 @@ def test_a_pipeline_that_is_not_claimed_runs_on_beams_runner(
     assert reason in message
 
 
-def test_batches_are_not_claimed() -> None:
+class YieldingBatches(beam.DoFn):
+    @beam.DoFn.yields_batches
+    def process(self, element: int) -> Iterator[list[int]]:
+        yield [element]
+
+    def infer_output_type(self, input_type: Any) -> Any:
+        return input_type
+
+
+@pytest.mark.parametrize("function", [InBatches(), YieldingBatches()])
+def test_batches_are_not_claimed(function: beam.DoFn) -> None:
     pipeline = beam.Pipeline(LocalRunner())
     numbers = pipeline | beam.Create([1]).with_output_types(int)
-    numbers | "step" >> beam.ParDo(InBatches())
+    numbers | "step" >> beam.ParDo(function)
     found = steps_of(pipeline)
     assert isinstance(found, Unclaimed)
-    assert found.reason == "'step' has a DoFn that processes batches"
+    assert found.reason == "'step' has a DoFn that takes or yields batches"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +114,7 @@ def test_batches_are_not_claimed() -> None:
         "--direct_running_mode=multi_threading",
         "--direct_runner_bundle_repeat=1",
         "--profile_cpu",
+        "--update_compatibility_version=2.64.0",
     ],
 )
 def test_options_for_features_of_beams_runner_are_not_claimed(flag: str) -> None:
