@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import apache_beam.testing.test_pipeline  # noqa: F401  # core_test takes it for imported
 import pytest
 from apache_beam.runners import runner as runner_names
 from apache_beam.runners.portability import fn_api_runner
