@@ -18,7 +18,8 @@ from apache_beam.runners.runner import PipelineRunner, PipelineState
 from apache_beam.transforms.sideinputs import SideInputMap
 from apache_beam.transforms.window import GlobalWindows
 
-from prodml.beam.local_steps import Kind, Step, steps_of
+from prodml.beam.local_claims import Kind, Unclaimed
+from prodml.beam.local_steps import Step, steps_of
 
 _SECONDS_TO_END = 10.0
 """How long an interrupted pipeline waits for the steps in other threads to clean up."""
@@ -65,7 +66,7 @@ class ConcurrentRunner(PipelineRunner):  # type: ignore[misc]  # Beam ships no t
             NotImplementedError: it has other transforms.
         """
         steps = steps_of(pipeline)
-        if steps is None or any(s.kind not in (Kind.IMPULSE, Kind.PAR_DO) for s in steps):
+        if isinstance(steps, Unclaimed) or any(s.kind not in (Kind.IMPULSE, Kind.PAR_DO) for s in steps):
             raise NotImplementedError("ConcurrentRunner runs Impulse and ParDo only")
         _Run(steps, self._shared).run()
         return RunnerResult(PipelineState.DONE, {})
