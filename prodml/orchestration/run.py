@@ -1,4 +1,4 @@
-"""Runs a compiled pipeline: what is cached is settled at once, what is left goes to Beam."""
+"""Runs a compiled pipeline: cached nodes end at once, the others run on Beam."""
 
 from __future__ import annotations
 
@@ -318,13 +318,13 @@ def _run_nodes(
     order: WorkOrder, dag: RunnerProfile, launcher: Launcher, announcements: Announcements
 ) -> tuple[NodeResult, ...]:
     spec = order.run.spec
-    settled: dict[str, NodeResult] = {}
+    results: dict[str, NodeResult] = {}
     left = []
     for node in spec.nodes:
-        if all(id in settled for id in node.waits_for):
-            result = launcher.settle(node, {id: settled[id] for id in node.waits_for})
+        if all(id in results for id in node.waits_for):
+            result = launcher.resolve(node, {id: results[id] for id in node.waits_for})
             if result is not None:
-                settled[node.id] = result
+                results[node.id] = result
                 continue
         left.append(node)
     if left:
@@ -332,6 +332,6 @@ def _run_nodes(
             # Only now: a run that is fully cached never pays for importing Beam.
             from prodml.orchestration.launch.dag import run_nodes
 
-            rest = dataclasses.replace(order, settled=settled)
-            settled = {**settled, **run_nodes(rest, left, dag, launcher, announcements)}
-    return tuple(settled[node.id] for node in spec.nodes)
+            rest = dataclasses.replace(order, results_before=results)
+            results = {**results, **run_nodes(rest, left, dag, launcher, announcements)}
+    return tuple(results[node.id] for node in spec.nodes)

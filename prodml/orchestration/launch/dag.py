@@ -87,7 +87,7 @@ class _RunNode(beam.DoFn):  # type: ignore[misc]
     def process(self, order: WorkOrder, *reports: str) -> Iterator[str]:
         node = order.run.spec.node(self._node_id)
         results = [NodeReport.from_json(report).result for report in reports]
-        ended = {**order.settled, **{result.node_id: result for result in results}}
+        ended = {**order.results_before, **{result.node_id: result for result in results}}
         waits_for = {id: ended[id] for id in node.waits_for}
         try:
             if self._launcher is not None:

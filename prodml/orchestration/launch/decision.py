@@ -50,14 +50,14 @@ def decide(
     node: NodeSpec,
     ended: Mapping[str, NodeResult],
     produced: Mapping[str, Artifacts],
-    adoptable: FinishedNode | None,
+    finished: FinishedNode | None,
 ) -> Decision:
     """What a run does with a node when all that it waits for has ended.
 
     Args:
         ended: results by node id, of all that the node waits for.
         produced: outputs by node id, of its upstream.
-        adoptable: how the node ended before the run was resumed, if that can be used.
+        finished: how the node ended before the run was resumed, if that can be used.
 
     Raises:
         ResolutionError: a condition cannot be evaluated.
@@ -68,8 +68,8 @@ def decide(
         return Skip(unmet)
     if (block := blocked_by_others(node, ended)) is not None:
         return Skip(block.reason, block.failed)
-    if adoptable is not None:
-        return Adopt(adoptable)
+    if finished is not None:
+        return Adopt(finished)
     return Prepare() if node.kind is NodeKind.EXECUTOR else Search()
 
 

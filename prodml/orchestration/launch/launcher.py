@@ -50,14 +50,14 @@ class Launcher:
         self._announcements = announcements
         self._artifacts: dict[int, Artifact] = {}
         self._prepared: dict[str, Prepared] = {}
-        """By node id, what `settle` found out and `run` needs: input files are read once."""
+        """By node id, what `resolve` found and `run` needs: input files are read once."""
         # Everything but the execution itself is done by one thread at a time: a connection to ML
         # Metadata is not to be shared.
         self._lock = threading.RLock()
         self._recorder = Recorder(run, writer, self._lock)
         self._attempts = Attempts(run, self._recorder, announcements, self._lock)
 
-    def settle(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
+    def resolve(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
         """Ends a node whose result is known without running it; None if the node must run.
 
         Drivers and resolver strategies run here; what they raise is retried as an executor's
@@ -74,7 +74,7 @@ class Launcher:
             self._announcements.node_retried(failed, wait_seconds)
 
         try:
-            return self._retried(_is_transient_here, report, lambda: self._settled(node, ended))
+            return self._retried(_is_transient_here, report, lambda: self._resolved(node, ended))
         except MetadataError:
             raise
         except Exception as error:
@@ -85,17 +85,19 @@ class Launcher:
     def run(self, node: NodeSpec, ended: Mapping[str, NodeResult], watch: Watch) -> NodeResult:
         """Ends a node, running it if that is needed. Never raises because of the node."""
         if node.id not in self._prepared:
-            settled = self.settle(node, ended)
-            if settled is not None:
-                return settled
+            resolved = self.resolve(node, ended)
+            if resolved is not None:
+                return resolved
         prepared = self._prepared.pop(node.id)
         return self._end(self._execute(prepared, watch), prepared.inputs)
 
-    def _settled(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
+    def _resolved(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
         with self._lock:
-            return self._settled_alone(node, ended)
+            return self._carry_out_decision(node, ended)
 
-    def _settled_alone(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
+    def _carry_out_decision(
+        self, node: NodeSpec, ended: Mapping[str, NodeResult]
+    ) -> NodeResult | None:
         started = time.monotonic()
         produced = self._produced({id: ended[id] for id in node.upstream})
         match decide(node, ended, produced, self._adoptable(node, ended)):

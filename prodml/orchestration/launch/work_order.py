@@ -35,7 +35,7 @@ class WorkOrder:
         use_cache: False runs every node.
         keras: what `tf.keras` means for nodes that do not say.
         results: file or URL, reached by workers and run, that gets the reports of all nodes.
-        settled: results of the nodes that ended without Beam.
+        results_before: by node id, of the nodes that ended without Beam.
     """
 
     run: RunContext
@@ -46,7 +46,7 @@ class WorkOrder:
     use_cache: bool
     keras: keras_choice.KerasName
     results: str
-    settled: Mapping[str, NodeResult] = field(default_factory=dict)
+    results_before: Mapping[str, NodeResult] = field(default_factory=dict)
 
 
 def open_launcher(
