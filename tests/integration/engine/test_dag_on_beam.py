@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.store import Store
 from prodml.orchestration.events.event import Event, EventKind
+from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 
@@ -219,8 +221,12 @@ def test_a_resumed_run_adopts_what_had_finished(tmp_path: Path, dag: RunnerProfi
 
 def test_nodes_run_in_other_processes(tmp_path: Path) -> None:
     project = Project(tmp_path, OtherProcesses())
+    # A node with limits gets a process of its own there as well.
+    project.settings = replace(project.settings, limits={"Second": NodeLimits(60)})
     assert project.run("failed") == FAILED
-    assert {place["process"] for place in project.places().values()}.isdisjoint({os.getpid()})
+    processes = {id: place["process"] for id, place in project.places().items()}
+    assert len({os.getpid(), processes["First"], processes["Second"]}) == 3
+    assert processes["After"] == processes["First"]
 
 
 def run_id(project: Project) -> str:
