@@ -66,7 +66,8 @@ class ConcurrentRunner(PipelineRunner):  # type: ignore[misc]  # Beam ships no t
             NotImplementedError: it has other transforms.
         """
         steps = steps_of(pipeline)
-        if isinstance(steps, Unclaimed) or any(s.kind not in (Kind.IMPULSE, Kind.PAR_DO) for s in steps):
+        kinds = (Kind.IMPULSE, Kind.PAR_DO)
+        if isinstance(steps, Unclaimed) or any(step.kind not in kinds for step in steps):
             raise NotImplementedError("ConcurrentRunner runs Impulse and ParDo only")
         _Run(steps, self._shared).run()
         return RunnerResult(PipelineState.DONE, {})

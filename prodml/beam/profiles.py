@@ -59,13 +59,14 @@ class RunnerProfile:
             shared: a live object that DoFns get if they run in this process, which they do on
                 FnApiRunner without options; see `prodml.beam.concurrent_runner`.
         """
-        if self.name != LOCAL_RUNNER or self.options:
-            return self.pipeline()
         import apache_beam as beam
 
+        from prodml.beam.reflection import is_tested_beam, remember_signatures
+
+        if self.name != LOCAL_RUNNER or self.options or not is_tested_beam():
+            return self.pipeline()
         from prodml.beam.concurrent_runner import ConcurrentRunner
         from prodml.beam.options import RememberingOptions
-        from prodml.beam.reflection import remember_signatures
 
         remember_signatures()
         return beam.Pipeline(ConcurrentRunner(shared), RememberingOptions([]))
