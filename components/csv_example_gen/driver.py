@@ -1,4 +1,4 @@
-"""Finds the files of the wanted spans."""
+"""Driver of CsvExampleGen."""
 
 from prodml.components.example_gen.source import resolve
 

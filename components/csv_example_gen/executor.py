@@ -1,4 +1,4 @@
-"""Ingests CSV files."""
+"""Executor of CsvExampleGen."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prodml.dsl.executor import ExecutorContext
 
 
 def execute(context: ExecutorContext) -> None:
-    """Finds types over all files of the span, then writes their rows."""
+    """Infers the column types from all files, then writes their rows."""
     files = local_files(context)
     every = csv_files.inspect([file for found in files.values() for file in found])
     note_empty_columns(context.output("examples", Examples), every.empty_columns)
     if every.empty_columns:
-        context.note(f"not stored, empty in every row: {', '.join(every.empty_columns)}")
+        context.note(f"columns without any value, not stored: {', '.join(every.empty_columns)}")
     ingest(
         context,
         {

@@ -1,4 +1,4 @@
-"""Configuration messages of ExampleGens; names and fields are TFX's."""
+"""Configuration of ExampleGens; names of classes and fields are TFX's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prodml.names import RULE, is_name
 
 @dataclass(frozen=True)
 class InputSplit:
-    """Files that belong together.
+    """The files of one input split.
 
     Attributes:
         name: name of the split.
-        pattern: files under `input_base`; `{SPAN}`, `{SPAN:2}` and `{VERSION}` stand for
-            numbers, `*` for anything within a directory, `**` for directories too.
+        pattern: pattern of paths relative to `input_base`; `{SPAN}`, `{SPAN:2}` and `{VERSION}`
+            match numbers, `*` matches any text within a directory, `**` matches directories too.
     """
 
     name: str
@@ -28,14 +28,14 @@ class InputSplit:
         steps = self.pattern.split("/")
         if self.pattern.startswith("/") or ".." in steps or "\0" in self.pattern:
             raise ValueError(
-                f"split {self.name!r}: pattern {self.pattern!r} leads out of input_base; name what "
-                f"holds all files as input_base"
+                f"split {self.name!r}: pattern {self.pattern!r} leaves input_base; set input_base "
+                f"to a directory that contains all files"
             )
 
 
 @dataclass(frozen=True)
 class Input:
-    """Where the rows come from. With several splits, they are the output's splits too."""
+    """The input splits. If there are several and no output_config, they become the output's."""
 
     splits: list[InputSplit] = field(
         default_factory=lambda: [InputSplit(name="single_split", pattern="*")]
@@ -52,7 +52,7 @@ class Input:
 
 @dataclass(frozen=True)
 class OutputSplit:
-    """A split of the output, with its share of all hash buckets."""
+    """A split of the output, with its number of hash buckets."""
 
     name: str
     hash_buckets: int
@@ -64,14 +64,14 @@ class OutputSplit:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How rows are split.
+    """The splits of the output, and the rule that assigns rows to them.
 
     Attributes:
-        splits: the splits, each with its share.
-        partition_feature_name: split by the hash of this feature alone, so that rows with one
-            value stay together; by default by the hash of the whole row.
-        time_feature_name: split by the order of this feature instead, the earliest rows into the
-            first split, each split with its share.
+        splits: the splits, each with its share of the rows.
+        partition_feature_name: feature whose hash selects the split, so that rows with the same
+            value are in the same split; by default the hash of the whole row selects it.
+        time_feature_name: feature whose order selects the split: the earliest rows are in the
+            first split.
     """
 
     splits: list[OutputSplit] = field(
@@ -84,7 +84,7 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         if self.partition_feature_name and self.time_feature_name:
-            raise ValueError("set partition_feature_name or time_feature_name, not both")
+            raise ValueError("set only one of partition_feature_name and time_feature_name")
         _require_names([split.name for split in self.splits])
 
 
@@ -92,7 +92,7 @@ def _require_names(splits: Sequence[str]) -> None:
     if not splits:
         raise ValueError("splits must name at least one split")
     if len(set(splits)) < len(splits):
-        raise ValueError(f"split names must differ, got {list(splits)}")
+        raise ValueError(f"split names must be unique, got {list(splits)}")
     for split in splits:
         if not is_name(split):
             raise ValueError(f"split name {split!r}: {RULE}")
@@ -100,7 +100,7 @@ def _require_names(splits: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Output:
-    """How the output is laid out."""
+    """The output splits."""
 
     split_config: SplitConfig = field(default_factory=SplitConfig)
 
@@ -111,15 +111,15 @@ class Output:
 def _not_a_marker(message: type) -> DefinitionError:
     name = message.__name__
     return DefinitionError(
-        f"prodml.components.{name} is a message of ExampleGens; to declare what a component has, "
-        f"write `from prodml import {name}`",
+        f"prodml.components.{name} configures ExampleGens; to declare a component, use "
+        f"`from prodml import {name}`",
         str(author_location()),
     )
 
 
 @dataclass(frozen=True)
 class StaticRange:
-    """The spans from start to end, both included."""
+    """The spans from start to end, inclusive."""
 
     start_span_number: int
     end_span_number: int
@@ -130,9 +130,9 @@ class RollingRange:
     """The latest spans.
 
     Attributes:
-        num_spans: how many.
-        start_span_number: none below this one.
-        skip_num_recent_spans: how many of the newest to leave out.
+        num_spans: maximum number of spans.
+        start_span_number: lowest span number to read.
+        skip_num_recent_spans: number of newest spans to skip.
     """
 
     num_spans: int
@@ -142,11 +142,11 @@ class RollingRange:
 
 @dataclass(frozen=True)
 class RangeConfig:
-    """Which spans to read; set one of the two."""
+    """The spans to read; set exactly one of the two attributes."""
 
     static_range: StaticRange | None = None
     rolling_range: RollingRange | None = None
 
     def __post_init__(self) -> None:
         if (self.static_range is None) == (self.rolling_range is None):
-            raise ValueError("set static_range or rolling_range, and not both")
+            raise ValueError("set exactly one of static_range and rolling_range")

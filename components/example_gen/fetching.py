@@ -1,4 +1,4 @@
-"""Local files of an ExampleGen: its own, or copies of what lies in an object store."""
+"""Local input files of an ExampleGen; files in an object store are downloaded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from prodml.storage.locations import is_url
 
 
 def local_files(context: ExecutorContext) -> dict[str, list[str]]:
-    """The files that the driver found, by input split; those of a URL are fetched first.
+    """The local paths of the files that the driver found, by input split.
+
+    Files at a URL are downloaded to the node's temporary directory.
 
     Raises:
-        StorageError: the store refuses.
+        StorageError: a download failed.
     """
     files: dict[str, list[str]] = context.resolved["files"]
     count = sum(map(len, files.values()))

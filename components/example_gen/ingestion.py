@@ -1,4 +1,4 @@
-"""Takes rows from a source, splits them, and writes them as examples."""
+"""Reads rows from a source, splits them, and writes them as examples."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from prodml.errors import InputDataError
 from prodml.suggestions import suggest
 
 ReadBatches = Callable[[], Iterator[pa.RecordBatch]]
-"""Reads all rows of a source, from the start each time it is called."""
+"""Reads all rows of a source; each call starts from the beginning."""
 
 Sources = Mapping[str, ReadBatches]
-"""A source for each input split."""
+"""The source of each input split."""
 
 Indices = npt.NDArray[np.intp]
 
 
 def ingest(context: ExecutorContext, sources: Sources) -> None:
-    """Writes the rows of all sources, and accounts for each of them.
+    """Splits and writes the rows of all sources, and reconciles their numbers.
 
     Raises:
-        InputDataError: the split cannot be made, or left a split without rows.
+        InputDataError: the rows cannot be split, or a split would have no rows.
     """
     examples = context.output("examples", Examples)
     output: Output | None = context.parameters["output_config"]
@@ -43,8 +43,8 @@ def ingest(context: ExecutorContext, sources: Sources) -> None:
     for split, count in rows.items():
         if not count:
             raise InputDataError(
-                f"split {split!r} got none of the {sum(rows.values())} rows; give it more hash "
-                f"buckets, or more data"
+                f"split {split!r} got none of the {sum(rows.values())} rows; increase its "
+                f"hash_buckets, or ingest more data"
             )
     examples.properties["span"] = context.resolved["span"]
     examples.properties["version"] = context.resolved["version"]
@@ -112,7 +112,7 @@ def _cuts(sources: Sources, bucketing: Bucketing, time_feature: str | None) -> T
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     if name not in batch.schema.names:
-        raise InputDataError(f"there is no column {name!r}{suggest(name, batch.schema.names)}")
+        raise InputDataError(f"no column {name!r}{suggest(name, batch.schema.names)}")
     column = batch.column(name)
     if pa.types.is_large_list(column.type) or pa.types.is_list(column.type):
         if column.null_count or len(column.flatten()) != len(column):

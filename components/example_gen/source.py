@@ -1,4 +1,4 @@
-"""Which files an ExampleGen reads: the driver of each of them."""
+"""Driver of every ExampleGen: finds the files to read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _BLOCK = 1 << 20
 
 
 def resolve(parameters: Mapping[str, Any]) -> DriverResult:
-    """Finds the files of the wanted spans, each in its highest version.
+    """Finds the files of the requested spans, each in its highest version.
 
-    The fingerprint is over names and contents; the time of a file does not count.
+    The fingerprint covers the names and contents of the files, not their times.
 
     Raises:
-        InputDataError: no file matches, no span is in the range, or splits differ in span.
+        InputDataError: no file matches, no span is in the range, or the splits have different
+            spans.
     """
     base = parameters["input_base"]
     config = parameters["input_config"] or Input()
@@ -48,21 +49,21 @@ def _files(base: str, split: InputSplit, wanted: RangeConfig | None) -> list[Spa
     kept = _wanted_spans(spans, wanted)
     if not kept:
         raise InputDataError(
-            f"{base}: no span of split {split.name!r} is in the range asked for; there are {spans}"
+            f"{base}: no span of split {split.name!r} is in range_config; existing spans: {spans}"
         )
     return [file for file in found if file.span in kept]
 
 
 def _require_same_spans(files: Mapping[str, Sequence[SpanFile]]) -> None:
-    """A split that is a span behind would be trained or judged on other days than the rest."""
+    """Requires the same spans in every split; otherwise splits would cover different days."""
     spans = {name: sorted({(f.span, f.version) for f in found}) for name, found in files.items()}
     first = next(iter(spans))
     for name in spans:
         if spans[name] != spans[first]:
             raise InputDataError(
-                f"input splits differ in their spans: {first!r} has {_in_words(spans[first])}, "
+                f"input splits have different spans: {first!r} has {_in_words(spans[first])}, "
                 f"{name!r} has {_in_words(spans[name])}; complete the newest span, or set "
-                f"range_config to one that all have"
+                f"range_config to a span that all splits have"
             )
 
 
@@ -85,13 +86,13 @@ def _wanted_spans(spans: Sequence[int], wanted: RangeConfig | None) -> set[int]:
 
 def _fingerprint(base: str, files: Mapping[str, Sequence[SpanFile]]) -> str:
     whole = hashlib.blake2b(digest_size=20)
-    there = objects.listing(base) if is_url(base) else {}
+    tags = objects.listing(base) if is_url(base) else {}
     for name, found in files.items():
         for file in found:
             if is_url(base):
                 relative = file.path.removeprefix(base.rstrip("/") + "/")
-                # Not read: an object's tag changes with its content.
-                whole.update(f"{name}\0{relative}\0{there[relative]}\0".encode())
+                # The object is not read, because its tag changes with its content.
+                whole.update(f"{name}\0{relative}\0{tags[relative]}\0".encode())
                 continue
             size = os.path.getsize(file.path)
             whole.update(f"{name}\0{os.path.relpath(file.path, base)}\0{size}\0".encode())

@@ -1,4 +1,4 @@
-"""Drift and skew: what was measured, and how."""
+"""Measurements of drift and skew, with their formulas."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FORMULAS: Mapping[str, str] = {
         "normalized absolute difference max_v |count_p(v) - count_q(v)| / (rows_p + rows_q)"
     ),
 }
-"""How TFDV computes each measure; p is the split validated, q the one it is compared with."""
+"""TFDV's formula of each measure; p is the validated split, q the split it is compared with."""
 
 COMPARATORS: Mapping[str, str] = {"drift": "drift_comparator", "skew": "skew_comparator"}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """How far one feature of one split is from the same feature in other statistics."""
+    """The measured distance of one feature of a split from the same feature in other statistics."""
 
     split: str
     feature: str
@@ -42,7 +42,7 @@ class Measurement:
 
 
 def read_measurements(split: str, anomalies: Any) -> list[Measurement]:
-    """What was measured in one split, by feature."""
+    """The measurements in one split, by feature."""
     return [
         Measurement(
             split=split,

@@ -1,4 +1,4 @@
-"""The statistics that a split is compared with, for drift and for skew."""
+"""Finds the statistics that a split is compared with, for drift and for skew."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from prodml.errors import InputDataError
 from prodml.suggestions import suggest
 
 INPUTS: Mapping[str, str] = {"drift": "previous_statistics", "skew": "serving_statistics"}
-"""The input that each kind of comparison reads."""
+"""The input of each kind of comparison."""
 
 Pairs = Sequence[tuple[str, str]]
-"""Which split of `statistics` is compared with which split of the other."""
+"""Pairs of a split of `statistics` and the split of the other statistics to compare it with."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """The statistics that one split is compared with, or why there are none.
+    """The statistics that one split is compared with, or the reason for their absence.
 
     Attributes:
         kind: "drift" or "skew".
-        name: the artifact and split, for a message; empty if there is no artifact.
+        name: description of the artifact for messages; empty if there is no artifact.
         statistics: a DatasetFeatureStatisticsList with rows, or None.
-        absence: why `statistics` is None; empty if it is not.
-        sampling: why numbers of examples cannot be compared; empty if they can.
+        absence: the reason why `statistics` is None; empty if it is not None.
+        sampling: the reason why numbers of examples cannot be compared; empty if they can.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Control:
 
     @property
     def is_given(self) -> bool:
-        """Whether there is an artifact at all; on a first run there is none."""
+        """Whether there is an artifact to compare with; on a first run there is none."""
         return bool(self.name)
 
 
@@ -50,20 +50,20 @@ def find_control(
     split: str,
     pairs: Pairs | None,
 ) -> Control | None:
-    """What a split is compared with; None if `pairs` leave the split out.
+    """Finds the statistics to compare a split with; None if `pairs` do not list the split.
 
     Args:
         kind: "drift" or "skew".
-        statistics: what is validated.
-        others: what it can be compared with, newest first. The first that is not `statistics`
-            itself is used: a run that is repeated finds its own statistics as the newest.
-        split: the split that is validated.
+        statistics: the statistics to validate.
+        others: the artifacts to compare with, newest first. The first that is not `statistics`
+            itself is used, because a repeated run finds its own statistics as the newest.
+        split: the split to validate.
         pairs: `include_split_pairs`.
     """
     if pairs is not None and split not in dict(pairs):
         return None
     if not others:
-        return Control(kind, absence=f"there are no {INPUTS[kind]}")
+        return Control(kind, absence=f"{INPUTS[kind]} is not available")
     other = next((each for each in others if not _is_same(each, statistics)), others[0])
     name = _name(kind, other)
     compared = split if pairs is None else dict(pairs)[split]
@@ -73,8 +73,8 @@ def find_control(
         return Control(
             kind,
             name,
-            absence=f"{name} is what is validated; let the Resolver find two artifacts, with "
-            f'config={{"desired_num_of_artifacts": 2}}',
+            absence=f"{name} is the artifact to validate itself; make the Resolver find two "
+            f'artifacts, with config={{"desired_num_of_artifacts": 2}}',
         )
     found = tfdv.load_stats_binary(other.stats_path(compared))
     if not found.datasets or not found.datasets[0].num_examples:
@@ -86,22 +86,24 @@ def check_pairs(pairs: Pairs, splits: Sequence[str], others: Sequence[str]) -> N
     """Checks `include_split_pairs`.
 
     Raises:
-        InputDataError: a split does not exist, or one is to be compared with two.
+        InputDataError: a split does not exist, or is paired with two others.
     """
     lefts = [left for left, _ in pairs]
     for left, right in pairs:
         for name, known in ((left, splits), (right, others)):
             if name not in known:
                 raise InputDataError(
-                    f"include_split_pairs ({left!r}, {right!r}): there is no split {name!r}"
+                    f"include_split_pairs ({left!r}, {right!r}): no split {name!r}"
                     f"{suggest(name, known)}"
                 )
         if lefts.count(left) > 1:
-            raise InputDataError(f"include_split_pairs compares split {left!r} with two others")
+            raise InputDataError(
+                f"include_split_pairs compares split {left!r} more than once; keep one pair"
+            )
 
 
 def _is_same(one: ExampleStatistics, other: ExampleStatistics) -> bool:
-    """Whether two artifacts have the same content; `--no-cache` makes it a second time."""
+    """Whether two artifacts have the same content; a run with `--no-cache` reproduces it."""
     digest = one.custom_properties.get("digest")
     return one.uri == other.uri or (
         digest is not None and digest == other.custom_properties.get("digest")
@@ -112,20 +114,24 @@ def _sampling(name: str, one: ExampleStatistics, other: ExampleStatistics) -> st
     own, others = (each.custom_properties.get("sample_rate", 1) for each in (one, other))
     if own == others:
         return ""
-    return f"these are statistics of a share of {own} of the rows, {name} of {others}"
+    return (
+        f"these statistics have a sample_rate of {own}, but {name} has {others}; use the same "
+        f"sample_rate for both"
+    )
 
 
 def _name(kind: str, artifact: ExampleStatistics) -> str:
     producer = artifact.custom_properties.get("producer_component")
     output = artifact.custom_properties.get("output_key")
-    made_as = f", {producer}.{output}" if producer else ""
-    return f"{INPUTS[kind]} (artifact {artifact.id}{made_as})"
+    origin = f", {producer}.{output}" if producer else ""
+    return f"{INPUTS[kind]} (artifact {artifact.id}{origin})"
 
 
 def _without_split(name: str, artifact: ExampleStatistics, split: str) -> str:
     if not artifact.split_names:
         return (
-            f"{name} has no splits; name the node whose statistics are meant, such as "
+            f"{name} has no splits; restrict the channel to the node that produces the "
+            f"statistics, such as "
             f'Channel(type=ExampleStatistics, producer_component_id="StatisticsGen")'
         )
     known = ", ".join(map(repr, artifact.split_names))

@@ -1,4 +1,4 @@
-"""A user's own SQL conditions on the statistics."""
+"""Custom SQL conditions on the statistics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prodml.errors import InputDataError
 
 
 def read_config(config: Any) -> Any:
-    """The CustomValidationConfig that a parameter stands for, or None.
+    """Parses the parameter into a CustomValidationConfig; None if the parameter is None.
 
     Raises:
         InputDataError: a field is unknown or of the wrong type.
@@ -28,14 +28,15 @@ def read_config(config: Any) -> Any:
         raise InputDataError(f"custom_validation_config: {error}") from error
 
 
-def take_unchecked(config: Any, control: Control | None) -> list[Unchecked]:
-    """The conditions that cannot be checked; pairs without a partner are removed from `config`.
+def remove_unchecked(config: Any, control: Control | None) -> list[Unchecked]:
+    """Returns the conditions that cannot be checked, and removes unusable pairs from `config`.
 
-    TFDV stops at such a pair, and passes over conditions of an environment without a word.
+    TFDV fails on a pair without statistics to compare with, and silently skips conditions for an
+    environment.
 
     Args:
         config: a CustomValidationConfig or None.
-        control: the previous statistics of the split; None if the author leaves the split out.
+        control: the previous statistics of the split; None if `include_split_pairs` omits it.
     """
     if config is None:
         return []
@@ -57,8 +58,8 @@ def _of_environments(config: Any) -> Iterator[Unchecked]:
             yield Unchecked(
                 "custom",
                 _path(validated),
-                f"a condition is for the environment {', '.join(named)}, and ExampleValidator "
-                f"validates none",
+                f"a condition is restricted to the environment {', '.join(named)}, and "
+                f"ExampleValidator does not support environments",
                 is_expected=True,
             )
 

@@ -12,7 +12,7 @@ import tensorflow_data_validation as tfdv
 from prodml.artifacts import ExampleAnomalies, ExampleStatistics, Schema
 from prodml.components.example_validator.comparisons import Measurement, read_measurements
 from prodml.components.example_validator.controls import INPUTS, check_pairs, find_control
-from prodml.components.example_validator.custom_conditions import read_config, take_unchecked
+from prodml.components.example_validator.custom_conditions import read_config, remove_unchecked
 from prodml.components.example_validator.unchecked import find_unchecked, report
 from prodml.components.example_validator.validation import (
     Anomaly,
@@ -42,7 +42,7 @@ def execute(context: ExecutorContext) -> None:
         if pairs is not None and given:
             check_pairs(pairs, splits, given[0].split_names)
     output.split_names = splits
-    # How LatestValidatedStatisticsStrategy finds what passed.
+    # LatestValidatedStatisticsStrategy finds validated statistics by this property.
     output.custom_properties["statistics_id"] = statistics.id
     output.properties["span"] = int(statistics.properties.get("span", 0))
 
@@ -56,7 +56,7 @@ def execute(context: ExecutorContext) -> None:
             if (control := find_control(kind, statistics, others[kind], split, pairs))
         ]
         custom = read_config(context.parameters["custom_validation_config"])
-        unchecked = take_unchecked(custom, next((c for c in controls if c.kind == "drift"), None))
+        unchecked = remove_unchecked(custom, next((c for c in controls if c.kind == "drift"), None))
         compared = {control.kind: control.statistics for control in controls}
         found = validate_split(split, own, schema, compared, custom)
         if not found.data_missing:
@@ -75,7 +75,7 @@ def execute(context: ExecutorContext) -> None:
         [dataclasses.asdict(measurement) for measurement in measurements]
     )
     _note(context, [str(measurement) for measurement in measurements])
-    _stop(anomalies, context.parameters["fail_on"])
+    _raise_if_severe(anomalies, context.parameters["fail_on"])
     _note(context, [str(anomaly) for anomaly in anomalies] or ["no anomalies"])
 
 
@@ -92,7 +92,7 @@ def _note(context: ExecutorContext, lines: Sequence[str]) -> None:
         context.note(f"and {len(lines) - _SHOWN_NOTES} more, in the anomalies artifact")
 
 
-def _stop(anomalies: Sequence[Anomaly], fail_on: str | None) -> None:
+def _raise_if_severe(anomalies: Sequence[Anomaly], fail_on: str | None) -> None:
     if fail_on is None:
         return
     severe = [anomaly for anomaly in anomalies if anomaly.severity in severity_from(fail_on)]
@@ -101,5 +101,5 @@ def _stop(anomalies: Sequence[Anomaly], fail_on: str | None) -> None:
     listed = "\n".join(f"  {anomaly}" for anomaly in severe)
     raise ValidationError(
         f"{len(severe)} anomalies of severity {fail_on} or above:\n{listed}\n"
-        f"fix the data, or change the schema if the data is right"
+        f"fix the data, or change the schema if the data is correct"
     )

@@ -1,4 +1,4 @@
-"""What a schema expects of a feature, in words."""
+"""Describes what a schema expects of a feature."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NOT_IN_PRODUCTION = (
 
 
 def expected_text(schema: Any, name: str) -> str:
-    """Such as `BYTES, in every row, one value, one of 'EWR', 'JFK', 'LGA'`."""
+    """Describes a feature, such as `BYTES, in every row, one value per row, one of 'A', 'B'`."""
     feature = next((f for f in schema.feature if f.name == name), None)
     if feature is None:
-        return f"no such feature; the schema has {len(schema.feature)} others"
+        return f"no such feature; the schema has {len(schema.feature)} other features"
     parts = [
         schema_pb2.FeatureType.Name(feature.type),
         _presence_text(feature),
@@ -32,10 +32,10 @@ def expected_text(schema: Any, name: str) -> str:
 
 
 def may_be_absent(feature: Any) -> bool:
-    """Whether the schema says that a feature need not be in any row.
+    """Whether the schema allows a feature to be absent from every row.
 
-    It says so with `presence { min_count: 0 }`, as SchemaGen writes for a column that it has
-    never seen a value in, and for features that are not in production.
+    This is so for `presence { min_count: 0 }`, which SchemaGen writes for a column without any
+    value, and for features that are not in production.
     """
     if not is_in_production(feature):
         return True
@@ -44,7 +44,7 @@ def may_be_absent(feature: Any) -> bool:
 
 
 def is_in_production(feature: Any) -> bool:
-    """Whether TFDV validates a feature: the schema does not call it planned, deprecated or so."""
+    """Whether TFDV validates a feature; it skips planned, alpha, debug and deprecated features."""
     return not feature.deprecated and feature.lifecycle_stage not in _NOT_IN_PRODUCTION
 
 
@@ -63,10 +63,10 @@ def _count_text(feature: Any) -> str:
     match feature.WhichOneof("shape_type"):
         case "shape":
             sizes = [dim.size for dim in feature.shape.dim]
-            return "one value a row" if sizes in ([], [1]) else f"shape {sizes}"
+            return "one value per row" if sizes in ([], [1]) else f"shape {sizes}"
         case "value_count":
             low, high = feature.value_count.min, feature.value_count.max
-            return f"{low} value a row" if low == high == 1 else f"{low} to {high} values a row"
+            return f"{low} value per row" if low == high == 1 else f"{low} to {high} values per row"
         case _:
             return ""
 

@@ -1,7 +1,7 @@
-"""Comparators of the schema that could not be evaluated.
+"""Reports the comparators of the schema that could not be evaluated.
 
-TFDV passes over most of them without a word, and measures 0 where statistics do not hold what a
-measure compares. Each becomes an anomaly: data that was not compared is not data without drift.
+TFDV silently skips most of them, and measures 0 if the statistics lack what a measure compares.
+Each becomes an anomaly, because data that was not compared is not data without drift.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _MEASURES: Mapping[str, str] = {
 }
 """TFDV's measure for each field of a FeatureComparator."""
 
-_SAID_BY_TFDV: Mapping[str, str] = {
+_TFDV_DESCRIPTIONS: Mapping[str, str] = {
     "drift": "previous data is missing.",
     "skew": "serving data is missing.",
 }
-"""TFDV's description where the feature alone is not in the statistics to compare with."""
+"""TFDV's description if only the feature is absent from the statistics to compare with."""
 
 _COUNTING = ("infinity_norm", "normalized_abs_difference")
-"""Measures of how often each value occurs."""
+"""Measures that compare how often each value occurs."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Unchecked:
     """A comparator that could not be evaluated.
 
     Attributes:
-        kind: "drift" or "skew"; "custom" for a condition in a CustomValidationConfig.
-        path: the feature; empty for the number of examples.
-        reason: why it was not evaluated, and what to do.
+        kind: "drift" or "skew"; "custom" for a condition of a CustomValidationConfig.
+        path: path of the feature; empty for the number of examples.
+        reason: why the comparator was not evaluated, and what to do.
         is_expected: whether there is nothing to compare with, as on a first run.
     """
 
@@ -62,14 +62,15 @@ class Unchecked:
 def find_unchecked(
     schema: Any, statistics: Any, controls: Sequence[Control], anomalies: Any
 ) -> list[Unchecked]:
-    """The comparators of the schema that could not be evaluated in one split.
+    """Finds the comparators of the schema that could not be evaluated in one split.
 
-    Measurements that TFDV made up are removed from `anomalies`.
+    Measurements that TFDV reports without a comparison are removed from `anomalies`.
 
     Args:
-        statistics: of the split, with rows.
-        controls: what it was compared with.
-        anomalies: what TFDV found.
+        schema: the schema.
+        statistics: statistics of the split, with rows.
+        controls: the statistics that the split was compared with.
+        anomalies: the Anomalies proto of TFDV.
     """
     own = _features(statistics)
     found: list[Unchecked] = []
@@ -96,13 +97,14 @@ def report(anomalies: Any, unchecked: Sequence[Unchecked], severity: str | None)
 
     Args:
         anomalies: the Anomalies proto of the split.
+        unchecked: the comparators that could not be evaluated.
         severity: "WARNING" or "ERROR" for all of them; None for a warning if there is nothing to
             compare with, and an error otherwise.
     """
     for each in unchecked:
         info = _info(anomalies, each.path)
-        said = _SAID_BY_TFDV.get(each.kind)
-        reason = next((r for r in info.reason if r.description.strip() == said), None)
+        known = _TFDV_DESCRIPTIONS.get(each.kind)
+        reason = next((r for r in info.reason if r.description.strip() == known), None)
         if reason is not None and len(info.reason) == 1:
             info.severity = _Info.UNKNOWN
         if reason is None:
@@ -128,7 +130,7 @@ def _reasons(
     without = [name for name in wanted if not getattr(comparator, name).HasField("threshold")]
     if not wanted or without:
         named = f"{COMPARATORS[control.kind]}{f'.{without[0]}' if without else ''}"
-        return [f"its {named} in the schema has no threshold"]
+        return [f"its {named} in the schema has no threshold; set one"]
     if control.statistics is None:
         return [control.absence]
     one, other = own.get(path), compared.get(path)
@@ -140,33 +142,33 @@ def _reasons(
         if found is not None and (is_comparable or found.value > found.threshold):
             continue
         if found is not None:
-            # TFDV gives 0 for numbers that were not counted, however different they are.
+            # TFDV measures 0 for numbers that were not counted, however different they are.
             measured.remove(found)
-        reasons.append(_obstacle(name, one, other, control))
+        reasons.append(_reason(name, one, other, control))
     return list(dict.fromkeys(reasons))
 
 
-def _obstacle(measure: str, one: Any, other: Any, control: Control) -> str:
+def _reason(measure: str, one: Any, other: Any, control: Control) -> str:
     if not _has_values(other):
-        return f"{control.name} has no values of it"
+        return f"{control.name} has no values of the feature"
     if not _has_values(one):
-        return "it has no values"
+        return "the feature has no values"
     if _kind_text(one) != _kind_text(other):
-        return f"it is {_kind_text(one)}, but {_kind_text(other)} in {control.name}"
+        return f"the feature is {_kind_text(one)}, but {_kind_text(other)} in {control.name}"
     if measure in _COUNTING:
         return (
             f"{measure} compares how often each value occurs, and numbers are not counted by "
-            f"value; use jensen_shannon_divergence, or declare it categorical in the schema that "
-            f"StatisticsGen takes"
+            f"value; use jensen_shannon_divergence, or declare the feature categorical in the "
+            f"schema input of StatisticsGen"
         )
-    return f"{measure} needs a histogram of its values, which are all NaN or were not counted"
+    return f"{measure} needs a histogram of the values, which are all NaN or were not counted"
 
 
 def _unchecked_counts(constraints: Any, control: Control) -> Iterator[Unchecked]:
     if constraints.HasField("num_examples_drift_comparator"):
         comparator = constraints.num_examples_drift_comparator
         if not any(map(comparator.HasField, ("min_fraction_threshold", "max_fraction_threshold"))):
-            reason = "its num_examples_drift_comparator in the schema has no threshold"
+            reason = "its num_examples_drift_comparator in the schema has no threshold; set one"
             yield Unchecked("drift", (), reason)
         elif control.statistics is None:
             yield Unchecked("drift", (), control.absence, not control.is_given)
@@ -176,7 +178,7 @@ def _unchecked_counts(constraints: Any, control: Control) -> Iterator[Unchecked]
         yield Unchecked(
             "drift",
             (),
-            "ExampleValidator takes no statistics of an earlier version; set "
+            "ExampleValidator has no input for statistics of an earlier version; set "
             "num_examples_drift_comparator instead of num_examples_version_comparator",
             is_expected=True,
         )

@@ -1,4 +1,4 @@
-"""Validates the statistics of one split, and reads what TFDV found."""
+"""Validates the statistics of one split, and reads the anomalies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from prodml.components.example_validator.expectations import expected_text, may_be_absent
 
 SEVERITIES = ("UNKNOWN", "WARNING", "ERROR")
-"""From the least to the most severe."""
+"""The severities in ascending order."""
 
 WHOLE_SPLIT = "(whole split)"
 
@@ -21,14 +21,15 @@ _Info = anomalies_pb2.AnomalyInfo
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One thing that does not fit, in words.
+    """The description of one anomaly.
 
     Attributes:
-        feature: the feature, or WHOLE_SPLIT.
+        split: name of the split.
+        feature: name of the feature, or WHOLE_SPLIT.
         severity: one of SEVERITIES.
         title: the kind of anomaly.
-        found: what is in the data.
-        expected: what the schema says.
+        found: what was found in the data.
+        expected: what the schema expects.
     """
 
     split: str
@@ -52,13 +53,15 @@ def validate_split(
     controls: Mapping[str, Any],
     custom_validation_config: Any,
 ) -> Any:
-    """The Anomalies proto of one split.
+    """Validates one split, and returns TFDV's Anomalies proto with two additions.
 
-    It is TFDV's, made to say two things more: in how many rows a feature that is not there was
-    looked for, and that a feature without any declared presence is missing from every row (which
-    TFDV lets pass; here a warning).
+    The description of a missing feature has the number of rows, and a feature without a declared
+    presence that is missing from every row, which TFDV accepts, gets a warning.
 
     Args:
+        split: name of the split.
+        statistics: statistics of the split.
+        schema: the schema to validate against.
         controls: statistics to compare with, under "drift" and "skew".
         custom_validation_config: a CustomValidationConfig or None.
     """
@@ -71,12 +74,12 @@ def validate_split(
     )
     rows = statistics.datasets[0].num_examples
     for feature in _missing_features(schema, statistics) if rows else ():
-        _tell_missing(anomalies, feature, f"missing from all {rows:,} rows of split {split!r}")
+        _report_missing(anomalies, feature, f"missing from all {rows:,} rows of split {split!r}")
     return anomalies
 
 
 def read_anomalies(split: str, anomalies: Any, schema: Any) -> list[Anomaly]:
-    """The anomalies of one split, the most severe first, then by feature."""
+    """The anomalies of one split, sorted by descending severity, then by feature."""
     found = [
         Anomaly(
             split,
@@ -97,7 +100,7 @@ def read_anomalies(split: str, anomalies: Any, schema: Any) -> list[Anomaly]:
                 _Info.Severity.Name(info.severity),
                 info.short_description,
                 info.description.strip(),
-                "what dataset_constraints in the schema say",
+                "the dataset_constraints in the schema",
             )
         )
     if anomalies.data_missing:
@@ -130,7 +133,7 @@ def _non_missing(feature: Any) -> int:
     return int(common.num_non_missing)
 
 
-def _tell_missing(anomalies: Any, feature: Any, text: str) -> None:
+def _report_missing(anomalies: Any, feature: Any, text: str) -> None:
     info = anomalies.anomaly_info[feature.name]
     absence = (_Info.FEATURE_TYPE_NOT_PRESENT, _Info.SCHEMA_MISSING_COLUMN)
     for reason in info.reason:
@@ -148,5 +151,5 @@ def _tell_missing(anomalies: Any, feature: Any, text: str) -> None:
 
 
 def severity_from(name: str) -> frozenset[str]:
-    """The severities that are at least as severe as the one named."""
+    """The named severity and all higher ones."""
     return frozenset(SEVERITIES[SEVERITIES.index(name) :])

@@ -1,4 +1,4 @@
-"""Ingests TFRecord files of tf.Example."""
+"""Executor of ImportExampleGen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ingests Parquet files."""
+"""Executor of ParquetExampleGen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prodml.dsl.executor import ExecutorContext
 
 
 def execute(context: ExecutorContext) -> None:
-    """Checks that the files' columns agree, then writes their rows."""
+    """Checks that all files have the same columns, then writes their rows."""
     files = local_files(context)
     schema = parquet_files.inspect([file for found in files.values() for file in found])
     ingest(

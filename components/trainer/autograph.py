@@ -1,4 +1,4 @@
-"""Keeps AutoGraph from rewriting the code of Keras 2 and of TensorFlow Transform."""
+"""Prevents AutoGraph from converting the code of Keras 2 and TensorFlow Transform."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _PACKAGES = ("tf_keras", "tensorflow_transform")
 
 @contextlib.contextmanager
 def libraries_as_written() -> Iterator[None]:
-    """AutoGraph calls both packages as they are; a user's own functions it converts as ever.
+    """Makes AutoGraph call both packages unconverted; it still converts the user's functions.
 
-    The rules of TensorFlow 2.16 name `keras`, where Keras 2 was until it became `tf_keras`, and
-    `tensorflow`, where TensorFlow Transform never was. So every function of theirs that is traced
-    was parsed, rewritten and compiled first: 19 of the 34 s of a wide and deep model's Trainer.
-    Neither needs it: Keras 2 ran unconverted under its old name, and TensorFlow Transform must
-    build the same graph with `force_tf_compat_v1`, where there is no AutoGraph.
+    The rules of TensorFlow 2.16 exempt `keras`, which Keras 2 was called before it became
+    `tf_keras`, and `tensorflow`, which does not contain TensorFlow Transform. So AutoGraph parses,
+    rewrites and compiles each traced function of both: 19 of the 34 s of a wide and deep model's
+    Trainer. Neither needs the conversion: Keras 2 ran unconverted under its old name, and
+    TensorFlow Transform must build the same graph with `force_tf_compat_v1`, without AutoGraph.
     """
     rules = config.CONVERSION_RULES
     config.CONVERSION_RULES = (*map(config_lib.DoNotConvert, _PACKAGES), *rules)

@@ -61,15 +61,15 @@ def execute(context: ExecutorContext) -> None:
 
 
 def _keras(context: ExecutorContext) -> KerasName:
-    """What `tf.keras` means in this process, which the engine has chosen for this node."""
-    asked, found = context.parameters["keras"], keras_choice.in_force()
-    if found is None or asked not in (None, found):
+    """The package that `tf.keras` refers to in this process; the engine chose it for this node."""
+    wanted, found = context.parameters["keras"], keras_choice.in_force()
+    if found is None or wanted not in (None, found):
+        name = wanted or keras_choice.DEFAULT
         raise NodeError(
-            f"tf.keras cannot be {asked or keras_choice.DEFAULT} in this process, where TensorFlow "
-            f"was imported with {keras_choice.VARIABLE}="
-            f"{os.environ.get(keras_choice.VARIABLE, 'unset')}; run the pipeline with prodml, or "
-            f"call prodml.keras_choice.choose({asked or keras_choice.DEFAULT!r}) before TensorFlow "
-            f"is imported"
+            f"tf.keras cannot be {name} in this process, because TensorFlow was imported with "
+            f"{keras_choice.VARIABLE}={os.environ.get(keras_choice.VARIABLE, 'unset')}; run the "
+            f"pipeline with prodml, or call prodml.keras_choice.choose({name!r}) before "
+            f"TensorFlow is imported"
         )
     return found
 
@@ -118,12 +118,12 @@ def _run_fn(module_file: str, import_path: str | None) -> Callable[[FnArgs], Non
 def _require_saved_model(directory: str, module_file: str) -> None:
     if os.path.isfile(os.path.join(directory, "saved_model.pb")):
         return
-    # Keras 3 wants a name that ends in .keras, which some add to the directory's.
+    # Keras 3 requires a name that ends in .keras, which some users append to the directory's name.
     place = directory if os.path.isdir(directory) else os.path.dirname(directory)
     found = sorted(os.listdir(place))
     raise UserCodeError(
-        f"run_fn of {module_file} returned without a SavedModel in fn_args.serving_model_dir: "
+        f"run_fn of {module_file} wrote no SavedModel to fn_args.serving_model_dir: "
         f"expected saved_model.pb there, got {', '.join(found) or 'nothing'}; end run_fn with "
         f"prodml.components.export_model(model, fn_args.serving_model_dir, ...), or with "
-        f"model.export(fn_args.serving_model_dir) of Keras: no server reads Keras's own formats"
+        f"model.export(fn_args.serving_model_dir) of Keras: model servers cannot read Keras files"
     )

@@ -1,7 +1,7 @@
-"""Writes a model of either Keras so that a model server can answer with it.
+"""Exports a model of Keras 2 or Keras 3 so that a model server can serve it.
 
-User modules import this file, so it imports nothing heavy, and nothing of prodml: a module file
-runs under TFX with a copy of it.
+User modules import this file, so it imports no large library, and nothing of prodml: with a copy
+of this file, a module file runs under TFX.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ def export_model(
     signatures: Mapping[str, Any] | None = None,
     resources: Sequence[Any] = (),
 ) -> None:
-    """Writes a SavedModel with the signatures given, that loads in a session as in TF Serving.
+    """Writes a SavedModel with the given signatures, which TF Serving can load in a session.
 
-    It holds the variables that the signatures use, and the tables and assets of the model and the
-    resources. It does not hold the Keras model itself: `tf.saved_model.save` of a Keras 3 model
-    stores its variables twice, and a model server restores those that no signature uses. To train
-    further from it, save the model's weights, too.
+    The SavedModel contains the variables that the signatures use, and the tables and assets of the
+    model and the resources. It does not contain the Keras model itself, because
+    `tf.saved_model.save` of a Keras 3 model stores its variables twice, and a model server restores
+    the copies that no signature uses. To continue training later, save the model's weights, too.
 
     Args:
         model: a model of Keras 2 or Keras 3, or any callable.
-        directory: where to write, usually `fn_args.serving_model_dir`.
-        feature_spec: as `tf.io.parse_example` takes it. With it, `serving_default` takes
-            `examples`, serialized tf.Examples of shape [batch], and gives the model's output by
-            its names; as `outputs` if it is one tensor.
-        transform: makes the model's inputs of the parsed features, such as
-            `tft.TFTransformOutput(...).transform_features_layer()`. Features that the model has no
-            input for are left out.
+        directory: directory to write to, usually `fn_args.serving_model_dir`.
+        feature_spec: feature spec of `tf.io.parse_example`. If set, the signature
+            `serving_default` parses its input `examples`, serialized tf.Examples of shape [batch],
+            and returns the model's outputs by name; a single tensor is named `outputs`.
+        transform: converts the parsed features into the model's inputs, such as
+            `tft.TFTransformOutput(...).transform_features_layer()`. Features that are not inputs
+            of the model are dropped.
         signatures: further signatures by name: each a `tf.function` with an `input_signature`, or
             a concrete function.
-        resources: what the signatures use beside the model and `transform` that has tables or
-            assets, such as a lookup layer.
+        resources: further objects with tables or assets that the signatures use, such as a lookup
+            layer.
 
     Raises:
-        ValueError: there is no signature, or it has no fixed inputs.
+        ValueError: there is no signature, or a signature has no fixed inputs.
     """
     import tensorflow as tf
 
@@ -52,8 +52,8 @@ def export_model(
         functions["serving_default"] = _parsing(model, feature_spec, transform)
     if not functions:
         raise ValueError(
-            "export_model was given no signature; name what a request holds by feature_spec=..., "
-            "or give signatures={'serving_default': ...}"
+            "export_model needs a signature; pass feature_spec=... or "
+            "signatures={'serving_default': ...}"
         )
     traced = {name: _traced(name, function) for name, function in functions.items()}
     exported = tf.Module()
@@ -75,8 +75,8 @@ def _parsing(
             features = transform(features)
         if isinstance(inputs, dict):
             features = {name: features[name] for name in inputs}
-        answer = model(features)
-        return answer if isinstance(answer, dict) else {"outputs": answer}
+        outputs = model(features)
+        return outputs if isinstance(outputs, dict) else {"outputs": outputs}
 
     return tf.function(
         serve, input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
@@ -85,7 +85,7 @@ def _parsing(
 
 def _traced(name: str, function: Any) -> Any:
     if not hasattr(function, "get_concrete_function"):
-        # A concrete function already.
+        # The function is concrete already.
         return function
     try:
         return function.get_concrete_function()
@@ -97,9 +97,9 @@ def _traced(name: str, function: Any) -> Any:
 
 
 def _variables(functions: Any) -> Iterator[Any]:
-    """Each variable that a function uses, once, in the order of their first use.
+    """The variables that the functions use, without duplicates, in order of first use.
 
-    `graph.variables` is in another order each time, and the files written would differ.
+    The order of `graph.variables` changes from run to run, and so would the written files.
     """
     seen = set()
     for function in functions:
@@ -111,7 +111,7 @@ def _variables(functions: Any) -> Iterator[Any]:
 
 
 def _resources(roots: Sequence[Any]) -> Iterator[Any]:
-    """The tables and assets that hang on what is tracked, once each."""
+    """The tables and assets that the roots track, without duplicates."""
     import tensorflow as tf
 
     holder = tf.Module()

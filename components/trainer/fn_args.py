@@ -1,6 +1,6 @@
-"""What a user's run_fn, tuner_fn or tune function gets: TFX's FnArgs and DataAccessor.
+"""The arguments of a user's run_fn or tuner_fn: TFX's FnArgs and DataAccessor.
 
-User modules import this file, so it imports nothing heavy. The source of names and meanings is
+User modules import this file, so it imports no large library. The source of names and meanings is
 TFX 1.16 (`tfx/components/trainer/fn_args_utils.py`).
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TfDatasetFactory(Protocol):
-    """Makes a tf.data.Dataset of examples."""
+    """Creates a tf.data.Dataset of examples."""
 
     def __call__(
         self,
@@ -29,7 +29,7 @@ class TfDatasetFactory(Protocol):
 
 
 class RecordBatchFactory(Protocol):
-    """Makes an iterator of Arrow record batches of examples."""
+    """Creates an iterator over Arrow record batches of examples."""
 
     def __call__(
         self,
@@ -41,14 +41,14 @@ class RecordBatchFactory(Protocol):
 
 @dataclass(frozen=True)
 class DataAccessor:
-    """Reads examples, whatever format they are stored in.
+    """Reads examples in any payload format.
 
     Attributes:
         tf_dataset_factory: called with file patterns such as `fn_args.train_files`, tfx_bsl's
-            TensorFlowDatasetOptions and a schema, gives a dataset of batches: a dict of tensors
-            by feature, or (dict, label) where the options name a label_key.
+            TensorFlowDatasetOptions and a schema, returns a dataset of batches: a dict of tensors
+            by feature, or (dict, label) if the options set label_key.
         record_batch_factory: called with file patterns, tfx_bsl's RecordBatchesOptions and a
-            schema, gives Arrow record batches.
+            schema, returns Arrow record batches.
         data_view_decode_fn: always None; prodml has no data views.
     """
 
@@ -62,7 +62,7 @@ class FnArgs:
     """Arguments of a user's training or tuning function.
 
     Attributes:
-        working_dir: scratch directory, removed when the node has ended.
+        working_dir: temporary directory, removed at the end of the node.
         train_files: patterns of the files to train on.
         eval_files: patterns of the files to evaluate on.
         train_steps: number of steps to train, or None.
@@ -72,12 +72,12 @@ class FnArgs:
         transform_graph_path: directory of the transform graph, or None.
         transform_output: the same.
         data_accessor: reads the files.
-        serving_model_dir: where to write the SavedModel.
-        eval_model_dir: where to write an evaluation model, which TFMA does not need.
-        model_run_dir: where to write logs and checkpoints.
+        serving_model_dir: directory to write the SavedModel to.
+        eval_model_dir: directory to write an evaluation model to, which TFMA does not need.
+        model_run_dir: directory to write logs and checkpoints to.
         base_model: directory of a SavedModel to start from, or None.
         hyperparameters: KerasTuner's HyperParameters configuration, as a dict, or None.
-        custom_config: what the pipeline gave, or None.
+        custom_config: the `custom_config` of the Trainer, or None.
     """
 
     working_dir: str | None = None

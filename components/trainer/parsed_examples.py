@@ -1,4 +1,4 @@
-"""What a signature of a SavedModel expects in a serialized tf.Example."""
+"""Finds the features that a signature of a SavedModel parses from a serialized tf.Example."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 _KEYS = {"sparse": 2, "dense": 3, "ragged": 4}
-"""Where ParseExampleV2 has the names of its features among its inputs; the defaults of the dense
-ones follow."""
+"""The inputs of ParseExampleV2 with the names of its features; the defaults of dense features
+follow."""
 _DEFAULTS = 5
 _COLUMN_TYPES = {
     tf.float32: pa.types.is_floating,
@@ -27,7 +27,9 @@ class ParsedFeature:
     """A feature that a signature parses.
 
     Attributes:
-        size: values that each example must have; 0 if it may have none.
+        name: name of the feature.
+        dtype: type of the values.
+        size: number of values that each example must have; 0 if the feature may be missing.
     """
 
     name: str
@@ -35,7 +37,7 @@ class ParsedFeature:
     size: int
 
     def is_in(self, rows: pa.RecordBatch) -> bool:
-        """Whether the rows can be parsed for it."""
+        """Whether the feature can be parsed from the rows."""
         place = rows.schema.get_field_index(self.name)
         if place < 0:
             return not self.size
@@ -46,7 +48,7 @@ class ParsedFeature:
         return not self.size or all(length == self.size for length in lengths)
 
     def add_empty(self, example: tf.train.Example) -> None:
-        """Gives an example zeros or empty strings, if it must have values."""
+        """Adds zeros or empty strings to an example, if the feature requires values."""
         if not self.size:
             return
         feature = example.features.feature[self.name]
@@ -59,7 +61,7 @@ class ParsedFeature:
 
 
 def parsed_features(meta_graph: Any, signature: Any) -> list[ParsedFeature] | None:
-    """All features that the signature parses; None if it parses no tf.Example, or in another way.
+    """All features that the signature parses; None if it has no ParseExampleV2 operation.
 
     Args:
         meta_graph: the `MetaGraphDef` of a SavedModel.
@@ -92,7 +94,7 @@ def _features(node: Any, constants: Mapping[str, Any]) -> Iterator[ParsedFeature
 
 
 def _reached(meta_graph: Any, signature: Any) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Nodes that run for the signature, each with the constants that stand beside it."""
+    """The nodes that run for the signature, each with the constants of its graph or function."""
     functions = {each.signature.name: each for each in meta_graph.graph_def.library.function}
     main = {node.name: node for node in meta_graph.graph_def.node}
     pending = [_node_name(output.name) for output in signature.outputs.values()]
@@ -116,7 +118,7 @@ def _reached(meta_graph: Any, signature: Any) -> Iterator[tuple[Any, Mapping[str
 
 
 class _Constants(Mapping[str, Any]):
-    """The constants of a graph by name, read when they are asked for: some are large."""
+    """The constants of a graph by name, read on access because some are large."""
 
     def __init__(self, nodes: list[Any]) -> None:
         self._nodes = {node.name: node for node in nodes if node.op == "Const"}

@@ -1,4 +1,4 @@
-"""Runs what `run_fn` exported once, as a model server would."""
+"""Runs each signature of the exported model once, as a model server would."""
 
 from __future__ import annotations
 
@@ -26,64 +26,70 @@ from prodml.serving.values.data_types import Array, string_array
 
 _REMEDY = (
     "export it with prodml.components.export_model(model, fn_args.serving_model_dir, ...), or with "
-    "model.export(...) of Keras; check_servable=False of Trainer leaves the check out"
+    "model.export(...) of Keras; set check_servable=False on the Trainer to skip this check"
 )
-_ABOUT_THE_MODEL = ("FAILED_PRECONDITION", "NOT_FOUND", "UNIMPLEMENTED")
-"""Codes of failures that no other request would avoid: no value, no table, no kernel."""
+_MODEL_FAULT_CODES = ("FAILED_PRECONDITION", "NOT_FOUND", "UNIMPLEMENTED")
+"""Codes of failures that occur on every request: no value, no table, no kernel."""
 
 
 def check_servable(directory: str, rows: pa.RecordBatch, *, are_raw: bool) -> list[str]:
     """Runs each signature of a SavedModel once, in a session as TF Serving does.
 
     Args:
-        directory: the SavedModel.
-        rows: a few of the examples that it was trained on. A signature that they do not fit gets
-            zeros and empty strings.
-        are_raw: whether the rows are as a client sends them, not transformed: then each failure on
-            rows that fit a signature is the model's.
+        directory: directory of the SavedModel.
+        rows: some of the examples that the model was trained on. A signature that they do not
+            match is called with zeros and empty strings.
+        are_raw: whether the rows are raw, as a client sends them, and not transformed: each
+            failure on rows that match a signature is then a fault of the model.
 
     Returns:
-        A line for each signature that could not be tried.
+        A message for each signature that could not be checked.
 
     Raises:
-        UserCodeError: a signature cannot be served, or there is none; names them all.
+        UserCodeError: the model has no signature, or some cannot be served; the message names
+            them.
     """
-    # The trained model and the loaded one need not be held at once.
+    # Free the trained model before the exported one is loaded.
     gc.collect()
     try:
         model = SavedModel(directory)
     except ServingError as error:
-        raise UserCodeError(f"no model server can load what run_fn exported: {error}") from error
+        raise UserCodeError(
+            f"the model that run_fn exported cannot be loaded by a model server: {error}"
+        ) from error
     try:
         if not model.signatures:
             raise UserCodeError(
-                f"what run_fn exported has no signature, so no request could be answered; {_REMEDY}"
+                f"the model that run_fn exported has no signature, so it cannot be served; "
+                f"{_REMEDY}"
             )
-        faults, notes = _tried(directory, model, rows, are_raw)
+        faults, notes = _call_signatures(directory, model, rows, are_raw)
     finally:
         model.close()
     if faults:
         raise UserCodeError(
-            f"no model server can answer with what run_fn exported: {'; '.join(faults)}; {_REMEDY}"
+            f"the model that run_fn exported cannot be served: {'; '.join(faults)}; {_REMEDY}"
         )
     return notes
 
 
-def _tried(
+def _call_signatures(
     directory: str, model: SavedModel, rows: pa.RecordBatch, are_raw: bool
 ) -> tuple[list[str], list[str]]:
-    """Faults and notes, by signature."""
+    """Calls each signature, and returns faults of the model, and notes on unchecked signatures."""
     faults, notes = [], []
     graph = _serving_graph(directory)
-    pythonic = _that_run_python(directory)
+    python_operations = _python_operations(directory)
     for name, signature in sorted(model.signatures.items()):
-        if name in pythonic:
-            faults.append(f"signature {name!r} runs Python code of this process ({pythonic[name]})")
+        if name in python_operations:
+            faults.append(
+                f"signature {name!r} runs Python code of this process ({python_operations[name]})"
+            )
             continue
         sparse = [alias for alias, info in signature.inputs.items() if not info.name]
         if sparse:
             notes.append(
-                f"signature {name!r} was not tried: its input {sparse[0]!r} is a sparse tensor"
+                f"signature {name!r} was not checked: its input {sparse[0]!r} is a sparse tensor"
             )
             continue
         request = _request(graph, signature, rows)
@@ -95,19 +101,25 @@ def _tried(
             unset = model.uninitialized_variables(fetches)
             if unset:
                 faults.append(f"signature {name!r}: Could not find variable {', '.join(unset[:3])}")
-            elif (are_raw and request.is_of_rows) or error.code in _ABOUT_THE_MODEL:
+            elif (are_raw and request.is_of_rows) or error.code in _MODEL_FAULT_CODES:
                 faults.append(f"signature {name!r}: {error.code}: {text}")
             else:
                 notes.append(
-                    f"signature {name!r} was not tried: the examples of Trainer do not fit it, and "
-                    f"it refuses a made-up request ({text}); InfraValidator asks it with raw rows"
+                    f"signature {name!r} was not checked: the examples of Trainer do not match "
+                    f"its inputs, and it rejects a request of zeros and empty strings ({text}); "
+                    f"use InfraValidator to check it with raw rows"
                 )
     return faults, notes
 
 
 @dataclass(frozen=True)
 class _Request:
-    """Values by tensor name; `is_of_rows` if they come from the examples."""
+    """A request for a signature.
+
+    Attributes:
+        feeds: values by tensor name.
+        is_of_rows: whether the values come from the examples.
+    """
 
     feeds: Mapping[str, Array]
     is_of_rows: bool
@@ -128,7 +140,7 @@ def _request(graph: Any, signature: Any, rows: pa.RecordBatch) -> _Request:
         return _Request({tensors[name]: string_array(empty)}, False)
     try:
         if name is not None and name not in rows.schema.names:
-            raise InputDataError("a string that is no tf.Example")
+            raise InputDataError("the input is a string, but not a tf.Example")
         complete = complete_rows(signature, rows)
         if complete.num_rows:
             inputs = signature_inputs(signature, complete)
@@ -139,7 +151,7 @@ def _request(graph: Any, signature: Any, rows: pa.RecordBatch) -> _Request:
 
 
 def _batch_size(signature: Any) -> int:
-    """How many rows the signature takes; 0 if any number."""
+    """The fixed number of rows of the signature's inputs; 0 if any number is accepted."""
     sizes = [dim.size for info in signature.inputs.values() for dim in info.tensor_shape.dim[:1]]
     return max(0, *sizes) if sizes else 0
 
@@ -172,8 +184,8 @@ def _serving_graph(directory: str) -> Any:
     return next(g for g in graphs if tf.saved_model.SERVING in g.meta_info_def.tags)
 
 
-def _that_run_python(directory: str) -> dict[str, str]:
-    """The operation by signature: it answers in the process that made it, and in no other."""
+def _python_operations(directory: str) -> dict[str, str]:
+    """The operations that run Python code, by signature; they work only in this process."""
     return {
         by.removeprefix("signature "): finding.operation
         for finding in scan(directory)

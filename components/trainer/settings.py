@@ -1,4 +1,4 @@
-"""A block of code whose settings of TensorFlow and Keras end with it."""
+"""A block of code after which the settings of TensorFlow and Keras are restored."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import tf_keras
 
 @contextlib.contextmanager
 def settings_restored() -> Iterator[None]:
-    """Puts the settings of the process back that a `run_fn` may change.
+    """Restores the settings of the process that a `run_fn` may change, such as half precision.
 
-    The next Trainer of the process would train with them, such as half precision, and its result
-    would depend on whether this one ran or was taken from the cache.
+    Otherwise the next Trainer of the process would train with them, and its result would depend on
+    whether this Trainer ran or was cached.
     """
     before = [(write, read()) for read, write in _SETTINGS]
     try:

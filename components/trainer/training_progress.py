@@ -1,4 +1,4 @@
-"""How much of the examples a training has drawn, and so how far it is."""
+"""Counts the rows and batches that a training reads, and reports its progress."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from prodml.dsl.executor import Reporter
 _SECONDS_BETWEEN_REPORTS = 0.25
 
 
-class Drawn:
-    """Rows and batches drawn from some splits.
+class TrainingProgress:
+    """Counts the rows and batches that are read from some splits.
 
     Args:
-        splits: the splits that are watched.
-        total: batches that will be drawn, where it is known.
-        reporter: is told of batches as steps; nobody is where it is None.
+        splits: the splits to count.
+        total: total number of batches, or None if unknown.
+        reporter: receives the batches as steps, or None.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Drawn:
         self._lock = threading.Lock()
 
     def add(self, rows: int) -> None:
-        """Counts one batch; datasets call it from threads of TensorFlow."""
+        """Counts one batch; datasets call this method from TensorFlow's threads."""
         with self._lock:
             self.rows += rows
             self._batches += 1
-            # A dataset is prefetched, and may be drawn for other things than steps.
+            # Batches can exceed steps: datasets prefetch, and can be read for other purposes.
             done = min(self._batches, self._total) if self._total else self._batches
             now = time.monotonic()
             is_due = now - self._reported >= _SECONDS_BETWEEN_REPORTS
@@ -49,7 +49,7 @@ class Drawn:
         self._reporter.progress(done, self._total, "steps")
 
     def counting(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """The same dataset of batches; each is counted when it is drawn."""
+        """Returns the dataset, with each batch counted when it is read."""
 
         def add(rows: Any) -> Any:
             self.add(int(rows))

@@ -1,4 +1,4 @@
-"""Which files are analyzed and which are transformed."""
+"""Selects the files to analyze and the files to transform."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ class Dataset:
     """One split of one Examples artifact.
 
     Attributes:
-        key: names its content in the analyzer cache: an artifact never changes once it stands.
+        key: key of the content in the analyzer cache; an artifact never changes after publication.
+        split: name of the split.
+        files: paths of the files.
+        payload: format of the files.
+        rows: number of rows.
     """
 
     key: str
@@ -30,10 +34,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Datasets:
-    """What Transform reads.
+    """The datasets that Transform reads.
 
     Attributes:
-        splits: the splits that are transformed.
+        analyze: the datasets to analyze.
+        transform: the datasets to transform.
+        splits: names of the splits to transform.
+        payload: format of all files.
     """
 
     analyze: tuple[Dataset, ...]
@@ -43,14 +50,14 @@ class Datasets:
 
 
 def plan_datasets(examples: Sequence[Examples], config: SplitsConfig) -> Datasets:
-    """Pairs artifacts with the splits that a SplitsConfig names.
+    """Selects the datasets of the artifacts' splits that a SplitsConfig names.
 
     Raises:
         InputDataError: there are no examples, a split does not exist, payload formats differ, or
             there is no row to analyze.
     """
     if not examples:
-        raise InputDataError("Transform has no examples to work on")
+        raise InputDataError("the input examples of Transform has no artifact")
     every = dict.fromkeys(split for artifact in examples for split in artifact.split_names)
     splits = tuple(config.transform if config.transform is not None else every)
     for artifact in examples:
@@ -63,12 +70,12 @@ def plan_datasets(examples: Sequence[Examples], config: SplitsConfig) -> Dataset
     payloads = {payload_format(artifact) for artifact in examples}
     if len(payloads) > 1:
         raise InputDataError(
-            f"the examples differ in payload format: {', '.join(sorted(payloads))}; "
-            f"ingest them with the same one"
+            f"the examples have different payload formats: {', '.join(sorted(payloads))}; "
+            f"ingest them with the same payload_format"
         )
     analyze = _datasets(examples, config.analyze)
     if not any(dataset.rows for dataset in analyze):
-        raise InputDataError(f"there is no row to analyze in {', '.join(config.analyze)}")
+        raise InputDataError(f"no row to analyze in the split(s) {', '.join(config.analyze)}")
     return Datasets(analyze, _datasets(examples, splits), splits, payloads.pop())
 
 

@@ -1,4 +1,4 @@
-"""Lets TensorFlow Transform 1.16 copy parts of a graph of Beam 2.72."""
+"""Makes TensorFlow Transform 1.16 able to copy parts of a Beam 2.72 graph."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from apache_beam.pipeline import AppliedPTransform
 
 
 def allow_deep_copies() -> None:
-    """Makes the arguments that Beam added to its graph nodes since Transform 1.16 optional.
+    """Makes two arguments optional that Beam added to its graph nodes after Transform 1.16.
 
-    Transform reads the data anew for every phase by copying the nodes that read it, and leaves
-    those two arguments out. Without the copies the phases share one read, and with three that
-    build on one another the local runner never ends some of its bundles and fails.
+    Transform copies the nodes that read the data, so that each phase reads it separately, and does
+    not pass these arguments. Without the copies, the phases share one read; with three dependent
+    phases, the local runner then never finishes some of its bundles and fails.
     """
     AppliedPTransform.__init__.__defaults__ = (None, None)

@@ -23,8 +23,8 @@ from prodml.components.transform.datasets import Datasets, plan_datasets
 from prodml.components.transform.deep_copies import allow_deep_copies
 from prodml.components.transform.preprocessing import (
     Inputs,
-    blaming_user_code,
     load_preprocessing_fn,
+    user_errors,
 )
 from prodml.components.transform.raw_features import SPLIT_COLUMN, RawFeatures
 from prodml.components.transform.transforms import Analysis, Results, build
@@ -59,7 +59,7 @@ def execute(context: ExecutorContext) -> None:
     allow_deep_copies()
     keep_sketches_as_bytes()
     with (
-        blaming_user_code(module_file, _inputs(examples, analysis)),
+        user_errors(module_file, _inputs(examples, analysis)),
         context.beam.pipeline() as pipeline,
         tft_beam.Context(
             temp_dir=os.path.join(context.tmp_dir, "tft"),
@@ -70,7 +70,7 @@ def execute(context: ExecutorContext) -> None:
     ):
         cached = build(pipeline, datasets, analysis, results)
     if cached:
-        context.note(f"analyzer cache: {cached} of {len(datasets.analyze)} datasets not read again")
+        context.note(f"analyzer cache: {cached} of {len(datasets.analyze)} datasets were cached")
     _describe_features(context, schema_path, results)
     _reconcile(context, examples, datasets, results)
 
@@ -98,9 +98,9 @@ def _refuse_empty_statistics(context: ExecutorContext, datasets: Datasets) -> No
         return
     if not any(dataset.rows for dataset in datasets.transform):
         raise InputDataError(
-            f"there is no row to transform in {', '.join(datasets.splits) or 'no split at all'}, "
-            f"so that post_transform_stats would be empty; name other splits in "
-            f'splits_config.transform, or set disable_statistics="post_transform"'
+            f"no row to transform in the split(s) {', '.join(datasets.splits) or 'none'}, so "
+            f"post_transform_stats would be empty; set other splits in splits_config.transform, "
+            f'or set disable_statistics="post_transform"'
         )
 
 
@@ -118,7 +118,7 @@ def _results(context: ExecutorContext, datasets: Datasets) -> Results:
 
 
 def _statistics_path(context: ExecutorContext, key: str) -> str | None:
-    # Not under Split-<name>: as in TFX these describe the splits together.
+    # Not in Split-<name>: as in TFX, these statistics describe all splits together.
     artifact = context.outputs.get(key)
     return None if artifact is None else os.path.join(artifact.uri, _STATISTICS)
 

@@ -1,4 +1,4 @@
-"""The user's preprocessing_fn: loaded, bound to its configuration, and blamed by line."""
+"""Loads the user's preprocessing_fn, and reports its errors with the user's line."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _ASSERTION = re.compile(r"^(assertion failed: .*)$", re.MULTILINE)
 def load_preprocessing_fn(
     module_file: str, import_path: str | None, custom_config: Mapping[str, Any] | None
 ) -> Callable[..., Any]:
-    """The user's function, taking the inputs alone.
+    """Loads the user's function, as a function of the inputs only.
 
     Args:
-        module_file: the file that holds it.
-        import_path: `package.module.function`, where it was given by that.
-        custom_config: bound to the function's argument of that name, where it has one.
+        module_file: path of the file that defines the function.
+        import_path: import path `package.module.function`, or None to load `module_file`.
+        custom_config: bound to the function's argument `custom_config`, if it has one.
 
     Raises:
-        UserCodeError: the module does not import, lacks the function, or the function does not
-            take what it is given.
+        UserCodeError: the module cannot be imported, lacks the function, or custom_config is set
+            but the function does not accept it.
     """
     if import_path is None:
         function = load_function(module_file, "preprocessing_fn")
@@ -51,14 +51,14 @@ def load_preprocessing_fn(
         function = functools.partial(function, custom_config=custom_config)
     elif custom_config is not None:
         raise UserCodeError(
-            f"preprocessing_fn in {module_file} takes no custom_config, but Transform was given "
-            f"one; write preprocessing_fn(inputs, custom_config)"
+            f"preprocessing_fn in {module_file} does not accept the custom_config of Transform; "
+            f"define it as preprocessing_fn(inputs, custom_config)"
         )
     return functools.partial(_checked, function=function, module_file=module_file)
 
 
 def _checked(inputs: Any, *, function: Callable[..., Any], module_file: str) -> Any:
-    """What the function returns; TensorFlow Transform's own complaint would name no one."""
+    """Calls the function and checks its result; TensorFlow Transform's error names no location."""
     outputs = function(inputs)
     where = f"preprocessing_fn in {module_file}"
     if not isinstance(outputs, dict) or not outputs:
@@ -76,7 +76,7 @@ def _checked(inputs: Any, *, function: Callable[..., Any], module_file: str) -> 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What preprocessing_fn gets, to explain a feature that it does not find.
+    """The inputs of preprocessing_fn, to explain why a feature is missing.
 
     Attributes:
         features: names of the features of the schema.
@@ -87,38 +87,39 @@ class Inputs:
     empty_columns: Sequence[str]
 
     def explain(self, error: BaseException) -> str:
-        """What is missing, and what to do; empty if the error is not about a missing feature."""
+        """Explains a missing feature and its fix; empty if the error has another cause."""
         key = error.args[0] if isinstance(error, KeyError) and error.args else None
         if not isinstance(key, str) or key in self.features:
             return ""
         if key in self.empty_columns:
             return (
                 f"; the column {key!r} is empty in every row of the examples, so it was not stored "
-                f"and the schema does not have it. Read more data, or put the feature into a "
-                f"schema of your own (ImportSchemaGen), without shape and presence: it then comes "
-                f"as missing in every row"
+                f"and the schema does not have it. Ingest more data, or add the feature to a "
+                f"schema of your own (ImportSchemaGen), without shape and presence: it is then "
+                f"missing in every row"
             )
         return f"; its inputs are the features of the schema{suggest(key, self.features)}"
 
 
 @contextlib.contextmanager
-def blaming_user_code(module_file: str, inputs: Inputs) -> Iterator[None]:
-    """Finds the user's line in what TensorFlow Transform and Beam raise.
+def user_errors(module_file: str, inputs: Inputs) -> Iterator[None]:
+    """Converts errors of TensorFlow Transform and Beam into errors that name the user's line.
 
-    The function is traced when the Beam graph is made and again while it runs, and Beam, AutoGraph
-    and Transform each raise the error anew.
+    The function is traced when the Beam graph is built and again when it runs, and Beam, AutoGraph
+    and Transform each wrap its errors in their own.
 
     Raises:
-        UserCodeError: preprocessing_fn failed; names the user's line where there is one.
+        UserCodeError: preprocessing_fn failed; the message names the line of the user's code.
+        InputDataError: the graph of preprocessing_fn failed on the data.
     """
     try:
         yield
     except Exception as error:
-        # The innermost first.
+        # Innermost first.
         causes = list(causes_and_contexts(error))[::-1]
         for cause in causes:
             if isinstance(cause, ProdmlError):
-                # Not from the error, which was raised from this one: that would be a circle.
+                # Without "from error", which was raised from this cause: that would be a cycle.
                 raise cause  # noqa: B904
             if isinstance(cause, OSError) and (refused := storage_error(cause)) is not None:
                 raise refused from error
@@ -149,7 +150,7 @@ def _autograph_line(error: BaseException, root: str) -> str | None:
 def _text(error: BaseException) -> str:
     text = str(error).strip()
     if text.startswith("in user code:"):
-        # AutoGraph's own traceback: the last line is the user's error again.
+        # This is AutoGraph's traceback; its last line repeats the user's error.
         text = text.splitlines()[-1].strip().removeprefix(f"{type(error).__name__}: ")
     return _AT_BEAM_STEP.sub("", text)
 

@@ -1,8 +1,8 @@
 """Reads the rows to analyze and the rows to transform, in the columns of the schema.
 
-Everything that one step looks at is read by one Beam source: on the local runner that is one
-bundle, in the order of the files. A Flatten of several has no order, and sums of floats would
-differ in their last bit from run to run.
+All data of one step is read by one Beam source, which on the local runner is one bundle in the
+order of the files. A Flatten of several sources has no order, so sums of floats would differ in
+their last bits from run to run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prodml.data.record_batches import read_record_batches
 
 
 class AnalyzedSources:
-    """The rows to analyze; what was read already is shared with all that looks at it."""
+    """Reads the rows to analyze; several steps share the same read."""
 
     def __init__(self, pipeline: Any, features: RawFeatures) -> None:
         self._pipeline = pipeline
@@ -28,7 +28,7 @@ class AnalyzedSources:
         self._read: dict[tuple[Dataset, ...], Any] = {}
 
     def read(self, datasets: tuple[Dataset, ...]) -> Any:
-        """The batches of some datasets, one dataset after the other."""
+        """The batches of some datasets, in the order of the datasets."""
         if datasets not in self._read:
             label = ", ".join(dataset.key for dataset in datasets)
             self._read[datasets] = (
@@ -43,7 +43,7 @@ class AnalyzedSources:
 
 
 class ReadSplits(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
-    """The rows to transform; a column that Transform passes through names their split."""
+    """Reads the rows to transform, with SPLIT_COLUMN, which Transform passes through."""
 
     def __init__(self, datasets: Datasets, features: RawFeatures) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ class ReadSplits(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
 
 
 def split_of(batch: pa.RecordBatch) -> str:
-    """The split that the rows of a batch are from."""
+    """The split of a batch's rows."""
     [split] = batch.column(batch.schema.get_field_index(SPLIT_COLUMN))[0].as_py()
     return str(split.decode())
 
 
 def without_split(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch without the column that names the split."""
+    """The batch without SPLIT_COLUMN."""
     kept = [i for i, name in enumerate(batch.schema.names) if name != SPLIT_COLUMN]
     return pa.RecordBatch.from_arrays(
         [batch.column(i) for i in kept], schema=pa.schema([batch.schema.field(i) for i in kept])

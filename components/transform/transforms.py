@@ -1,4 +1,4 @@
-"""The Beam graph of Transform: analyze, apply, and describe what went in and came out."""
+"""The Beam graph of Transform: analyzes and transforms the rows, and computes statistics."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ from prodml.data.statistics_sink import WriteStatistics
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is analyzed, and how.
+    """The configuration of the analysis.
 
     Attributes:
-        preprocessing_fn: takes a dict of tensors.
-        stored_cache: what an earlier run left, or None.
-        cache_path: directory for the updated cache, or None to leave caching out.
+        preprocessing_fn: function of a dict of tensors.
+        features: features of the schema.
+        force_tf_compat_v1: whether to trace the function as TensorFlow 1 code.
+        stored_cache: the cache of an earlier run, or None.
+        cache_path: directory of the updated cache, or None to disable caching.
     """
 
     preprocessing_fn: Callable[..., Any]
@@ -46,14 +48,14 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Results:
-    """Where the results go; None leaves one out.
+    """Paths of the results; a result whose path is None is not written.
 
     Attributes:
         graph: directory of the transform graph.
         examples: directory of the transformed examples.
-        row_counts: file by split that gets the number of rows written.
-        pre_transform_stats: file for the statistics of what is analyzed.
-        post_transform_stats: file for the statistics of what was transformed.
+        row_counts: by split, the file for the number of written rows.
+        pre_transform_stats: file for the statistics of the analyzed rows.
+        post_transform_stats: file for the statistics of the transformed rows.
     """
 
     graph: str
@@ -64,18 +66,18 @@ class Results:
 
     @property
     def is_applied(self) -> bool:
-        """Whether anything wants the transformed rows."""
+        """Whether the transformed rows are needed."""
         return self.examples is not None or self.post_transform_stats is not None
 
 
 def build(pipeline: Any, datasets: Datasets, analysis: Analysis, results: Results) -> int:
-    """Adds everything to a pipeline, inside a `tft_beam.Context` that passes SPLIT_COLUMN through.
+    """Adds all steps to a pipeline, in a `tft_beam.Context` that passes SPLIT_COLUMN through.
 
-    Data is read once to be analyzed (and, in the same pass, for the statistics before) and once
-    to be transformed: what is read twice from disk need not be held in memory in between.
+    Data is read once for the analysis and the statistics before the transformation, and once for
+    the transformation. Reading it twice from disk avoids keeping it in memory in between.
 
     Returns:
-        how many of the analyzed datasets came from the cache.
+        The number of analyzed datasets that came from the cache.
     """
     sources = AnalyzedSources(pipeline, analysis.features)
     transform_fn, cached = _analyze(pipeline, datasets.analyze, analysis, sources)

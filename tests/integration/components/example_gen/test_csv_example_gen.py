@@ -100,7 +100,7 @@ def test_types_are_found_over_all_rows_of_all_files(tmp_path: Path) -> None:
     context = ingested(tmp_path, output_config=WHOLE)
     (file,) = split_files(context.output("examples", Examples), "all")
     assert [str(field.type) for field in pq.read_schema(file)] == ["int64", "double", "string"]
-    assert context.notes == ["not stored, empty in every row: d"]
+    assert context.notes == ["columns without any value, not stored: d"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_fail_on_stops_the_run_and_says_what_was_expected_and_found(tmp_path: Pa
     message = str(caught.value)
     assert "eval: carrier: ERROR: Unexpected string values" in message
     assert "ZZ (~25%)" in message
-    assert "expected: BYTES, in every row, one value a row, one of 'AA', 'UA'" in message
+    assert "expected: BYTES, in every row, one value per row, one of 'AA', 'UA'" in message
     assert "train" not in message
 
 

@@ -91,13 +91,13 @@ def test_a_split_that_was_renamed_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("schema", "previous", "train", "reason"),
     [
-        (compared(), {"distance": [1, 2]}, GOOD, "has no values of it"),
+        (compared(), {"distance": [1, 2]}, GOOD, "has no values of the feature"),
         (compared(), {"carrier": [], "distance": []}, GOOD, "has no rows"),
         (
             compared("distance", "jensen_shannon_divergence"),
             {**GOOD, "distance": ["near", "far", "far", "far"]},
             GOOD,
-            "it is INT, but STRING in previous_statistics",
+            "the feature is INT, but STRING in previous_statistics",
         ),
         (
             compared("distance", "infinity_norm"),
@@ -115,7 +115,7 @@ def test_a_split_that_was_renamed_is_an_error(tmp_path: Path) -> None:
             compared("distance", "jensen_shannon_divergence", of={"distance": [1.0]}),
             {"distance": [NAN, NAN]},
             {"distance": [1.0, 2.0]},
-            "jensen_shannon_divergence needs a histogram of its values, which are all NaN",
+            "jensen_shannon_divergence needs a histogram of the values, which are all NaN",
         ),
     ],
     ids=["feature gone", "no rows", "other type", "L-infinity", "normalized", "NaN"],
@@ -201,7 +201,7 @@ def test_a_number_of_examples_without_a_previous_one_is_not_checked(tmp_path: Pa
     severity, description = told(tmp_path, schema)
     assert severity == "WARNING"
     assert description == (
-        "drift of the number of examples was not checked: there are no previous_statistics"
+        "drift of the number of examples was not checked: previous_statistics is not available"
     )
 
 
@@ -214,7 +214,7 @@ def test_numbers_of_examples_of_a_sample_and_of_all_rows_are_not_compared(
     previous.custom_properties["sample_rate"] = 0.1
     severity, description = told(tmp_path, schema, previous=[previous])
     assert severity == "ERROR"
-    assert "these are statistics of a share of 1 of the rows, previous_statistics" in description
+    assert "these statistics have a sample_rate of 1, but previous_statistics" in description
 
 
 def test_a_version_comparator_is_never_checked_and_names_the_one_that_is(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_condition_of_an_environment_is_not_checked(tmp_path: Path) -> None:
     validation.in_environment.append("SERVING")
     severity, description = told(tmp_path, schema_of(GOOD), custom_validation_config=config)
     assert severity == "WARNING"
-    assert "for the environment SERVING" in description
+    assert "restricted to the environment SERVING" in description
 
 
 def test_what_tfdv_finds_besides_stays(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_run_fn_leaves_a_model_that_answers(
     assert scores.shape == (3, 1)
     [train, evaluation] = context.row_counts
     assert (train.split, train.read, train.written) == ("train", 400, 400)
-    assert evaluation.dropped == {"never drawn by run_fn": 200}
+    assert evaluation.dropped == {"never read by run_fn": 200}
 
 
 def test_training_twice_in_one_process_gives_the_same_weights_bit_by_bit(

@@ -51,7 +51,7 @@ def test_the_error_for_a_feature_that_was_empty_in_every_row_says_what_to_do(
         "features.py:4, in preprocessing_fn: KeyError: 'gate'; the column 'gate' is empty in "
         in (str(raised.value))
     )
-    assert "put the feature into a schema of your own (ImportSchemaGen)" in str(raised.value)
+    assert "add the feature to a schema of your own (ImportSchemaGen)" in str(raised.value)
 
 
 def test_a_feature_that_the_schema_knows_comes_as_missing_in_every_row(

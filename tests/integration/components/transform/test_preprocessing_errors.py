@@ -153,4 +153,4 @@ def test_a_custom_config_that_the_function_does_not_take_is_refused(tmp_path: Pa
         tmp_path, "def preprocessing_fn(inputs):\n    return inputs\n", custom_config={"buckets": 2}
     )
     assert isinstance(error, UserCodeError)
-    assert "takes no custom_config" in str(error)
+    assert "does not accept the custom_config" in str(error)

@@ -240,7 +240,7 @@ def test_a_span_in_the_cache_is_not_analyzed_again_and_gives_the_same_result(
     stored = first.output("updated_analyzer_cache", TransformCache)
     cached = transform(tmp_path, spans, cache=stored)
     fresh = transform(tmp_path, spans, disable_analyzer_cache=True)
-    assert "analyzer cache: 1 of 2 datasets not read again" in cached.notes
+    assert "analyzer cache: 1 of 2 datasets were cached" in cached.notes
     assert not any("cache" in note for note in [*first.notes, *fresh.notes])
     assert "updated_analyzer_cache" not in fresh.outputs
     one, two = (
@@ -261,7 +261,7 @@ def test_a_cache_that_covers_everything_is_passed_on_whole(tmp_path: Path) -> No
     first = transform(tmp_path, raw)
     stored = first.output("updated_analyzer_cache", TransformCache)
     second = transform(tmp_path, raw, cache=stored)
-    assert "analyzer cache: 1 of 1 datasets not read again" in second.notes
+    assert "analyzer cache: 1 of 1 datasets were cached" in second.notes
     again = second.output("updated_analyzer_cache", TransformCache)
     names = [
         sorted(str(file.relative_to(cache.uri)) for file in Path(cache.uri).rglob("*"))
@@ -361,7 +361,9 @@ def test_a_feature_of_another_type_than_the_schema_says_is_named(tmp_path: Path)
     feature.Clear()
     feature.name, feature.type = "distance", 1
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 100)})
-    with pytest.raises(InputDataError, match="'distance' holds .*int64.* the schema says .*binary"):
+    with pytest.raises(
+        InputDataError, match="'distance' is .*int64.* the schema declares .*binary"
+    ):
         transform(tmp_path, raw, schema)
 
 

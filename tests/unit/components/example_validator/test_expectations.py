@@ -24,11 +24,11 @@ SCHEMA = text_format.Parse(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("origin", "BYTES, in every row, one value a row, one of 'EWR', 'JFK'"),
+        ("origin", "BYTES, in every row, one value per row, one of 'EWR', 'JFK'"),
         ("hour", "INT, in at least 0.5 of the rows, between 0 and 23"),
-        ("wind", "FLOAT, in at least 1 row, 1 to 3 values a row"),
+        ("wind", "FLOAT, in at least 1 row, 1 to 3 values per row"),
         ("free", "FLOAT"),
-        ("unknown", "no such feature; the schema has 6 others"),
+        ("unknown", "no such feature; the schema has 6 other features"),
     ],
 )
 def test_an_expectation_reads_as_a_sentence(name: str, text: str) -> None:

@@ -91,7 +91,7 @@ def test_the_files_are_the_same_each_time(package: Any, tmp_path: Path) -> None:
 
 
 def test_a_model_without_any_signature_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"given no signature; .*feature_spec="):
+    with pytest.raises(ValueError, match=r"needs a signature; .*feature_spec="):
         export_model(model_of(keras), str(tmp_path / "model"))
 
 

@@ -85,7 +85,7 @@ def test_a_failure_on_rows_as_clients_send_them_is_the_models(tmp_path: Path) ->
     with pytest.raises(UserCodeError, match="'serving_default': INVALID_ARGUMENT"):
         check(directory)
     [note] = check(directory, are_raw=False)
-    assert "signature 'serving_default' was not tried" in note
+    assert "signature 'serving_default' was not checked" in note
 
 
 def test_a_signature_that_takes_other_columns_is_tried_with_a_made_up_request(
@@ -100,8 +100,8 @@ def test_what_refuses_a_made_up_request_is_noted_and_not_refused(tmp_path: Path)
         return {"miles": tf.strings.to_number(text)}
 
     [note] = check(saved(tmp_path, serving_default=Served(picky)))
-    assert "signature 'serving_default' was not tried" in note
-    assert "InfraValidator asks it with raw rows" in note
+    assert "signature 'serving_default' was not checked" in note
+    assert "use InfraValidator to check it with raw rows" in note
 
 
 def test_a_missing_variable_is_found_where_a_made_up_request_does_not_get_to_it(
@@ -181,7 +181,7 @@ def test_a_model_that_does_not_load_is_refused(tmp_path: Path) -> None:
     directory = saved(tmp_path, serving_default=of_model(tf_keras))
     for part in (tmp_path / "variables").iterdir():
         part.unlink()
-    with pytest.raises(UserCodeError, match="no model server can load what run_fn exported"):
+    with pytest.raises(UserCodeError, match="exported cannot be loaded by a model server"):
         check(directory)
 
 
@@ -205,7 +205,7 @@ def test_a_sparse_output_of_tensorflow_1_is_tried_and_a_sparse_input_is_noted(
         )
         builder.save()
     [note] = check(str(tmp_path / "model"))
-    assert note == "signature 'takes' was not tried: its input 's' is a sparse tensor"
+    assert note == "signature 'takes' was not checked: its input 's' is a sparse tensor"
 
 
 def test_variables_are_told_by_the_names_that_a_server_has(tmp_path: Path) -> None:
