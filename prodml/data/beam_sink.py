@@ -22,15 +22,15 @@ _SHARD_PREFIX = ".shard-"
 
 
 class WriteRecordBatches(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
-    """Writes one file a bundle under `Split-<split>/`; gives the number of rows written.
+    """Writes one file per bundle to `Split-<split>/`, and outputs the number of rows written.
 
-    Files appear under their names when all are whole; those of a bundle that was tried again are
+    Files get their final names when all are complete; files of failed attempts of a bundle are
     removed. The same bundles get the same names.
 
     Args:
         uri: the directory of the Examples artifact.
         split: the split to write.
-        payload: how to store the rows.
+        payload: format of the files.
     """
 
     def __init__(self, uri: str, split: str, payload: PayloadFormat) -> None:
@@ -43,7 +43,7 @@ class WriteRecordBatches(beam.PTransform):  # type: ignore[misc]  # Beam ships n
         shards = batches | "Shards" >> beam.ParDo(
             _WriteShard(self._uri, self._split, self._payload)
         )
-        # A side input, because a combiner of all shards is five more stages on the local runner.
+        # A side input, because combining all shards takes five more stages on the local runner.
         return (
             batches.pipeline
             | "Once" >> beam.Create([self._uri], reshuffle=False)

@@ -1,4 +1,4 @@
-"""Record batches as a Beam source: only file names go into the graph, never data."""
+"""A Beam source of record batches: the graph contains only file names, never data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prodml.data.record_batches import BATCH_SIZE, read_record_batches
 
 
 class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
-    """Record batches in the shape of tf.Example; see `read_record_batches`."""
+    """Reads record batches in the shape of tf.Example; see `read_record_batches`."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""Columns in the shape of tf.Example.
+"""Converts columns to the shape of tf.Example.
 
-A row of tf.Example holds lists: every column is `large_list<int64 | float | large_binary>`, and
-null where the feature is missing, exactly as tfx_bsl's decoder gives them.
+Each value of a tf.Example is a list: every column is `large_list<int64 | float | large_binary>`,
+and null where the feature is missing, exactly as tfx_bsl's decoder returns them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from prodml.errors import InputDataError
 
 
 def to_example_shape(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with every column as lists of int64, float32 or binary values.
+    """Converts every column to lists of int64, float32 or binary values.
 
     Raises:
-        InputDataError: a column's type has no place in a tf.Example.
+        InputDataError: a tf.Example cannot contain a column's type.
     """
     if not batch.schema.names:
-        return batch  # One that is made of no columns would have no rows.
+        return batch  # A new batch without columns would have no rows.
     columns = [
         _to_lists(name, column)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
@@ -29,7 +29,7 @@ def to_example_shape(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def value_type(declared: pa.DataType) -> pa.DataType | None:
-    """The tf.Example value type that a plain Arrow type becomes, or None where it has none."""
+    """The tf.Example value type for a plain Arrow type; None if there is none."""
     if pa.types.is_boolean(declared) or pa.types.is_integer(declared):
         return pa.int64()
     if pa.types.is_floating(declared):
@@ -50,17 +50,17 @@ def _to_lists(name: str, column: pa.Array) -> pa.Array:
     if _is_list(column.type):
         inner = value_type(column.type.value_type)
         if inner is None:
-            raise _refused(name, column.type)
+            raise _unsupported(name, column.type)
         if column.flatten().null_count:
-            # tfx_bsl would write 0 or "" for it.
+            # tfx_bsl would replace the missing value with 0 or "".
             raise InputDataError(
-                f"column {name!r} has a list with a missing value in it, which a tf.Example "
-                f"cannot hold; remove the value, or put one in its place"
+                f"column {name!r} has a list with a missing value, which a tf.Example cannot "
+                f"contain; remove or replace the missing value"
             )
         return column.cast(pa.large_list(inner))
     inner = value_type(column.type)
     if inner is None:
-        raise _refused(name, column.type)
+        raise _unsupported(name, column.type)
     values = pc.drop_null(column)
     if pa.types.is_floating(inner):
         values = values.cast(inner, safe=False)
@@ -72,7 +72,7 @@ def _to_lists(name: str, column: pa.Array) -> pa.Array:
     if column.null_count == 0:
         offsets = pa.array(np.arange(len(column) + 1, dtype=np.int64))
         return pa.LargeListArray.from_arrays(offsets, values)
-    # A null offset makes a null list; the offset after it is where the next value starts.
+    # A null offset makes the list null; the next offset is the start of the next value.
     present = np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False), dtype=bool)
     starts = np.concatenate([[0], np.cumsum(present)]).astype(np.int64)
     missing = np.concatenate([~present, [False]])
@@ -83,8 +83,8 @@ def _is_list(declared: pa.DataType) -> bool:
     return bool(pa.types.is_list(declared) or pa.types.is_large_list(declared))
 
 
-def _refused(name: str, declared: pa.DataType) -> InputDataError:
+def _unsupported(name: str, declared: pa.DataType) -> InputDataError:
     return InputDataError(
-        f"column {name!r} has type {declared}, which a tf.Example cannot hold; convert it to "
+        f"column {name!r} has type {declared}, which a tf.Example cannot contain; convert it to "
         f"integers, floats or strings"
     )

@@ -1,10 +1,10 @@
-"""CSV files (RFC 4180) as Arrow record batches, with types inferred over all of their rows.
+"""Reads CSV files (RFC 4180) as Arrow record batches, with types inferred from all of their rows.
 
-An empty cell, quoted or not, is a missing value, and a blank line is no row. A column is int64
-where every value reads as one, else float, else string, as TFX infers them: blanks and tabs around
-a number and a plus before it do not count, and hexadecimal numbers and integers beyond 64 bits are
-text. Unlike TFX, which reads numbers as Python's source code has them, `1_000` is text: as numbers,
-the identifiers `12_3` and `1_23` would be one. Two passes: types first, then typed rows.
+An empty cell, quoted or not, is a missing value, and a blank line is not a row. A column is int64
+if every value parses as an integer, else float, else string, as TFX infers them: blanks and tabs
+around a number and a leading plus are ignored, and hexadecimal numbers and integers beyond 64 bits
+are text. Unlike in TFX, which parses numbers as Python literals, `1_000` is text: as numbers, the
+identifiers `12_3` and `1_23` would be equal. The first pass infers types, the second reads rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pyarrow import csv as pa_csv
 from prodml.errors import InputDataError
 
 _BLOCK = 16 << 20
-"""Bytes a block; a row must fit into one."""
+"""Bytes per block; a row must fit into one block."""
 
 _NUMBERS = (pa.int64(), pa.float64())
 
@@ -34,13 +34,14 @@ _PLUS = "^[ \\t]*[+]([^+-])"
 
 @dataclass(frozen=True)
 class CsvTable:
-    """What several CSV files hold together.
+    """The files and the columns of a table in one or more CSV files.
 
     Attributes:
-        files: in the order in which rows are read.
-        columns: int64, float64 or string by name, of the columns with a value in some row.
-        empty_columns: columns without a value in any row.
-        columns_with_plus: columns of numbers of which some have a plus, which Arrow does not read.
+        files: paths of the files, in the order in which rows are read.
+        columns: types (int64, float64 or string) by name, of the columns with at least one value.
+        empty_columns: names of the columns without any value.
+        columns_with_plus: names of numeric columns in which some values have a leading plus, which
+            Arrow cannot parse.
     """
 
     files: tuple[str, ...]
@@ -49,7 +50,7 @@ class CsvTable:
     columns_with_plus: frozenset[str] = frozenset()
 
     def of_files(self, files: Sequence[str]) -> CsvTable:
-        """The part of the table that stands in some of the files."""
+        """The part of the table in some of the files."""
         return dataclasses.replace(self, files=tuple(files))
 
     def with_types(self, types: Mapping[str, pa.DataType]) -> CsvTable:
@@ -58,11 +59,12 @@ class CsvTable:
 
 
 def inspect(files: Sequence[str]) -> CsvTable:
-    """Reads all rows once to check them and to find every column's type.
+    """Reads all rows once to check them and to infer every column's type.
 
     Raises:
-        InputDataError: a file is empty, has no rows, a ragged row or bytes that are not UTF-8,
-            or the files' headers differ; names the file and the row or columns.
+        InputDataError: a file is empty, has no rows, a row of another length than the header, or
+            bytes that are not UTF-8, or the headers differ; the message names the file and the row
+            or the columns.
     """
     header = _same_header(files)
     for file in files:
@@ -88,7 +90,7 @@ def inspect(files: Sequence[str]) -> CsvTable:
 
 
 def read(table: CsvTable) -> Iterator[pa.RecordBatch]:
-    """The rows of an inspected table, with plain columns of its types; null where missing."""
+    """Reads the rows of an inspected table, with columns of its types; null where missing."""
     with_plus = [n for n in table.columns_with_plus if table.columns[n] in _NUMBERS]
     for file in table.files:
         for batch in _read(file, {**table.columns, **dict.fromkeys(with_plus, pa.string())}):
@@ -122,23 +124,23 @@ def _read(file: str, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatc
 
 
 def _widened(known: pa.DataType | None, column: pa.Array) -> pa.DataType | None:
-    """The narrowest type that holds what was known and what is in a column of text."""
+    """The narrowest type for a column of text and for the values before it, of type `known`."""
     if known == pa.string() or column.null_count == len(column):
         return known
     if known != pa.float64() and _reads_as(column, pa.int64()):
-        # Arrow reads 0x1F as 31; it is somebody's identifier.
+        # Arrow parses 0x1F as 31, but hexadecimal values are usually identifiers.
         return pa.string() if _has(column, _HEXADECIMAL) else pa.int64()
-    # Arrow reads nan(1) as NaN.
+    # Arrow parses nan(1) as NaN.
     if not _reads_as(column, pa.float64()) or _has(column, _NAN_WITH_PAYLOAD):
         return pa.string()
     long = column.filter(pc.match_substring_regex(column, _LONG_INTEGER))
-    # As floats, long identifiers would run into one another.
+    # As floats, different long identifiers would become equal.
     too_long = any(not -(2**63) <= int(value) < 2**63 for value in long.to_pylist())
     return pa.string() if too_long else pa.float64()
 
 
 def _reads_as(column: pa.Array, kind: pa.DataType) -> bool:
-    # With blanks trimmed, as the typed reader trims them; most columns have none, and no plus.
+    # The typed reader trims blanks, too; most columns have no blanks and no plus.
     for prepare in (_unchanged, _trimmed, _without_plus):
         try:
             pc.cast(prepare(column), kind)
@@ -195,13 +197,13 @@ def _header(file: str) -> list[str]:
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise InputDataError(
-            f"{file}, header: {', '.join(repeated)} stands there more than once; rename one"
+            f"{file}, header: {', '.join(repeated)} appears more than once; rename one"
         )
     return header
 
 
 def _located(file: str, expected: int, error: pa.ArrowInvalid) -> InputDataError:
-    """The error with the row it is about; Arrow's own message names rows of a block."""
+    """The error with the number of the row; Arrow's message counts rows within a block."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as opened:
             rows = _rows(opened)
@@ -209,7 +211,7 @@ def _located(file: str, expected: int, error: pa.ArrowInvalid) -> InputDataError
                 if len(row) != expected:
                     return InputDataError(
                         f"{file}, row {number} (line {rows.line_num}): expected {expected} cells "
-                        f"as in the header, got {len(row)}; quote cells that hold commas"
+                        f"as in the header, got {len(row)}; quote cells that contain commas"
                     )
     except UnicodeDecodeError:
         return _not_utf8(file)
@@ -219,7 +221,7 @@ def _located(file: str, expected: int, error: pa.ArrowInvalid) -> InputDataError
 
 
 def _require_closed_quotes(file: str) -> None:
-    """Arrow takes a quote that is never closed as a cell that holds the rest of the file."""
+    """Rejects a quote that is never closed: Arrow would read the rest of the file as one cell."""
     with open(file, "rb") as opened:
         quotes = sum(block.count(b'"') for block in iter(lambda: opened.read(_BLOCK), b""))
     if quotes % 2 == 0:
@@ -234,13 +236,13 @@ def _require_closed_quotes(file: str) -> None:
         raise _not_utf8(file) from None
     except csv.Error as error:
         raise InputDataError(
-            f"{file}, in the row that begins on line {ended + 1}: {error}; close the quote, and "
+            f"{file}, in the row that starts on line {ended + 1}: {error}; close the quote, and "
             f"double the quotes within a cell"
         ) from None
 
 
 def _rows(opened: IO[str]) -> Any:
-    """Python's own reader, for headers and for the place of an error; it has `line_num`."""
+    """Python's CSV reader, for headers and for the line of an error (`line_num`)."""
     csv.field_size_limit(_BLOCK)
     return csv.reader(opened, strict=True)
 
@@ -253,6 +255,6 @@ def _not_utf8(file: str) -> InputDataError:
             except UnicodeDecodeError as error:
                 return InputDataError(
                     f"{file}, line {number}, byte {error.start + 1}: not UTF-8 "
-                    f"(0x{line[error.start]:02x}); convert the file, for instance with iconv"
+                    f"(0x{line[error.start]:02x}); convert the file, for example with iconv"
                 )
-    return InputDataError(f"{file} is not UTF-8; convert it, for instance with iconv")
+    return InputDataError(f"{file} is not UTF-8; convert it, for example with iconv")

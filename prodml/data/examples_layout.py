@@ -1,4 +1,4 @@
-"""What stands under an Examples artifact: payload formats, files of a split, row counts."""
+"""The layout of an Examples artifact: payload format, files of a split, row counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EMPTY_COLUMNS = "empty_columns"
 
 
 class PayloadFormat(StrEnum):
-    """How rows are stored; the values are TFX's."""
+    """Storage format of the rows; the values are TFX's."""
 
     PARQUET = "FORMAT_PARQUET"
     TF_EXAMPLE = "FORMAT_TF_EXAMPLE"
@@ -30,15 +30,15 @@ class PayloadFormat(StrEnum):
 
     @property
     def suffix(self) -> str:
-        """How the data files' names end."""
+        """The suffix of the data files' names."""
         return ".parquet" if self is PayloadFormat.PARQUET else ".gz"
 
 
 def payload_format(examples: Examples) -> PayloadFormat:
-    """The payload format of an artifact; tf.Example where it does not say, as in TFX.
+    """The payload format of an artifact; tf.Example if it is not recorded, as in TFX.
 
     Raises:
-        InputDataError: it is one that prodml does not read.
+        InputDataError: prodml cannot read the format.
     """
     value = examples.custom_properties.get(PAYLOAD_FORMAT, PayloadFormat.TF_EXAMPLE)
     try:
@@ -46,7 +46,7 @@ def payload_format(examples: Examples) -> PayloadFormat:
     except ValueError:
         known = ", ".join(PayloadFormat)
         raise InputDataError(
-            f"{examples.uri}: payload format {value!r} cannot be read; known: {known}"
+            f"{examples.uri}: unsupported payload format {value!r}; supported: {known}"
         ) from None
 
 
@@ -54,7 +54,7 @@ def split_files(examples: Examples, split: str) -> list[str]:
     """The data files of a split, sorted.
 
     Raises:
-        InputDataError: the split has none.
+        InputDataError: the split has no files.
     """
     directory = split_directory(examples.uri, split)
     files = sorted(glob.glob(os.path.join(glob.escape(directory), "*")))
@@ -66,33 +66,38 @@ def split_files(examples: Examples, split: str) -> list[str]:
 
 
 def row_count(examples: Examples, split: str) -> int:
-    """Rows of a split, as they were counted when it was written.
+    """The number of rows of a split, as counted when the split was written.
 
     Raises:
-        InputDataError: the artifact does not say.
+        InputDataError: the artifact has no row count for the split.
     """
     counts: Mapping[str, int] = json.loads(str(examples.custom_properties.get(ROW_COUNTS, "{}")))
     if split not in counts:
-        raise InputDataError(f"{examples.uri} does not say how many rows split {split!r} has")
+        raise InputDataError(
+            f"{examples.uri} has no row count for split {split!r}; set the custom property "
+            f"{ROW_COUNTS}, or ingest the examples with an ExampleGen"
+        )
     return int(counts[split])
 
 
 def note_empty_columns(examples: Examples, names: Sequence[str]) -> None:
-    """Records the columns that were read but not stored, because they are empty in every row."""
+    """Records the columns that were not stored because they are empty in every row."""
     if names:
         examples.custom_properties[EMPTY_COLUMNS] = json.dumps(list(names))
 
 
 def empty_columns(examples: Examples) -> list[str]:
-    """The columns of the source that are not stored, because they are empty in every row."""
+    """The columns that were not stored because they are empty in every row."""
     return list(json.loads(str(examples.custom_properties.get(EMPTY_COLUMNS, "[]"))))
 
 
 def describe_examples(examples: Examples, payload: PayloadFormat, rows: Mapping[str, int]) -> None:
-    """Sets the properties that tell a reader what stands under an Examples artifact.
+    """Sets the properties that describe the files of an Examples artifact.
 
     Args:
-        rows: rows by split, in the order of the splits.
+        examples: the artifact.
+        payload: format of the files.
+        rows: numbers of rows by split, in the order of the splits.
     """
     examples.split_names = rows
     examples.custom_properties.update(

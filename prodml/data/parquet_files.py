@@ -1,4 +1,4 @@
-"""Parquet files that users bring, as Arrow record batches that a tf.Example can hold."""
+"""Reads users' Parquet files as Arrow record batches that fit into a tf.Example."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from prodml.errors import InputDataError
 
 
 def inspect(files: Sequence[str]) -> pa.Schema:
-    """The schema that all files have.
+    """Checks the files, and returns their common schema.
 
-    A column that is empty in some files has no type there, and the type of the others.
+    A column that is empty in some files, and so has no type there, has its type of the others.
 
     Raises:
         InputDataError: a file is not Parquet or has no rows, columns differ between files, or a
-            column's type has no place in a tf.Example.
+            tf.Example cannot contain a column's type.
     """
     schemas = [_schema(file) for file in files]
     first = schemas[0]
@@ -27,7 +27,8 @@ def inspect(files: Sequence[str]) -> pa.Schema:
         for name in sorted(set(first.names) ^ set(schema.names)):
             where = files[0] if name in first.names else file
             raise InputDataError(
-                f"the columns differ: {name!r} is in {where} alone of {files[0]} and {file}"
+                f"the columns of {files[0]} and {file} differ: only {where} has {name!r}; give all "
+                f"files the same columns"
             )
     types = {name: _common_type(name, files, schemas) for name in first.names}
     empty = [pa.array([], found) for found in types.values()]
@@ -44,13 +45,13 @@ def _common_type(name: str, files: Sequence[str], schemas: Sequence[pa.Schema]) 
         elif found != known and not pa.types.is_null(found):
             raise InputDataError(
                 f"column {name!r} is {known} in {where} and {found} in {file}; write both with "
-                f"one type"
+                f"the same type"
             )
     return known
 
 
 def read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of files that were inspected together, columns in the schema's order."""
+    """Reads the rows of inspected files, with columns in the schema's order."""
     for file in files:
         try:
             for batch in pq.ParquetFile(file).iter_batches(BATCH_SIZE, columns=schema.names):
@@ -60,7 +61,7 @@ def read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 
 def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The schema's columns, with values in place of what pandas or Arrow wrote as categories."""
+    """The schema's columns, with dictionary-encoded categories replaced by their values."""
     columns = [batch.column(name) for name in schema.names]
     columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in columns]
     columns = [
@@ -71,7 +72,7 @@ def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _checked(file: str, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch; what a tf.Example cannot hold is refused here, not by a later component."""
+    """Returns the batch; rejects values that a tf.Example cannot contain before they are stored."""
     try:
         to_example_shape(batch)
     except InputDataError as error:
@@ -83,7 +84,7 @@ def _schema(file: str) -> pa.Schema:
     try:
         source = pq.ParquetFile(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputDataError(f"{file} is not a whole Parquet file: {error}") from error
+        raise InputDataError(f"{file} is not a complete Parquet file: {error}") from error
     if source.metadata.num_rows == 0:
         raise InputDataError(f"{file} has no rows; remove it or add rows")
     return pa.schema(

@@ -14,7 +14,7 @@ from prodml.data.tfrecords import read_records
 from prodml.errors import InputDataError
 
 BATCH_SIZE = 16_384
-"""Rows a batch: large, because Beam and Python cost per batch and Arrow per value."""
+"""Rows per batch; large, because the overhead of Beam and Python is per batch."""
 
 
 def read_record_batches(
@@ -24,17 +24,19 @@ def read_record_batches(
     columns: Sequence[str] | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of rows, in the order of the files.
+    """Reads batches of rows, in the order of the files.
 
     Every column is `large_list<int64 | float | large_binary>`, null where a row lacks it. A
     column without a value in any row of a tf.Example batch is absent from that batch.
 
     Args:
-        columns: only these, where a file has them.
-        batch_size: rows at most.
+        files: paths of the files.
+        payload: format of the files.
+        columns: names of the columns to read, if a file has them; None for all.
+        batch_size: maximum number of rows in a batch.
 
     Raises:
-        InputDataError: a file is damaged; names the file and, for TFRecord, the record.
+        InputDataError: a file is damaged; the message names the file and, for TFRecord, the record.
     """
     for file in files:
         match payload:
@@ -45,10 +47,10 @@ def read_record_batches(
 
 
 def serialize_examples(batch: pa.RecordBatch) -> pa.Array:
-    """A binary array with one serialized tf.Example a row.
+    """Serializes each row as a tf.Example, into a binary array.
 
     Args:
-        batch: in the shape of tf.Example.
+        batch: a batch in the shape of tf.Example.
     """
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
@@ -65,7 +67,7 @@ def _read_parquet(
         for batch in source.iter_batches(batch_size, columns=wanted):
             yield to_example_shape(batch)
     except pa.ArrowInvalid as error:
-        raise InputDataError(f"{file} is not a whole Parquet file: {error}") from error
+        raise InputDataError(f"{file} is not a complete Parquet file: {error}") from error
 
 
 def _read_tf_examples(
@@ -83,10 +85,10 @@ def _read_tf_examples(
             reason = str(error).partition(": ")[2]
             raise InputDataError(
                 f"{file}, record {number}: {reason.rstrip('.')}; write each record as a "
-                f"tf.Example, and a feature always with one type"
+                f"tf.Example, and each feature always with the same type"
             ) from error
         done += len(records)
-        # TFX writes a feature without values and without a type for an empty cell.
+        # For an empty cell, TFX writes a feature without values and without a type.
         names = [field.name for field in batch.schema if not pa.types.is_null(field.type)]
         if columns is not None:
             names = [name for name in columns if name in names]
@@ -94,13 +96,13 @@ def _read_tf_examples(
 
 
 def _selected(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
-    # As a table: a record batch that is made of no columns has no rows.
+    # A table keeps its rows without columns; a record batch without columns has no rows.
     (selected,) = pa.Table.from_batches([batch]).select(list(names)).to_batches()
     return selected
 
 
 def _first_undecodable(decoder: Any, records: Sequence[bytes]) -> int:
-    """The place, counted from 1, of the first record that does not go with those before it."""
+    """The number, from 1, of the first record that cannot be decoded with those before it."""
     good, bad = 0, len(records)
     while bad - good > 1:
         middle = (good + bad) // 2

@@ -1,7 +1,7 @@
-"""Rows that somebody asks a model about: JSON, JSON lines, CSV or Parquet, typed by a schema.
+"""Reads rows to send to a model, from JSON, JSON lines, CSV or Parquet, typed by a schema.
 
-They become record batches in the shape of tf.Example. Without a schema, the values' own types
-decide, over all rows.
+The rows become record batches in the shape of tf.Example. Without a schema, types are inferred
+from the values of all rows.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from prodml.errors import InputDataError
 from prodml.suggestions import suggest
 
 Types = Mapping[str, pa.DataType]
-"""int64, float32 or large_binary by column."""
+"""Types (int64, float32 or large_binary) by column."""
 
 _KINDS = {
     pa.int64(): "an integer",
     pa.float32(): "a number",
-    pa.large_binary(): "a text",
+    pa.large_binary(): "a string",
 }
 
 
 def schema_types(path: str) -> dict[str, pa.DataType]:
-    """The types of the features in a `schema.pbtxt`.
+    """Reads the types of the features in a `schema.pbtxt`.
 
     Raises:
         InputDataError: the file is not a Schema in protobuf's text format.
@@ -52,15 +52,17 @@ def schema_types(path: str) -> dict[str, pa.DataType]:
 
 
 def read_request_rows(path: str, types: Types | None, stdin: TextIO) -> Iterator[pa.RecordBatch]:
-    """The rows of a file in the shape of tf.Example, null where a value is missing.
+    """Reads the rows of a file in the shape of tf.Example, null where a value is missing.
 
     Args:
         path: `.json` (a list of objects, one object, or TF Serving's `{"instances": [...]}`),
             `.jsonl`, `.csv` or `.parquet`; `-` for JSON or JSON lines from `stdin`.
-        types: of the columns to take; None to take all, with the types that their values have.
+        types: types by column, which must include all columns of the file; None to infer them.
+        stdin: the stream to read if `path` is `-`.
 
     Raises:
-        InputDataError: the file cannot be read, or a value does not fit; names row and column.
+        InputDataError: the file cannot be read, or a value has another type; the message names
+            the row and the column.
     """
     suffix = Path(path).suffix.lower()
     if path == "-":
@@ -74,7 +76,9 @@ def read_request_rows(path: str, types: Types | None, stdin: TextIO) -> Iterator
     elif suffix in (".json", ".jsonl", ".ndjson"):
         yield _of_objects(_parsed(_text(path), path), types)
     else:
-        raise InputDataError(f"{path}: name a .json, .jsonl, .csv or .parquet file, or -")
+        raise InputDataError(
+            f"{path}: unsupported file type; use a .json, .jsonl, .csv or .parquet file, or -"
+        )
 
 
 def _text(path: str) -> str:
@@ -103,7 +107,9 @@ def _parsed(text: str, source: str) -> list[Mapping[str, Any]]:
         rows = document.get("instances")
         document = rows if isinstance(rows, list) else [document]
     if not isinstance(document, list) or not document:
-        raise InputDataError(f"{source} has no rows; write a list of objects, or one a line")
+        raise InputDataError(
+            f"{source} has no rows; write a list of objects, or one object per line"
+        )
     for number, row in enumerate(document, start=1):
         if not isinstance(row, dict):
             raise InputDataError(
@@ -124,7 +130,7 @@ def _of_objects(rows: Sequence[Mapping[str, Any]], types: Types | None) -> pa.Re
 
 
 def _cell(value: Any, row: int, name: str) -> list[Any] | None:
-    """The values of one cell; None where it is missing."""
+    """The values of one cell; None if the cell is missing."""
     if value is None:
         return None
     cell = value if isinstance(value, list) else [value]
@@ -132,8 +138,8 @@ def _cell(value: Any, row: int, name: str) -> list[Any] | None:
     for each in cell:
         if not isinstance(each, bool | int | float | str | bytes):
             raise InputDataError(
-                f"row {row}, column {name!r}: {json.dumps(value)} is no value; write a number, a "
-                f'text, {{"b64": "..."}} or a list of them'
+                f"row {row}, column {name!r}: {json.dumps(value)} is not a valid value; write a "
+                f'number, a string, {{"b64": "..."}} or a list of them'
             )
     return cell
 
@@ -178,7 +184,7 @@ def _column(cells: Sequence[list[Any] | None], kind: pa.DataType, name: str) -> 
 
 def _csv_batches(path: str, types: Types | None) -> Iterator[pa.RecordBatch]:
     table = csv_files.inspect([path])
-    # What reads as numbers may be texts, such as 007: the schema knows.
+    # Values that look like numbers can be strings, such as 007, according to the schema.
     texts = {n: pa.string() for n in table.columns if types and types.get(n) == pa.large_binary()}
     yield from csv_files.read(table.with_types(texts))
 

@@ -1,4 +1,4 @@
-"""Schemas in protobuf's text format, and where one is wrong."""
+"""Reads schemas in protobuf's text format, and reports errors with line and column."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _POSITION = re.compile(r"^(\d+):(\d+) : (.*)$", re.DOTALL)
 
 
 def read_schema(path: str) -> Schema:
-    """The schema in a file.
+    """Reads and parses a schema file.
 
     Raises:
-        InputDataError: as `schema_text` and `parse_schema`.
+        InputDataError: the file cannot be read, or is not a schema.
     """
     return parse_schema(schema_text(path), path)
 
 
 def schema_text(path: str) -> str:
-    """The text of a schema file.
+    """Reads the text of a schema file.
 
     Raises:
-        InputDataError: it cannot be read, or is no text.
+        InputDataError: the file cannot be read, or is not UTF-8 text.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -35,25 +35,27 @@ def schema_text(path: str) -> str:
     except FileNotFoundError:
         raise InputDataError(f"schema file {path} does not exist") from None
     except IsADirectoryError:
-        raise InputDataError(f"schema file {path} is a directory; name the file in it") from None
+        raise InputDataError(
+            f"schema file {path} is a directory; use the path of the file in it"
+        ) from None
     except OSError as error:
         raise InputDataError(f"schema file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputDataError(
             f"schema file {path} is not UTF-8 text (byte {error.start}); "
-            f"it must be a text proto, as SchemaGen's schema.pbtxt is"
+            f"it must be a text proto, such as SchemaGen's schema.pbtxt"
         ) from error
 
 
 def parse_schema(text: str, path: str) -> Schema:
-    """The schema in a text.
+    """Parses a schema.
 
     Args:
         text: a Schema in protobuf's text format.
-        path: of the file it is from, for messages.
+        path: path of the file, for messages.
 
     Raises:
-        InputDataError: it is no such text; names line and column.
+        InputDataError: the text is not a schema; the message names line and column.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2

@@ -1,7 +1,7 @@
-"""Spans and versions: which files of an input belong together, by TFX's patterns.
+"""Finds the input files of spans and versions by TFX's patterns.
 
-`{SPAN}` and `{VERSION}` in a pattern stand for numbers (`{SPAN:2}` for exactly two digits), `*`
-for anything within a directory. The source of the format is TFX's ExampleGen.
+`{SPAN}` and `{VERSION}` in a pattern match numbers (`{SPAN:2}` matches exactly two digits), `*`
+matches any text within a directory. The source of the format is TFX's ExampleGen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIELD = re.compile(r"\{(SPAN|VERSION)(?::(\d+))?\}")
 
 @dataclass(frozen=True)
 class SpanFile:
-    """A file that fits a pattern; span and version are 0 where the pattern has none."""
+    """A file that matches a pattern; span and version are 0 if the pattern has none."""
 
     path: str
     span: int
@@ -30,51 +30,52 @@ class SpanFile:
 
 
 def matching_files(base: str, pattern: str) -> list[SpanFile]:
-    """The files under a directory, or a URL, that fit a pattern, by span, version and path.
+    """The files under a directory or URL that match a pattern, sorted by span, version and path.
 
-    Names that begin with a dot are left out.
+    Names that start with a dot are skipped.
 
     Raises:
-        InputDataError: the directory does not exist, no file fits, or one is a link out of it.
+        InputDataError: the directory does not exist, no file matches, or a file is a symbolic link
+            to a place outside of the directory.
     """
     if not is_url(base) and not os.path.isdir(base):
         raise InputDataError(f"input_base {base!r} is not a directory")
     expression = _expression(pattern)
     found = []
-    for name in _names_there(base) if is_url(base) else _names(base, pattern):
-        fit = expression.fullmatch(name)
-        if fit:
-            numbers = fit.groupdict()
+    for name in _names_at_url(base) if is_url(base) else _names(base, pattern):
+        match = expression.fullmatch(name)
+        if match:
+            numbers = match.groupdict()
             span, version = int(numbers.get("SPAN") or 0), int(numbers.get("VERSION") or 0)
             found.append(SpanFile(join(base, name), span, version))
     if not found:
         raise InputDataError(
-            f"no files match {pattern!r} under {base!r}; it holds: {_listing(base)}"
+            f"no files match {pattern!r} under {base!r}, which contains: {_listing(base)}"
         )
     return sorted(found, key=lambda file: (file.span, file.version, file.path))
 
 
 def _names(base: str, pattern: str) -> list[str]:
-    """Files that may fit, by their paths below the directory."""
+    """Paths, relative to the directory, of files that may match."""
     wildcard = os.path.join(glob.escape(base), _FIELD.sub("*", pattern))
     found = [path for path in glob.glob(wildcard, recursive=True) if os.path.isfile(path)]
     for path in found:
         if not inside(base, path):
             raise InputDataError(
-                f"{path} is a link that leads out of input_base; put the file itself there, or "
-                f"name the directory it lies in"
+                f"{path} is a symbolic link that leaves input_base; copy the file there, or set "
+                f"input_base to the directory of the file"
             )
     return [os.path.relpath(path, base) for path in found]
 
 
-def _names_there(base: str) -> list[str]:
-    """The same for a URL."""
+def _names_at_url(base: str) -> list[str]:
+    """Paths, relative to the URL, of files that may match."""
     names = objects.listing(base)
     return [name for name in names if not any(s.startswith(".") for s in name.split("/"))]
 
 
 def latest_versions(files: Sequence[SpanFile]) -> list[SpanFile]:
-    """Of each span, only the files of its highest version."""
+    """The files of each span's highest version."""
     highest: dict[int, int] = {}
     for file in files:
         highest[file.span] = max(highest.get(file.span, 0), file.version)

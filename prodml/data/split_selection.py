@@ -1,4 +1,4 @@
-"""Which splits of an artifact a component works on."""
+"""Selects the splits of an artifact that a component processes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prodml.suggestions import suggest
 
 
 def selected_splits(artifact: Artifact, exclude_splits: Iterable[str]) -> list[str]:
-    """The splits of an artifact, in its order, without those excluded.
+    """The splits of an artifact, in the artifact's order, without the excluded splits.
 
     Raises:
-        InputDataError: a split to exclude does not exist, or none is left.
+        InputDataError: an excluded split does not exist, or all splits are excluded.
     """
     excluded = set(exclude_splits)
     for name in sorted(excluded.difference(artifact.split_names)):
@@ -24,7 +24,8 @@ def selected_splits(artifact: Artifact, exclude_splits: Iterable[str]) -> list[s
     selected = [name for name in artifact.split_names if name not in excluded]
     if not selected:
         raise InputDataError(
-            f"{artifact.type_name} at {artifact.uri} has no split left to work on: "
-            f"it has {artifact.split_names or 'none'}, excluded are {sorted(excluded) or 'none'}"
+            f"{artifact.type_name} at {artifact.uri} has no split left to process: "
+            f"its splits are {artifact.split_names or 'none'}, exclude_splits is "
+            f"{sorted(excluded) or 'empty'}"
         )
     return selected

@@ -1,8 +1,8 @@
-"""Which split each row belongs to: by a hash of its content, of one feature, or by time.
+"""Assigns rows to splits by a hash of their content, by a hash of one feature, or by time.
 
-The hash is over values, column by column, and takes no account of the order of rows, files or
-columns, or of block sizes. A row that comes again lands in the same split. Missing values count
-for nothing, and 5 and 5.0 are the same.
+The hash is computed from the values, column by column, and does not depend on the order of rows,
+files or columns, or on block sizes. Equal rows are always in the same split. Missing values are
+ignored, and 5 and 5.0 are equal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Hashes = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Bucketing:
-    """Split names, and how many of all hash buckets each one takes."""
+    """The names of splits, and the number of hash buckets of each."""
 
     names: tuple[str, ...]
     buckets: tuple[int, ...]
@@ -37,7 +37,7 @@ class Bucketing:
 
 @dataclass(frozen=True)
 class TimeCuts:
-    """Split names, and the first time value of each split after the first."""
+    """The names of splits, and the first time value of each split except the first one."""
 
     names: tuple[str, ...]
     starts: pa.Array
@@ -54,7 +54,8 @@ def hash_rows(batch: pa.RecordBatch, columns: Sequence[str] | None = None) -> Ha
     """A stable 64-bit hash of each row's content.
 
     Args:
-        columns: only these; all of them where None.
+        batch: the rows.
+        columns: names of the columns to hash; None for all.
     """
     total = np.zeros(batch.num_rows, dtype=np.uint64)
     for name in batch.schema.names if columns is None else columns:
@@ -63,10 +64,10 @@ def hash_rows(batch: pa.RecordBatch, columns: Sequence[str] | None = None) -> Ha
 
 
 def time_cuts(bucketing: Bucketing, times: pa.ChunkedArray) -> TimeCuts:
-    """Cuts that give each split its share of the rows, earliest first.
+    """Computes cuts so that each split has its share of the rows, earliest rows first.
 
     Raises:
-        InputDataError: there are too few different times for that.
+        InputDataError: a row has no time, or there are too few different times.
     """
     if times.null_count:
         raise InputDataError(
@@ -80,13 +81,14 @@ def time_cuts(bucketing: Bucketing, times: pa.ChunkedArray) -> TimeCuts:
         starts = starts.combine_chunks()
     if pc.equal(starts[0], ordered[0]).as_py() or len(starts.unique()) != len(starts):
         raise InputDataError(
-            "the time column has too few different values to split by; choose a finer one"
+            "the time column has too few different values to split by; use a column with finer "
+            "times"
         )
     return TimeCuts(bucketing.names, starts)
 
 
 def _hash_column(column: pa.Array) -> Hashes:
-    """Zero for null; else a hash of the value."""
+    """The hash of each value; zero for null."""
     kind = column.type
     if pa.types.is_null(kind):
         return np.zeros(len(column), dtype=np.uint64)
@@ -111,7 +113,7 @@ def _hash_floats(column: pa.Array) -> Hashes:
 
 
 def _hash_text(column: pa.Array) -> Hashes:
-    """Hashes each different text once: most text columns repeat themselves."""
+    """Hashes each distinct text once, because most text columns have many repeated values."""
     encoded = column.dictionary_encode()
     distinct = encoded.dictionary.to_numpy(zero_copy_only=False)
     as_bytes = np.array([t.encode() if isinstance(t, str) else t for t in distinct], dtype=object)
@@ -121,9 +123,10 @@ def _hash_text(column: pa.Array) -> Hashes:
 
 
 def _hash_lists(column: pa.Array) -> Hashes:
-    """Sums the hashes of a row's values, each but the first mixed with its place.
+    """Sums the hashes of a row's values, each except the first mixed with its position.
 
-    So a single value hashes as it does outside of a list: CSV and tf.Example split alike.
+    So a single value has the same hash as outside of a list, and CSV and tf.Example files are
+    split alike.
     """
     result = np.zeros(len(column), dtype=np.uint64)
     rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)

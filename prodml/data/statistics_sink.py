@@ -9,12 +9,12 @@ import apache_beam as beam
 
 
 class WriteStatistics(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
-    """Writes a PCollection's one DatasetFeatureStatisticsList; `tfdv.load_stats_binary` reads it.
+    """Writes the only DatasetFeatureStatisticsList of a PCollection for `tfdv.load_stats_binary`.
 
-    TFDV's own WriteStatisticsToBinaryFile is Beam's text sink: 17 steps for one message.
+    TFDV's WriteStatisticsToBinaryFile uses Beam's text sink, which takes 17 steps for one message.
 
     Args:
-        path: the file to write.
+        path: path of the file to write.
     """
 
     def __init__(self, path: str) -> None:

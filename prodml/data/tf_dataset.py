@@ -1,9 +1,9 @@
-"""Examples as a tf.data.Dataset of batches, fed from columns instead of parsed row by row.
+"""Reads examples as a tf.data.Dataset of batches, from columns instead of parsing each row.
 
-The columns of all files become one tensor a feature, by tfx_bsl's TensorAdapter, so structure
-and values are those of tfx_bsl's own TensorFlowDataset. A batch is then a gather of row numbers,
-in TensorFlow's C++: nothing of Python runs for a row or a batch. The examples of the splits
-asked for are held in memory.
+tfx_bsl's TensorAdapter converts the columns of all files to one tensor per feature, so structure
+and values equal those of tfx_bsl's TensorFlowDataset. A batch is a gather of row numbers in
+TensorFlow's C++, without any Python code per row or batch. The examples of the requested splits
+are kept in memory.
 """
 
 from __future__ import annotations
@@ -36,21 +36,22 @@ def tf_dataset(
     options: TensorFlowDatasetOptions,
     schema: Schema,
 ) -> tf.data.Dataset:
-    """Batches of a dict of tensors by feature, or of (dict, label) with a label_key.
+    """A dataset of batches: a dict of tensors by feature, or (dict, label) with a label_key.
 
-    A feature is a dense tensor of shape (batch, ...) where the schema gives it a fixed shape,
-    else a SparseTensor of shape (batch, longest row).
+    A feature is a dense tensor of shape (batch, ...) if it has a fixed shape in the schema, and
+    otherwise a SparseTensor of shape (batch, longest row).
 
     Args:
         files: data files, read in this order.
-        options: tfx_bsl's. All rows are shuffled, anew in each epoch, as the seed decides: row
-            numbers are small, and rows often come ordered by time, where a buffer of 10,000
-            would keep each batch within a few days. So shuffle_buffer_size, and the thread and
-            sloppy_ordering options, mean nothing here.
-        schema: of the examples.
+        payload: format of the files.
+        options: tfx_bsl's options. Each epoch shuffles all rows, with the seed: row numbers are
+            small, and if rows are ordered by time, a buffer of 10,000 rows would restrict each
+            batch to a few days. So shuffle_buffer_size, the thread options and sloppy_ordering
+            are ignored.
+        schema: schema of the examples.
 
     Raises:
-        InputDataError: the label or a feature of the schema cannot be had from the files.
+        InputDataError: the label is not in the schema, or the files do not match the schema.
     """
     names = [feature.name for feature in schema.feature]
     if options.label_key is not None and options.label_key not in names:
@@ -76,10 +77,13 @@ def tf_dataset(
 def record_batch_iterator(
     files: Sequence[str], payload: PayloadFormat, options: RecordBatchesOptions, schema: Schema
 ) -> Iterator[pa.RecordBatch]:
-    """Record batches with the schema's columns, in the shape of tf.Example.
+    """Yields record batches with the schema's columns, in the shape of tf.Example.
 
     Args:
-        options: tfx_bsl's, with the same meaning as for `tf_dataset`.
+        files: data files, read in this order.
+        payload: format of the files.
+        options: tfx_bsl's options, with the same meaning as for `tf_dataset`.
+        schema: schema of the examples.
     """
     batch, _ = _columns(files, payload, schema)
     table = pa.Table.from_batches([batch])
@@ -102,7 +106,7 @@ def _batches_of_rows(
 def _columns(
     files: Sequence[str], payload: PayloadFormat, schema: Schema
 ) -> tuple[pa.RecordBatch, Any]:
-    """All rows as one record batch with the schema's columns, and how each becomes a tensor."""
+    """All rows as one record batch with the schema's columns, and their tensor representations."""
     representations = InferTensorRepresentationsFromSchema(schema)
     arrow = pa.schema(
         [
@@ -138,13 +142,13 @@ def _with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _tensors(batch: pa.RecordBatch, representations: Any) -> dict[str, Any]:
-    """A tensor a feature, with all rows; ragged where rows differ in length."""
+    """One tensor per feature with all rows; ragged instead of sparse."""
     adapter = TensorAdapter(TensorAdapterConfig(batch.schema, representations))
     try:
         with tf.device("CPU"):
             adapted = adapter.ToBatchTensors(batch, produce_eager_tensors=True)
     except ValueError as error:
-        raise InputDataError(f"the examples do not fit the schema: {error}") from error
+        raise InputDataError(f"the examples do not match the schema: {error}") from error
     return {
         name: tf.RaggedTensor.from_sparse(tensor)
         if isinstance(tensor, tf.SparseTensor) and tensor.shape.rank == 2

@@ -1,4 +1,4 @@
-"""TFRecord files of tf.Example that users bring, as Arrow record batches with equal columns."""
+"""Reads users' TFRecord files of tf.Example as Arrow record batches with the same columns."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from prodml.errors import InputDataError
 
 
 def inspect(files: Sequence[str]) -> pa.Schema:
-    """All features of all files, by name: a tf.Example names only the features that it has.
+    """Reads all files to find their features, because a tf.Example may lack some of them.
 
     Raises:
-        InputDataError: a file is damaged or has no records, there is no feature, or its type
-            differs.
+        InputDataError: a file is damaged or has no records, there is no feature, or a feature has
+            different types.
     """
     types: dict[str, tuple[pa.DataType, str]] = {}
     for file in files:
@@ -28,17 +28,17 @@ def inspect(files: Sequence[str]) -> pa.Schema:
                 if known != field.type:
                     raise InputDataError(
                         f"feature {field.name!r} is {known.value_type} in {where} and "
-                        f"{field.type.value_type} in {file}; write both with one type"
+                        f"{field.type.value_type} in {file}; write both with the same type"
                     )
         if not rows:
-            raise InputDataError(f"{file} has no records; remove it or add some")
+            raise InputDataError(f"{file} has no records; remove it or add records")
     if not types:
-        raise InputDataError(f"no record of {', '.join(files)} has a feature; write some")
+        raise InputDataError(f"no record of {', '.join(files)} has a feature; add features")
     return pa.schema([(name, types[name][0]) for name in sorted(types)])
 
 
 def read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of files that were inspected together; null where a row lacks a feature."""
+    """Reads the rows of inspected files; null where a row lacks a feature."""
     for batch in read_record_batches(files, PayloadFormat.TF_EXAMPLE):
         columns = [
             batch.column(field.name)

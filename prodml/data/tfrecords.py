@@ -1,6 +1,6 @@
-"""TFRecord files of serialized messages, read and written by TensorFlow's C++.
+"""Reads and writes TFRecord files of serialized messages with TensorFlow's C++ code.
 
-Model servers and monitoring have TFRecord without TensorFlow: `prodml/serving/values/tfrecords.py`.
+`prodml/serving/values/tfrecords.py` does the same without TensorFlow, for model servers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _READ_BUFFER = 1 << 20
 
 
 class RecordFile:
-    """A TFRecord file that is written; a context manager that closes it.
+    """A writer of a TFRecord file; a context manager that closes it.
 
     Args:
-        path: of the file; replaced if it exists.
+        path: path of the file; replaced if it exists.
         compression: "GZIP" or "".
     """
 
@@ -37,17 +37,17 @@ class RecordFile:
         Raises:
             OSError: the disk is full.
         """
-        with self._os_error_where_full():
+        with self._os_error_if_full():
             for record in records:
                 self._writer.write(record)
 
     def close(self) -> None:
-        """Writes what is buffered, and closes the file.
+        """Flushes the buffer, and closes the file.
 
         Raises:
             OSError: the disk is full.
         """
-        with self._os_error_where_full():
+        with self._os_error_if_full():
             self._writer.close()
 
     def __enter__(self) -> Self:
@@ -62,8 +62,8 @@ class RecordFile:
         self.close()
 
     @contextlib.contextmanager
-    def _os_error_where_full(self) -> Iterator[None]:
-        """TensorFlow has its own name for a full disk; the engine knows the system's."""
+    def _os_error_if_full(self) -> Iterator[None]:
+        """Converts TensorFlow's error for a full disk into the OSError that the engine handles."""
         try:
             yield
         except self._full as error:
@@ -71,10 +71,10 @@ class RecordFile:
 
 
 def read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:
-    """The records of a file, plain or gzipped, in lists of at most `batch_size`.
+    """Reads the records of a file, plain or gzipped, in lists of at most `batch_size`.
 
     Raises:
-        InputDataError: the file is damaged; names the last record that is whole.
+        InputDataError: the file is damaged; the message has the number of intact records.
     """
     import tensorflow as tf
 
@@ -85,7 +85,7 @@ def read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:
         for records in dataset.batch(batch_size).as_numpy_iterator():
             yield records.tolist()
     except tf.errors.DataLossError as error:
-        # Around the reason, TensorFlow names its own parts: {{node}} reason [Op:...] name: ...
+        # TensorFlow's message is: {{node}} reason [Op:...] name: ...
         reason = error.message.rpartition("}} ")[2].partition(" [Op:")[0]
         whole = sum(1 for _ in dataset.ignore_errors().as_numpy_iterator())
         raise InputDataError(

@@ -23,13 +23,13 @@ _ROW_GROUP = 65_536
 class ExamplesWriter:
     """Writes splits of an artifact; a context manager that closes the files and counts rows.
 
-    Batches of one split must have the same columns. A split to which nothing is written has a
-    file without rows.
+    Batches of one split must have the same columns. A split to which only empty batches are
+    written has a file without rows.
 
     Args:
-        examples: whose directory is filled and whose properties are set.
+        examples: the artifact whose files are written and whose properties are set.
         splits: names of all splits.
-        payload: how to store the rows.
+        payload: format of the files.
     """
 
     def __init__(self, examples: Examples, splits: Sequence[str], payload: PayloadFormat) -> None:
@@ -39,7 +39,7 @@ class ExamplesWriter:
         self.rows = dict.fromkeys(splits, 0)
 
     def write(self, split: str, batch: pa.RecordBatch) -> None:
-        """Appends rows to a split; columns are plain or in the shape of tf.Example."""
+        """Appends rows, with plain columns or columns in the shape of tf.Example, to a split."""
         if batch.num_rows == 0 and split in self._files:
             return
         if split not in self._files:
@@ -75,7 +75,7 @@ class _SplitFile(Protocol):
 
 
 class _ParquetFile:
-    """Columns as they come: plain ones from CSV stay plain, so that any tool can read them."""
+    """Stores columns unchanged: plain columns of CSV files stay plain for other tools."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -104,10 +104,10 @@ class _TFRecordFile:
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema, path: str) -> pa.RecordBatch:
-    """The batch with the columns of the first one; null where it lacks one."""
+    """The batch with the columns of the first batch; null for missing columns."""
     unknown = sorted(set(batch.schema.names) - set(schema.names))
     if unknown:
-        raise InputDataError(f"{path}: columns {unknown} are not in the first rows")
+        raise InputDataError(f"{path}: columns {unknown} are absent from the first rows")
     columns = [
         batch.column(name).cast(schema.field(name).type)
         if name in batch.schema.names

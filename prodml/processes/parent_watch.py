@@ -1,9 +1,9 @@
-"""Runs a command, and ends it with all its children when whoever started this is gone.
+"""Runs a command, and ends it with all its children when the parent process dies.
 
-Run as a script: `python guard.py COMMAND ...`, in a process group of its own, with a pipe
-as standard input. The end of the pipe means that the starter has died, however it died. It exits
-as the command did, by the same signal where one killed it. Standard library only: it starts in a
-few hundredths of a second.
+Run as a script: `python parent_watch.py COMMAND ...`, in its own process group, with a pipe as
+standard input. The pipe is closed when the parent process dies, for whatever reason. The script
+exits with the command's exit code, or by the signal that killed the command. It imports only the
+standard library, so it starts in a few hundredths of a second.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import threading
 import time
 
 GRACE_SECONDS = 5.0
-"""Between asking the group to end and killing it."""
+"""Time between SIGTERM and SIGKILL for the process group."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main(command: list[str]) -> None:
-    # A handler, not SIG_IGN, which the command would inherit: the command decides when to end.
+    # The command decides when to end. SIG_IGN would be inherited by it; a handler is not.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     prctl = ctypes.CDLL(None).prctl
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        # The command inherits what the starter passed; Python's own descriptors close on exec.
+        # The command inherits the parent's descriptors; Python's own descriptors close on exec.
         close_fds=False,
-        # Safe here, where there are no threads yet: should this be killed, the command goes, too.
+        # Kills the command if this script is killed. Safe here, because there are no threads yet.
         preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     code = process.wait()
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -46,7 +46,7 @@ def main(command: list[str]) -> None:
     os._exit(code)
 
 
-def _end_with_the_starter() -> None:
+def _end_with_parent() -> None:
     while os.read(0, 1):
         pass
     os.killpg(0, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A process that is surely ended, with all its children, and watched for its memory."""
+"""A child process with a memory limit that is always ended, together with all its children."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ _MARKS = "_PRODML_GUARDED_BY"
 
 
 class GuardedProcess:
-    """A running command in a session of its own.
+    """A running command in its own session.
 
-    It ends, with all its children, when `stop` is called, when it takes too much memory, and when
-    this process is gone, however that came. A child that made itself a session of its own is
-    found by a mark in its environment, which names every guarded process above it.
+    The command is ended, with all its children, when `stop` is called, when it exceeds its memory
+    limit, and when this process dies for whatever reason. A child that has created its own session
+    is found by a mark in its environment, which lists all guarded processes that it runs in.
 
     Args:
-        command: what to run.
-        output: takes its standard output and error.
-        environment: added to this process's.
-        memory_limit_bytes: resident memory of the command and its children; killed above.
-        pass_fds: descriptors that it inherits.
+        command: the command to run.
+        output: file or descriptor for the command's standard output and error.
+        environment: variables to add to this process's environment.
+        memory_limit_bytes: maximum resident memory of the command and its children; None for no
+            limit.
+        pass_fds: descriptors that the command inherits.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class GuardedProcess:
         self._mark = uuid.uuid4().hex
         self._ended = threading.Event()
         self.bytes_over_limit = 0
-        """What it held when it was killed for its memory; 0 where it was not."""
+        """Resident memory when the command was killed for exceeding the limit; 0 otherwise."""
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", parent_watch.__file__, *command],
             stdin=subprocess.PIPE,
@@ -65,18 +66,18 @@ class GuardedProcess:
             self._watcher.start()
 
     def wait(self, timeout_seconds: float | None = None) -> int | None:
-        """Its exit code, negative for a signal; None where it still runs after the time."""
+        """Waits for the exit code, negative for a signal; None if the timeout is exceeded."""
         try:
             return self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def poll(self) -> int | None:
-        """Its exit code, or None while it runs."""
+        """The exit code, or None if the command is still running."""
         return self._process.poll()
 
     def stop(self, grace_seconds: float) -> None:
-        """Asks it to end, kills it after a while, and with it all that it has left behind."""
+        """Sends SIGTERM, then SIGKILL after the grace time, and kills all remaining children."""
         self._ended.set()
         if self._watcher is not None:
             self._watcher.join()
@@ -90,7 +91,7 @@ class GuardedProcess:
         self._process.stdin.close()
 
     def resident_bytes(self) -> int:
-        """Memory that it and its children hold now; those that end meanwhile count no more."""
+        """The current resident memory of the command and its children."""
         total = 0
         for _, fields in _processes():
             if int(fields[2]) == self._process.pid:
@@ -102,7 +103,7 @@ class GuardedProcess:
             os.killpg(self._process.pid, number)
 
     def _marks(self) -> str:
-        """Its own mark behind those of the guarded processes that this process runs in."""
+        """The marks of the guarded processes that this process runs in, then the command's."""
         return f"{os.environ.get(_MARKS, '')} {self._mark}".strip()
 
     def _kill_strays(self) -> None:
@@ -113,18 +114,19 @@ class GuardedProcess:
 
     def _watch_memory(self, limit: int) -> None:
         while not self._ended.wait(_WATCH_SECONDS):
-            held = self.resident_bytes()
-            if held > limit:
-                self.bytes_over_limit = held
+            resident = self.resident_bytes()
+            if resident > limit:
+                self.bytes_over_limit = resident
                 self._signal(signal.SIGKILL)
                 return
 
 
 def ending(code: int) -> str:
-    """How a process ended: `was killed by SIGSEGV`, `ended with exit code 1`.
+    """Describes how a process ended: `was killed by SIGSEGV`, `ended with exit code 1`.
 
     Args:
-        code: as subprocess has it, a negative signal number, or as shells and Docker have it.
+        code: exit code; for a signal, the negative number as in subprocess, or 128 plus the number
+            as in shells and Docker.
     """
     number = -code if code < 0 else code - 128
     if code < 0 or code > 128:
@@ -134,7 +136,7 @@ def ending(code: int) -> str:
 
 
 def megabytes(size: int) -> str:
-    """`812 MB`."""
+    """Formats a size in bytes, such as `812 MB`."""
     return f"{size / 1e6:,.0f} MB"
 
 
@@ -147,12 +149,12 @@ def _marks_of(pid: int) -> list[str]:
 
 
 def _processes() -> list[tuple[int, list[bytes]]]:
-    """Number and status fields, from the third on, of every process."""
+    """The number of every process, and its status fields from the third on."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdecimal():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                # The command's name stands in parentheses and may hold anything.
+                # The command's name is in parentheses and can contain any character.
                 fields = file.read().rpartition(b")")[2].split()
                 if len(fields) > 21:
                     found.append((int(name), fields))

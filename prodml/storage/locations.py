@@ -1,4 +1,4 @@
-"""Places as users write them: a path, or a URL such as `s3://bucket/artifacts`."""
+"""Locations as users write them: a path, or a URL such as `s3://bucket/artifacts`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is elsewhere, for fsspec to find; `file://` is here."""
+    """Whether a location is a URL for fsspec; `file://` is a local path."""
     return "://" in place and not place.startswith("file://")
 
 
 def normal(place: str) -> str:
-    """A URL without a slash at its end, or an absolute path."""
+    """Normalizes a location: a URL without a trailing slash, or an absolute path."""
     if is_url(place):
         return place.rstrip("/")
     return os.path.abspath(place.removeprefix("file://"))
 
 
 def join(place: str, *names: str) -> str:
-    """A place below another one."""
+    """Appends names to a location."""
     if is_url(place):
         return "/".join([place.rstrip("/"), *names])
     return os.path.join(place, *names)

@@ -1,4 +1,4 @@
-"""Versions of a model in a directory, as model servers and pushes name them: by whole numbers."""
+"""Finds the versions of a model in a directory, whose names are whole numbers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def versions_on_disk(base_path: str) -> dict[int, str]:
     """The directories of all versions by number.
 
     Names that are not whole numbers of 64 bits are skipped, so a version that is still being copied
-    under another name is not seen. Of two names for one number, the last in the order of text
-    counts, as in TF Serving.
+    under another name is not included. If two names have the same number, the alphabetically first
+    one is used.
 
     Raises:
-        OSError: the base path is absent or cannot be read.
+        OSError: the base path does not exist or cannot be read.
     """
     found: dict[int, str] = {}
     with os.scandir(base_path) as entries:

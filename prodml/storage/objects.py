@@ -1,9 +1,10 @@
-"""Directories of an object store, by their URL, over fsspec.
+"""Reads and writes directories of object stores, by URL, with fsspec.
 
-There is no rename there, and a directory is only a prefix of names. What must appear whole is
-therefore written file by file, with one file last that readers require.
+An object store has no rename, and a directory is only a prefix of names. So to publish a directory
+atomically, the file that readers require is written last.
 
-Credentials and endpoints are fsspec's own: `FSSPEC_S3_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on.
+Credentials and endpoints are configured as for fsspec: `FSSPEC_S3_ENDPOINT_URL`,
+`AWS_ACCESS_KEY_ID` and so on.
 """
 
 from __future__ import annotations
@@ -19,21 +20,26 @@ from prodml.errors import ConfigError, StorageError
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object: `size` in bytes, and a text that changes with its content where the store has
-    one, such as an ETag or a time of change."""
+    """The metadata of an object.
+
+    Attributes:
+        size: size in bytes.
+        tag: a text that changes with the content, such as an ETag or a modification time; empty if
+            the store has none.
+    """
 
     size: int
     tag: str
 
 
 def exists(url: str) -> bool:
-    """Whether there is an object at a URL."""
+    """Whether an object exists at a URL."""
     with _translated(url) as (files, path):
         return bool(files.isfile(path))
 
 
 def listing(url: str) -> Mapping[str, ObjectInfo]:
-    """Every object below a URL, by its path from there; empty where there is none."""
+    """The objects below a URL, by path relative to the URL; empty if there are none."""
     with _translated(url) as (files, path):
         files.invalidate_cache()
         try:
@@ -50,23 +56,23 @@ def listing(url: str) -> Mapping[str, ObjectInfo]:
 
 
 def read(url: str) -> bytes:
-    """The content of an object.
+    """Reads the content of an object.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the object does not exist.
     """
     with _translated(url) as (files, path):
         return bytes(files.cat_file(path))
 
 
 def write(url: str, content: bytes) -> None:
-    """Makes or replaces an object; it is there whole or not at all."""
+    """Creates or replaces an object atomically."""
     with _translated(url) as (files, path):
         files.pipe_file(path, content)
 
 
 def create(url: str, content: bytes) -> bool:
-    """Makes an object; False where there is one already."""
+    """Creates an object; returns False if the object exists already."""
     with _translated(url) as (files, path):
         try:
             files.pipe_file(path, content, mode="create")
@@ -76,10 +82,12 @@ def create(url: str, content: bytes) -> bool:
 
 
 def upload(directory: str, url: str, last: Sequence[str] = ()) -> None:
-    """Copies all files of a local directory below a URL.
+    """Uploads all files of a local directory to a URL.
 
     Args:
-        last: paths in the directory that are copied after all others, in this order.
+        directory: the local directory.
+        url: URL of the target directory.
+        last: paths in the directory that are uploaded after all others, in this order.
     """
     found = sorted(
         os.path.relpath(os.path.join(folder, name), directory)
@@ -94,17 +102,18 @@ def upload(directory: str, url: str, last: Sequence[str] = ()) -> None:
 
 
 def download(url: str, target: str) -> None:
-    """Copies an object to a local file, whose directory is made where it does not exist."""
+    """Downloads an object to a local file, and creates the file's directory if necessary."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with _translated(url) as (files, path):
         files.get_file(path, target)
 
 
 def remove(url: str, first: Sequence[str] = ()) -> None:
-    """Removes everything below a URL.
+    """Removes all objects below a URL.
 
     Args:
-        first: names that are removed before all others.
+        url: URL of the directory.
+        first: names of objects to remove before all others.
     """
     with _translated(url) as (files, path):
         for name in first:
@@ -116,14 +125,14 @@ def remove(url: str, first: Sequence[str] = ()) -> None:
 
 @contextlib.contextmanager
 def _translated(url: str) -> Iterator[tuple[Any, str]]:
-    """The filesystem and the path of a URL; its errors become ours, and stay chained."""
+    """Yields the filesystem and the path of a URL, and translates errors into prodml's."""
     import fsspec
 
     try:
         files, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise ConfigError(
-            f"{url}: {error}; install what fsspec needs for it, such as prodml[s3]"
+            f"{url}: {error}; install the package that fsspec needs for it, such as prodml[s3]"
         ) from error
     try:
         yield files, path
@@ -134,7 +143,7 @@ def _translated(url: str) -> Iterator[tuple[Any, str]]:
     except OSError as error:
         raise StorageError(f"{url}: {error}") from error
     except Exception as error:
-        # botocore's errors, which fsspec lets through, have a class for each way to fail.
+        # fsspec does not translate botocore's errors, which have a class for each failure.
         if type(error).__module__.partition(".")[0] not in ("botocore", "aiobotocore", "aiohttp"):
             raise
         raise StorageError(f"{url}: {error}") from error

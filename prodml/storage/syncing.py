@@ -1,4 +1,4 @@
-"""What must survive a crash is on the disk before it is relied upon."""
+"""Syncs files and directories to disk, so that they survive a crash."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def sync(path: str) -> None:
-    """Returns when a file, or a directory's list of names, is on the disk."""
+    """Syncs a file, or a directory's list of names, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -15,7 +15,7 @@ def sync(path: str) -> None:
 
 
 def make_directories(path: str) -> None:
-    """Makes a directory and its missing parents; returns when their names are on the disk."""
+    """Creates a directory and its missing parents, and syncs their names to disk."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)

@@ -110,7 +110,7 @@ def test_columns_go_to_a_signature_that_takes_them_and_become_a_table(predict: A
     [
         ('[{"hour": 1}, {"hour": "x"}]', ("--schema=SCHEMA",), "row 2, column 'hour': expected an"),
         ('[{"huor": 1}]', ("--schema=SCHEMA",), "'huor' is not in the schema; did you mean 'hour'"),
-        ('[{"hour": {"a": 1}}]', (), "row 1, column 'hour': {\"a\": 1} is no value"),
+        ('[{"hour": {"a": 1}}]', (), "row 1, column 'hour': {\"a\": 1} is not a valid value"),
         ('[{"hour": 1}, 7]', (), "row 2: expected an object of columns, got 7"),
         ("hour: 1", (), "standard input is not JSON"),
         ("[" * 5000, (), "is not JSON, and line 1 is not a JSON object: it nests deeper than 100"),

@@ -116,7 +116,7 @@ def test_a_quoted_empty_cell_is_missing_and_a_blank_line_is_no_row(tmp_path: Pat
 
 
 def test_a_quote_that_is_never_closed_is_told_with_its_row(tmp_path: Path) -> None:
-    with pytest.raises(InputDataError, match=r"0\.csv, in the row that begins on line 3: .*close"):
+    with pytest.raises(InputDataError, match=r"0\.csv, in the row that starts on line 3: .*close"):
         read(tmp_path, 'a,b\n1,x\n2,"y\n3,z\n4,w\n')
 
 

@@ -151,7 +151,7 @@ def test_a_column_without_a_value_in_a_batch_of_tf_examples_is_absent_from_it(
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
-        (PayloadFormat.PARQUET, "is not a whole Parquet file"),
+        (PayloadFormat.PARQUET, "is not a complete Parquet file"),
         (PayloadFormat.TF_EXAMPLE, "is damaged after record"),
     ],
 )

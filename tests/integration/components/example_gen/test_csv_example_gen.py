@@ -213,7 +213,7 @@ def test_the_version_is_that_of_the_latest_span(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "message"), [([], "at least one split"), (["a", "a"], "must differ")]
+    ("names", "message"), [([], "at least one split"), (["a", "a"], "must be unique")]
 )
 def test_input_splits_need_names_of_their_own(names: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -261,9 +261,9 @@ def test_the_drivers_fingerprint_is_of_content_and_not_of_time(tmp_path: Path) -
         ({"a.csv": "a,b\n1,2\n", "b.csv": "a,c\n1,2\n"}, r"b\.csv lacks b and has c .*a\.csv"),
         ({"a.csv": b"a,b\n1,2\n3,\xff\n"}, r"a\.csv, line 3, byte 3: not UTF-8 \(0xff\)"),
         ({"a.csv": b"a,\xff\n1,2\n"}, r"a\.csv, line 1, byte 3: not UTF-8"),
-        ({"a.csv": "a,a\n1,2\n"}, r"a stands there more than once"),
+        ({"a.csv": "a,a\n1,2\n"}, r"a appears more than once"),
         ({"a.csv": "a,\n1,2\n"}, r"column 2 has no name"),
-        ({}, r"no files match '\*' under .*it holds: nothing"),
+        ({}, r"no files match '\*' under .*which contains: nothing"),
     ],
 )
 def test_bad_files_are_named_with_row_and_mend(
@@ -305,7 +305,7 @@ def test_a_link_that_leads_out_of_the_input_is_refused(tmp_path: Path) -> None:
     secret = write(tmp_path / "elsewhere" / "a.csv", "n\n1\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").symlink_to(secret)
-    with pytest.raises(InputDataError, match=r"a\.csv is a link that leads out of input_base"):
+    with pytest.raises(InputDataError, match=r"a\.csv is a symbolic link that leaves input_base"):
         ingested(tmp_path)
     (tmp_path / "data" / "a.csv").unlink()
     write(tmp_path / "data" / ".real" / "a.csv", "n\n1\n")

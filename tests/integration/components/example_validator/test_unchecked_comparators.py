@@ -51,7 +51,7 @@ def test_on_a_first_run_there_is_nothing_to_compare_with_and_it_is_a_warning(
     key = {"drift": "previous_statistics", "skew": "serving_statistics"}[kind]
     severity, description = told(tmp_path, compared(kind=kind), fail_on="ERROR")
     assert severity == "WARNING"
-    assert description == f"{kind} of `carrier` was not checked: there are no {key}"
+    assert description == f"{kind} of `carrier` was not checked: {key} is not available"
 
 
 def test_a_first_run_can_be_made_to_fail(tmp_path: Path) -> None:
