@@ -11,8 +11,8 @@ def versions_on_disk(base_path: str) -> dict[int, str]:
     """The directories of all versions by number.
 
     Names that are not whole numbers of 64 bits are skipped, so a version that is still being copied
-    under another name is not included. If two names have the same number, the alphabetically first
-    one is used.
+    under another name is not included. If two names have the same number, the alphabetically last
+    one is used, as in TF Serving.
 
     Raises:
         OSError: the base path does not exist or cannot be read.
