@@ -1,4 +1,4 @@
-"""Run configurations: YAML, then PRODML_ environment variables; unknown keys are errors."""
+"""Loads run configurations from YAML and PRODML_ environment variables; rejects unknown keys."""
 
 from __future__ import annotations
 

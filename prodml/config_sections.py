@@ -16,7 +16,7 @@ class Metadata(BaseModel):
     """Connection to ML Metadata: at most one of four kinds.
 
     Attributes:
-        sqlite: database file; by default `metadata.db` under `home`.
+        sqlite: path of the database file; by default `metadata.db` under `home`.
         mysql: a database of a MySQL or MariaDB server.
         postgresql: a database of a PostgreSQL server.
         grpc: ML Metadata's own service, such as `prodml metadata serve`.
@@ -131,7 +131,7 @@ class OpenLineage(BaseModel):
                 raise PydanticCustomError(REFUSED_TYPE, "no name or password allowed; use token")
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise PydanticCustomError("url", "write http://host:port or https://host:port")
+                raise PydanticCustomError("url", "expected http://host:port or https://host:port")
         return url
 
 

@@ -1,6 +1,6 @@
-"""JSON and text protos that people write or send, read within bounds.
+"""Parses JSON and text protos from users and clients, with a limit on nesting.
 
-A line of brackets ends Python's stack; it is refused before anything is built.
+A long line of brackets would overflow Python's stack; it is rejected before anything is built.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 MAX_DEPTH = 100
-"""Lists, objects and messages within one another."""
-TOO_DEEP = f"it nests deeper than {MAX_DEPTH} levels"
+"""Maximum nesting of lists, objects and messages."""
+TOO_DEEP = f"the document nests deeper than {MAX_DEPTH} levels"
 
 _TEXTS = r'"(?:[^"\\]|\\.)*+"?'
 _JSON_PARTS = re.compile(rf"{_TEXTS}|[\[{{]|[\]}}]", re.DOTALL)
@@ -22,32 +22,35 @@ _PROTO_PARTS = re.compile(
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON document.
+    """Parses a JSON document.
 
     Raises:
-        json.JSONDecodeError: it is not JSON, or nests too deeply.
+        json.JSONDecodeError: the document is not JSON, or nests too deeply.
     """
     check_json_depth(text)
     return json.loads(text)
 
 
 def check_json_depth(text: str) -> None:
-    """Returns if a text, read as JSON, nests within the bounds.
+    """Checks the nesting of a JSON document.
 
     Raises:
-        json.JSONDecodeError: it nests too deeply.
+        json.JSONDecodeError: the document nests too deeply.
     """
     _check_depth(text, _JSON_PARTS)
 
 
 def parse_text_proto(text: str, message: Any, *, allow_unknown_field: bool = False) -> Any:
-    """The message, with what a document in protobuf's text format holds.
+    """Parses a document in protobuf's text format into a message, and returns the message.
 
     Args:
+        text: the document.
         message: an empty message.
+        allow_unknown_field: whether to skip unknown fields.
 
     Raises:
-        google.protobuf.text_format.ParseError: it is not such a message, or nests too deeply.
+        google.protobuf.text_format.ParseError: the document is not such a message, or nests too
+            deeply.
     """
     from google.protobuf import text_format
 

@@ -1,4 +1,4 @@
-"""Message classes of protos that no installed package has, from short descriptions of them."""
+"""Creates message classes, from short descriptions, for protos without an installed package."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SCALARS = {
 
 
 def message_classes(package: str, messages: Mapping[str, str]) -> dict[str, Any]:
-    """A class for each message; they are in a pool of their own, so names never collide.
+    """Creates a class for each message, in a separate descriptor pool, so names never collide.
 
     Args:
-        package: of the proto file.
-        messages: by name, the fields as `number name type; ...`. `*` before the name makes a field
-            repeated. A type is a scalar, another one of these messages, or one of protobuf's
-            wrappers, such as `Int64Value`.
+        package: package of the proto file.
+        messages: fields by name of the message, as `number name type; ...`. `*` before the name
+            makes a field repeated. A type is a scalar, another one of these messages, or one of
+            protobuf's wrappers, such as `Int64Value`.
     """
     name = f"{package}.proto"
     wrappers = wrappers_pb2.DESCRIPTOR

@@ -1,4 +1,4 @@
-"""Whether a path stays below a directory, links included."""
+"""Checks that paths stay inside a directory, after following symbolic links."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 def inside(root: str, path: str) -> bool:
-    """Whether a path, all links followed, is a directory or lies below it.
+    """Whether a path is a directory or below it, after following all symbolic links.
 
     Args:
-        root: the directory; it may itself be reached by links.
+        root: the directory; may be a symbolic link.
         path: absolute, or relative to the working directory; need not exist.
     """
     below, real = os.path.realpath(root), os.path.realpath(path)
@@ -18,15 +18,15 @@ def inside(root: str, path: str) -> bool:
 
 
 def inside_any(roots: Iterable[str], path: str) -> bool:
-    """Whether a path is inside one of some directories."""
+    """Whether a path is inside at least one of the directories."""
     return any(inside(root, path) for root in roots)
 
 
 def leading_out(directory: str) -> str | None:
-    """The first link in a directory, by path, that leads out of it; None where there is none.
+    """The first symbolic link, by path, to a place outside of a directory; None if there is none.
 
-    What reads or copies a directory that others have written asks this before: a link in it can
-    stand for any file of the machine. Links between its own files are no harm.
+    Call this before reading or copying a directory that others have written, because a link in it
+    can refer to any file of the machine. Links between the directory's own files are safe.
 
     Raises:
         OSError: the directory cannot be read.

@@ -1,4 +1,4 @@
-"""Secrets by reference: `env:NAME` or `file:/path`; the value is read where it is used."""
+"""Secrets by reference: `env:NAME` or `file:/path`; the value is read on use."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _ENVIRONMENT: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _FILE: Final = re.compile(r"file:(/[^\x00-\x1f\x7f]+)")
 
 REFUSED: Final = (
-    "a secret is given by reference, env:NAME or file:/absolute/path, never as its value; "
-    "what was given is not shown"
+    "a secret must be a reference, env:NAME or file:/absolute/path, not the value itself; "
+    "the input is not shown"
 )
 REFUSED_TYPE: Final = "secret_reference"
-"""The type of the pydantic error, so that messages leave the input out."""
+"""The type of the pydantic error; messages omit the input of errors of this type."""
 
 _HIDDEN: Final = "***"
 _SHORTEST_LINE: Final = 8
-"""Lines of a secret, such as those of a private key, that are hidden on their own."""
+"""Minimum length of a line of a secret, such as a private key, for it to be hidden separately."""
 
 
 class Secret:
     """A reference to a secret: `env:NAME` or `file:/absolute/path`.
 
-    The reference is what spec, lineage, logs and `repr` hold. As the type of a pydantic field, of a
-    component's `Parameter[Secret]` or of a pipeline's parameter it takes the reference as text.
+    Spec, lineage, logs and `repr` contain only the reference. As the type of a pydantic field, of a
+    component's `Parameter[Secret]` or of a pipeline's parameter, it accepts the reference as text.
 
     Args:
-        reference: where the value is to be read; another Secret is copied.
+        reference: the reference, or another Secret to copy.
 
     Raises:
-        ConfigError: it is no reference; the message does not show it.
+        ConfigError: the text is not a reference; the message does not show the text.
     """
 
     __slots__ = ("_reference",)
@@ -52,9 +52,9 @@ class Secret:
         return self._reference
 
     def reveal(self) -> str:
-        """The value, read now; from now on `redact` hides it.
+        """Reads the value, and makes `redact` hide it from now on.
 
-        One newline at the end of a file does not count.
+        One newline at the end of a file is removed.
 
         Raises:
             ConfigError: the variable is not set, the file cannot be read, or either is empty.
@@ -62,7 +62,7 @@ class Secret:
         kind, _, place = self._reference.partition(":")
         value = self._variable(place) if kind == "env" else self._content(place)
         if not value:
-            raise ConfigError(f"secret {self}: it is empty")
+            raise ConfigError(f"secret {self} is empty")
         _remember(value)
         return value
 
@@ -78,7 +78,7 @@ class Secret:
         except OSError as error:
             raise ConfigError(f"secret {self} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise ConfigError(f"secret {self} cannot be read: it is not UTF-8 text") from None
+            raise ConfigError(f"secret {self} cannot be read: the file is not UTF-8 text") from None
         return text.removesuffix("\n").removesuffix("\r")
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        # Here, because whoever imports prodml need not have pydantic loaded.
+        # Imported here, so that importing prodml does not import pydantic.
         from pydantic_core import PydanticCustomError, core_schema
 
         def checked(given: object) -> Secret:
@@ -120,18 +120,19 @@ def is_reference(given: object) -> bool:
 
 
 def redact(text: str) -> str:
-    """A text in which every secret that this process has revealed is `***`.
+    """Replaces every secret that this process has revealed with `***`.
 
-    Found are the value itself, as `repr`, JSON and URLs write it, and each longer line of it.
+    This covers the value itself, its spellings in `repr`, JSON and URLs, and each of its longer
+    lines.
     """
-    # The longest first: one secret may be a part of another.
+    # The longest first, because one secret can be part of another.
     for value in sorted(_revealed, key=len, reverse=True):
         text = text.replace(value, _HIDDEN)
     return text
 
 
 _revealed: dict[str, None] = {}
-"""Spellings of all values that were revealed. It belongs to the process, as what it hides does."""
+"""The spellings of all revealed values; global, because they must be hidden in all output."""
 
 
 def _remember(value: str) -> None:

@@ -1,4 +1,4 @@
-"""The end of a message about a name that is not known: which one may have been meant."""
+"""Suggests a known name in a message about an unknown one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'? known: x, y`, for the end of a message."""
+    """Returns `; did you mean 'x'? known: x, y`, to append to a message."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"

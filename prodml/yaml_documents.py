@@ -1,7 +1,7 @@
-"""YAML that people write, read within bounds.
+"""Parses users' YAML within limits.
 
-A few lines can stand for more values than memory holds, by aliases of aliases. They are refused
-before anything is built.
+With aliases of aliases, a few lines can expand to more values than fit into memory. Such documents
+are rejected before anything is built.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import yaml
 from prodml.documents import MAX_DEPTH, TOO_DEEP
 
 MAX_YAML_CHARACTERS = 1 << 17
-"""PyYAML reads about 100 kB a second; a configuration has a few."""
+"""PyYAML parses about 100 kB per second; a configuration has a few kB."""
 MAX_YAML_VALUES = 50_000
-"""Aliases and merges counted with all that they stand for."""
+"""Maximum number of values, with aliases and merges expanded."""
 
 _NAMED = re.compile("(alias|anchor|tag|handle) '.*'")
 
 
 class YamlError(ValueError):
-    """A document is not what it should be, or beyond the bounds; says at which line.
+    """A document is invalid or exceeds a limit; the message has the line number.
 
     Args:
-        what: what is wrong, without the line itself: a secret may stand in it.
-        mark: where, as PyYAML has it.
+        what: what is wrong, without the text of the line, which may contain a secret.
+        mark: PyYAML's mark of the location.
     """
 
     def __init__(self, what: str, mark: Any = None) -> None:
@@ -37,31 +37,31 @@ class YamlError(ValueError):
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML document, as `yaml.safe_load` gives it.
+    """Parses a YAML document, as `yaml.safe_load` does.
 
     Raises:
-        YamlError: it is no YAML document, is beyond the bounds, or has a key twice.
+        YamlError: the document is not YAML, exceeds a limit, or has a duplicate key.
     """
     if len(text) > MAX_YAML_CHARACTERS:
-        raise YamlError(f"it has more than {MAX_YAML_CHARACTERS:,} characters")
+        raise YamlError(f"the document has more than {MAX_YAML_CHARACTERS:,} characters")
     try:
         _check_yaml(text)
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         problem = _NAMED.sub(r"\1", str(error.problem))
-        raise YamlError(f"it is not YAML: {problem}", error.problem_mark) from error
+        raise YamlError(f"invalid YAML: {problem}", error.problem_mark) from error
     except yaml.YAMLError as error:
-        raise YamlError(f"it is not YAML: {type(error).__name__}") from error
+        raise YamlError(f"invalid YAML: {type(error).__name__}") from error
     except YamlError:
         raise
     except ValueError as error:
-        # A date such as 2026-13-45, or a number with more digits than Python reads.
-        raise YamlError(f"it has a wrong value: {error}", _wrong_scalar(text)) from error
+        # A date such as 2026-13-45, or a number with more digits than Python parses.
+        raise YamlError(f"invalid value: {error}", _wrong_scalar(text)) from error
 
 
 @dataclass
 class _Open:
-    """A list or mapping of which the end has not come."""
+    """A list or mapping whose end has not been read."""
 
     anchor: str | None
     is_mapping: bool = False
@@ -69,11 +69,11 @@ class _Open:
     height: int = 1
     children: int = 0
     keys: dict[str, int] = field(default_factory=dict)
-    """With the line of each."""
+    """Line numbers by key."""
 
 
 def _check_yaml(text: str) -> None:
-    """Walks the events, each of which costs what it is long, without building values."""
+    """Checks the limits on the parser's events, in linear time, without building values."""
     stack = [_Open(None)]
     anchored: dict[str, _Open] = {}
     total = 0
@@ -86,8 +86,8 @@ def _check_yaml(text: str) -> None:
             ended = stack.pop()
         elif isinstance(event, yaml.AliasEvent):
             if any(each.anchor == event.anchor for each in stack):
-                raise YamlError(f"the alias {event.anchor!r} stands for itself", mark)
-            # PyYAML refuses one that names nothing.
+                raise YamlError(f"the alias {event.anchor!r} refers to itself", mark)
+            # PyYAML rejects an unknown alias later.
             ended = anchored.get(str(event.anchor), _Open(None))
         else:
             ended = _Open(event.anchor)
@@ -104,17 +104,17 @@ def _check_yaml(text: str) -> None:
         if len(stack) - 1 + height > MAX_DEPTH + 1:
             raise YamlError(TOO_DEEP, mark)
         if total > MAX_YAML_VALUES:
-            raise YamlError(f"it stands for more than {MAX_YAML_VALUES:,} values", mark)
+            raise YamlError(f"the document expands to more than {MAX_YAML_VALUES:,} values", mark)
 
 
 def _check_key(parent: _Open, event: Any) -> None:
     if not parent.is_mapping or parent.children % 2:
         return
-    # A merge is no key; 1 and "1" are two.
+    # A merge is not a key, and 1 and "1" are different keys.
     key = repr(event.value) if event.style else str(event.value)
     if key in parent.keys and key != "<<":
         raise YamlError(
-            f"the key {event.value!r} stands there twice, first on line {parent.keys[key]}",
+            f"duplicate key {event.value!r}, first on line {parent.keys[key]}",
             event.start_mark,
         )
     parent.keys[key] = event.start_mark.line + 1

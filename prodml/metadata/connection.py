@@ -1,4 +1,4 @@
-"""Where ML Metadata is: a file, a database server, or ML Metadata's own gRPC service."""
+"""Connections to ML Metadata: a file, a database server, or ML Metadata's gRPC service."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import ClassVar
 from prodml.secrets import Secret
 
 _STRICT = {"extra": "forbid"}
-"""For pydantic, where a connection is a part of a configuration."""
+"""Pydantic's settings for connections in a configuration."""
 
 
 @dataclass(frozen=True)
 class SqliteConnection:
-    """A file on this machine; made, with its directory, where it does not exist."""
+    """A file on this machine, created with its directory if it does not exist."""
 
     path: str
 
@@ -26,10 +26,10 @@ class SqliteConnection:
 class MySqlConnection:
     """A database of a MySQL or MariaDB server.
 
-    ML Metadata's client logs in by `mysql_native_password` alone.
+    ML Metadata's client supports only `mysql_native_password` for the login.
 
     Attributes:
-        ca_file: certificates to trust; with it, the connection is secured by TLS.
+        ca_file: path of trusted certificates; if set, the connection uses TLS.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = _STRICT
@@ -47,11 +47,11 @@ class MySqlConnection:
 
 @dataclass(frozen=True)
 class PostgreSqlConnection:
-    """A database of a PostgreSQL server; it exists, ML Metadata makes its tables.
+    """An existing database of a PostgreSQL server; ML Metadata creates its tables.
 
     Attributes:
         ssl_mode: libpq's sslmode, such as `require` or `verify-full`.
-        ca_file: certificates to trust.
+        ca_file: path of trusted certificates.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = _STRICT
@@ -70,10 +70,10 @@ class PostgreSqlConnection:
 
 @dataclass(frozen=True)
 class GrpcConnection:
-    """ML Metadata's gRPC service: `prodml metadata serve`, or any metadata_store_server.
+    """An ML Metadata gRPC service: `prodml metadata serve`, or any metadata_store_server.
 
     Attributes:
-        ca_file: certificates to trust; with it, the connection is secured by TLS.
+        ca_file: path of trusted certificates; if set, the connection uses TLS.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = _STRICT

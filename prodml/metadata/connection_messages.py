@@ -1,4 +1,4 @@
-"""Connections in the form that ML Metadata takes."""
+"""Converts connections to ML Metadata's messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prodml.metadata.connection import (
 
 
 def connection_message(connection: Connection) -> Any:
-    """A ConnectionConfig or MetadataStoreClientConfig; the password is revealed here alone.
+    """Creates a ConnectionConfig or MetadataStoreClientConfig, with the revealed password.
 
     Raises:
         ConfigError: a certificate or a secret cannot be read.

@@ -1,7 +1,7 @@
-"""What ML Metadata's errors mean: worth another call, a lost connection, or a refusal.
+"""Classifies ML Metadata's errors: transient, lost connection, or permanent.
 
-Its client for MySQL and PostgreSQL tells little: a connection that is lost is an InternalError
-with the database's own text, or none, and one that cannot be made is a bare RuntimeError.
+The client for MySQL and PostgreSQL reports little: a lost connection is an InternalError with the
+database's text, or without any, and a failed connection attempt is a plain RuntimeError.
 """
 
 from __future__ import annotations
@@ -36,47 +36,47 @@ _NOT_YET = re.compile(
     r"starting up|shutting down|in recovery|too many (clients|connections)|Too many connections"
     r"|remaining connection slots|not yet accepting|connection timed out|ECONNREFUSED"
 )
-_BEING_MADE = re.compile(
+_BEING_CREATED = re.compile(
     r"concurrent connection to the empty database|pg_type_typname_nsp_index"
     r"|already exists|doesn't exist|does not exist"
 )
-"""The tables are, by another process, at this moment."""
+"""Errors while another process creates the tables."""
 _REASON = re.compile(r"(?:PostgreSQL error: |failed: errno: )(.*)")
 
 
 class NotConnectedError(Exception):
-    """A server does not take connections now; it may in a while."""
+    """The server is unreachable or not ready; a later attempt may succeed."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may well succeed a little later."""
+    """Whether a retry of the same call may succeed."""
     if isinstance(error, NotConnectedError | mlmd_errors.AbortedError):
         return True
     return is_lost_connection(error) or "database is locked" in str(error)
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether another connection is needed before another call."""
+    """Whether a new connection is needed before the next call."""
     if isinstance(error, mlmd_errors.UnavailableError):
         return True
     return isinstance(error, mlmd_errors.InternalError) and bool(_LOST.search(str(error)))
 
 
 def translated(what: str, connection: Connection, error: Exception) -> MetadataError:
-    """The error that a caller gets for one of ML Metadata's."""
+    """Translates one of ML Metadata's errors into a MetadataError."""
     return MetadataError(f"{what} in {connection}: {type(error).__name__}: {error}")
 
 
 def why_not_connected(connection: Connection, error: RuntimeError) -> Exception:
-    """Why a connection could not be made.
+    """Finds the reason why a connection failed.
 
-    ML Metadata writes the database's reason to its C++ log only. So another process tries once
-    more, and what that writes is read.
+    ML Metadata writes the database's reason only to its C++ log. So another process tries to
+    connect, and its log is read.
 
     Returns:
-        NotConnectedError where it may be made in a while, else a MetadataError.
+        NotConnectedError if a later attempt may succeed, and otherwise a MetadataError.
     """
-    if _BEING_MADE.search(str(error)):
+    if _BEING_CREATED.search(str(error)):
         return NotConnectedError(str(error))
     if isinstance(connection, SqliteConnection | GrpcConnection):
         return MetadataError(f"cannot open {connection}: {error}")
@@ -89,35 +89,35 @@ def why_not_connected(connection: Connection, error: RuntimeError) -> Exception:
         return NotConnectedError(str(refused))
     reason = _reason(connection)
     if reason is None:
-        return NotConnectedError("the server was not ready, and is now")
+        return NotConnectedError("the server was not ready, but is ready now")
     if _NOT_YET.search(reason):
         return NotConnectedError(reason)
     return MetadataError(
         f"cannot open {connection}: {reason}; check user, password and database, and that the "
-        f"user may make tables there"
+        f"user has permission to create tables"
     )
 
 
 def _reason(connection: MySqlConnection | PostgreSqlConnection) -> str | None:
-    """The server's words on a login that it refuses; None if it accepts it by now."""
+    """The server's reason for rejecting the login; None if the login succeeds now."""
     from prodml.metadata.connection_messages import connection_message
 
-    tried = subprocess.run(
-        [sys.executable, "-c", _TRY],
+    attempt = subprocess.run(
+        [sys.executable, "-c", _CONNECT],
         input=connection_message(connection).SerializeToString(),
         env={**os.environ, "GLOG_minloglevel": "0"},
         capture_output=True,
         timeout=60,
     )
-    if tried.returncode == 0:
+    if attempt.returncode == 0:
         return None
-    said = tried.stderr.decode(errors="replace")
-    found = [reason.strip() for reason in _REASON.findall(said)]
+    log = attempt.stderr.decode(errors="replace")
+    found = [reason.strip() for reason in _REASON.findall(log)]
     known = (reason for reason in found if re.search("[a-z]{4} ", reason))
-    return next(known, "the server refuses the login")
+    return next(known, "the server rejects the login")
 
 
-_TRY = """
+_CONNECT = """
 import sys
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2

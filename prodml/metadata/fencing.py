@@ -1,13 +1,14 @@
-"""Changes of state as compare-and-set, on databases whose interface has no conditional write.
+"""Compare-and-set for changes of state, because ML Metadata has no conditional write.
 
-ML Metadata writes what it is given, whatever became of a record since it was read. But it refuses a
-second context of one type and name, on every database, and undoes the whole transaction with it.
-So each change of state creates, in its own transaction, a context that only one change can create:
+ML Metadata overwrites a record even if the record has changed since it was read. But on every
+database, it rejects a second context with the same type and name, and rolls back the transaction.
+So each change of state creates, in its transaction, a context that only one change can create:
 
-    prodml.ExecutionEnd    named by the execution's id: an execution ends once
-    prodml.RunChange       named `run#revision`: a run's record is changed by whoever read it last
+    prodml.ExecutionEnd    named by the execution's id: an execution ends only once
+    prodml.RunChange       named `run#revision`: each revision of a run's record is written once
 
-A process that was taken for dead, as after a long stop, finds the name taken, and changes nothing.
+If a run was taken over because its process seemed dead, for example after a long suspension, that
+process finds that the context exists, and changes nothing.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ _REVISION = "revision"
 def end_execution_once(
     store: Any, execution: Any, pairs: Sequence[Any], context_ids: Sequence[int], end_type: int
 ) -> list[int] | None:
-    """Writes the end of an execution, with its outputs, unless an end is recorded already.
+    """Records the end of an execution, with its outputs, unless its end is recorded already.
 
     Args:
-        store: ML Metadata's own store.
-        execution: in its last state.
-        pairs: its output artifacts, with events.
-        context_ids: contexts of the artifacts.
+        store: ML Metadata's store.
+        execution: the execution in its final state.
+        pairs: the output artifacts, with events.
+        context_ids: ids of the contexts of the artifacts.
         end_type: id of the context type EXECUTION_END.
 
     Returns:
-        Ids of the artifacts; None if an end is recorded, by this or another process.
+        Ids of the artifacts; None if an end is recorded already, by this or another process.
     """
     contexts = [mlmd.Context(id=id) for id in context_ids]
     contexts.append(mlmd.Context(type_id=end_type, name=str(execution.id)))
@@ -65,12 +66,13 @@ def change_run(
     may_change: Callable[[RunRecord], bool],
     change_type: int,
 ) -> bool:
-    """Sets properties of a run, if its record still is what was read.
+    """Sets properties of a run, if its record has not changed since it was read.
 
     Args:
-        store: ML Metadata's own store.
-        properties: unlike those of any other change, by a time or a lease.
-        may_change: decides by the record as it is.
+        store: ML Metadata's store.
+        run_id: id of the run.
+        properties: properties to set; a time or a lease among them makes the change unique.
+        may_change: decides from the current record whether it may be changed.
         change_type: id of the context type RUN_CHANGE.
 
     Returns:
@@ -79,7 +81,7 @@ def change_run(
     context = store.get_context_by_type_and_name(PIPELINE_RUN, run_id)
     values = get_values(context.custom_properties)
     if all(values.get(key) == value for key, value in properties.items()):
-        # Written by an earlier call of ours whose answer was lost.
+        # An earlier call of this process, whose response was lost, wrote them.
         return True
     if not may_change(run_record(context)):
         return False
@@ -92,19 +94,20 @@ def change_run(
 
 
 def lease_name(pipeline: str, number: int) -> str:
-    """Name of a pipeline's lease."""
+    """The name of a pipeline's lease."""
     return f"{pipeline}#{number}"
 
 
 def require_newest(store: Any, lease: LeaseRecord) -> None:
-    """Returns if nobody has taken a later lease of the pipeline.
+    """Checks that no process has acquired a later lease of the pipeline.
 
     Raises:
-        FencedError: another process has: it took this one for dead.
+        FencedError: another process has taken over the run, because this process seemed dead.
     """
     following = lease_name(lease.pipeline, lease.number + 1)
     if store.get_context_by_type_and_name(LEASE, following) is not None:
         raise FencedError(
-            f"run {lease.run_id} was taken over: this process was silent for so long, as after a "
-            f"sleep, that another process holds pipeline {lease.pipeline} now; see `prodml runs`"
+            f"run {lease.run_id} was taken over: this process sent no heartbeat for too long (for "
+            f"example, because the machine was asleep), and another process now has the lease of "
+            f"pipeline {lease.pipeline}; see `prodml runs`"
         )

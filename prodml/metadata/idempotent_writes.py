@@ -1,6 +1,6 @@
-"""Writes that may be made again: their answer can be lost after they were made.
+"""Writes that can be retried safely after a lost response.
 
-All of them take ML Metadata's own store, inside of `Store.write`.
+The argument `store` is ML Metadata's store, as passed to the callback of `Store.write`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from ml_metadata import errors as mlmd_errors
 from prodml.metadata.messages import link
 
 
-def begun_execution(
+def put_execution_once(
     store: Any, execution: Any, pairs: Sequence[Any], contexts: Sequence[Any]
 ) -> tuple[int, list[int]]:
-    """Ids of an execution and of its contexts, recorded now or in a call whose answer was lost."""
+    """Records an execution, and returns its id and the ids of its contexts.
+
+    If an earlier call recorded the execution but its response was lost, returns the same ids.
+    """
     try:
         id, _, context_ids = store.put_execution(
             execution, pairs, contexts, reuse_context_if_already_exist=True
@@ -25,7 +28,7 @@ def begun_execution(
     except mlmd_errors.AlreadyExistsError as error:
         found = _named_as(store, execution) if execution.name else None
         if found is None:
-            # The clash was about a context that another process created at the same time.
+            # The conflict is about a context that another process created concurrently.
             raise mlmd_errors.AbortedError(str(error)) from error
         if found.last_known_state != execution.last_known_state:
             raise
@@ -39,7 +42,7 @@ def _named_as(store: Any, execution: Any) -> Any:
 
 
 def id_of_new_context(store: Any, context: Any, type_name: str) -> int:
-    """Id of a context, made where it is new."""
+    """The id of a context, which is created if it does not exist."""
     with retry_lost_create_race():
         found = store.get_context_by_type_and_name(type_name, context.name)
         return int(found.id if found else store.put_contexts([context])[0])
@@ -55,7 +58,7 @@ def retry_lost_create_race() -> Iterator[None]:
 
 
 def ids_of_outputs(store: Any, execution_id: int, events: Sequence[Any]) -> list[int]:
-    """Ids of an execution's output artifacts, in the order of these events."""
+    """The ids of an execution's output artifacts, in the order of the events."""
     recorded = store.get_events_by_execution_ids([execution_id])
     ids = {(link(e).key, link(e).index): e.artifact_id for e in recorded if link(e).is_output}
     return [ids[link(e).key, link(e).index] for e in events]

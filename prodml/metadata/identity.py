@@ -1,4 +1,4 @@
-"""Which store this is: an id of its own, kept in it, that moves with the database."""
+"""The identity of a store: an id recorded in the store, which moves with the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ID = "id"
 
 
 def store_id(store: Store) -> str:
-    """The id of a store: 32 hexadecimal digits, made up when it is first asked for."""
+    """The id of a store, 32 hexadecimal digits; generated on the first call."""
     known = known_store_id(store)
     if known is not None:
         return known
@@ -28,7 +28,7 @@ def store_id(store: Store) -> str:
     set_values(context.custom_properties, {_ID: uuid.uuid4().hex})
 
     def create(raw: Any) -> Any:
-        # Another process may create it at the same time: what is recorded counts.
+        # Another process may create it at the same time; the recorded id is the valid one.
         with contextlib.suppress(mlmd_errors.AlreadyExistsError):
             raw.put_contexts([context])
         return raw.get_context_by_type_and_name(STORE, _NAME)
@@ -38,7 +38,7 @@ def store_id(store: Store) -> str:
 
 
 def known_store_id(store: Store) -> str | None:
-    """The id of a store, or None if it has none yet; writes nothing."""
+    """The id of a store, or None if it has no id yet; writes nothing."""
     found = store.read(
         "cannot read the id of the metadata store",
         lambda raw: raw.get_context_by_type_and_name(STORE, _NAME),

@@ -1,7 +1,8 @@
-"""Leases as ML Metadata keeps them: contexts, of which only one can have a name.
+"""Leases in ML Metadata: contexts with unique names.
 
-A pipeline's leases are numbered. Whoever takes the name of the next number holds the pipeline, and
-no two can, on whatever database: its tables refuse a second context of a type and name.
+A pipeline's leases are numbered. The process that creates the context with the next number holds
+the lease. Only one process can, because every database rejects a second context of the same type
+and name.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ class LeaseTable:
         self._store = store
 
     def newest(self, pipeline: str) -> LeaseRecord | None:
-        """The lease that counts for a pipeline, or None where it never ran."""
+        """The current lease of a pipeline; None if the pipeline has never run."""
         self._store.context_type(LEASE)
         found = newest_first(
             lambda options: self._store.read(
                 f"cannot read the lease of {pipeline}", lambda store: store.get_contexts(options)
             ),
-            # By name: a property is looked up among all contexts that have it.
+            # By name, because a condition on a property searches all contexts that have it.
             f"type = '{LEASE}' AND name LIKE '{pipeline}#%'",
         )
-        # In LIKE, the `_` of a name stands for any character.
+        # In LIKE, the `_` of a name matches any character.
         return next((r for r in map(_record, found) if r.pipeline == pipeline), None)
 
     def by_id(self, ids: Iterable[int]) -> dict[int, LeaseRecord]:
-        """Leases by id; unknown ids are left out."""
+        """Leases by id; unknown ids are omitted."""
         wanted = list(ids)
         if not wanted:
             return {}
@@ -55,7 +56,7 @@ class LeaseTable:
         return {context.id: _record(context) for context in found}
 
     def is_newest(self, lease: LeaseRecord) -> bool:
-        """Whether nobody has taken a later one."""
+        """Whether no process has acquired a later lease of the pipeline."""
         following = lease_name(lease.pipeline, lease.number + 1)
         found = self._store.read(
             f"cannot read the lease of {lease.pipeline}",
@@ -63,28 +64,28 @@ class LeaseTable:
         )
         return found is None
 
-    def take(
+    def acquire(
         self, pipeline: str, number: int, run_id: str, holder: ProcessRecord
     ) -> LeaseRecord | None:
-        """Takes the lease of a number; None where somebody else has."""
+        """Acquires the lease with a number; None if another process has acquired it."""
         wanted = LeaseRecord(0, pipeline, number, run_id, holder, _now(), 0)
         message = self._message(wanted)
 
         def change(store: Any) -> Any:
-            # Where the name is taken, perhaps by ourselves in a call whose answer was lost.
+            # The context may exist already, perhaps from a call whose response was lost.
             with contextlib.suppress(mlmd_errors.AlreadyExistsError):
                 store.put_contexts([message])
             return store.get_context_by_type_and_name(LEASE, message.name)
 
-        taken = _record(self._store.write(f"cannot take the lease of {pipeline}", change))
-        return taken if (taken.run_id, taken.holder) == (run_id, holder) else None
+        found = _record(self._store.write(f"cannot acquire the lease of {pipeline}", change))
+        return found if (found.run_id, found.holder) == (run_id, holder) else None
 
-    def beat(self, lease: LeaseRecord) -> None:
-        """Records that the holder goes on."""
+    def record_heartbeat(self, lease: LeaseRecord) -> None:
+        """Records a heartbeat of the holder."""
         self._put(lease, heartbeat=_now())
 
-    def give_back(self, lease: LeaseRecord) -> None:
-        """Records that the holder is done."""
+    def release(self, lease: LeaseRecord) -> None:
+        """Records that the holder has released the lease."""
         self._put(lease, heartbeat=_now(), ended=_now())
 
     def _put(self, lease: LeaseRecord, **changes: int) -> None:

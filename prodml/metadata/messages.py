@@ -1,4 +1,4 @@
-"""Between ML Metadata's messages and our records; names of contexts are TFX 1.16's."""
+"""Converts between ML Metadata's messages and records; names of contexts are TFX 1.16's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROLLOUT = "prodml.Rollout"
 """Execution type that records `prodml rollout canary|promote|rollback`."""
 
 _LONG_TEXT = 2000
-"""Bytes; an entry of PostgreSQL's index holds 2,704."""
+"""Bytes; the limit for an entry of PostgreSQL's index is 2,704."""
 _STATES = {
     mlmd.Execution.UNKNOWN: State.RUNNING,
     mlmd.Execution.NEW: State.RUNNING,
@@ -100,16 +100,19 @@ def link(event: Any) -> Link:
 
 
 def event(key: str, index: int, kind: int) -> Any:
-    """An event with TFX's path: the key, then the index."""
-    made = mlmd.Event(type=kind)
-    made.path.steps.add().key = key
-    made.path.steps.add().index = index
-    return made
+    """Creates an event with TFX's path: the key, then the index."""
+    created = mlmd.Event(type=kind)
+    created.path.steps.add().key = key
+    created.path.steps.add().index = index
+    return created
 
 
 def pairs_of(artifacts: Mapping[str, Sequence[Artifact]], kind: int) -> list[tuple[Any, Any]]:
-    """An event an artifact. ML Metadata takes one of a kind, so where an execution uses an
-    artifact twice (a model that is its own baseline), the second one is DECLARED_INPUT."""
+    """Creates pairs of artifact and event.
+
+    ML Metadata accepts one event of a kind between an execution and an artifact. So if an execution
+    uses an artifact twice (a model that is its own baseline), the second event is DECLARED_INPUT.
+    """
     seen: dict[int, int] = {}
     pairs = []
     for key, found in artifacts.items():
@@ -126,8 +129,9 @@ def pairs_of(artifacts: Mapping[str, Sequence[Artifact]], kind: int) -> list[tup
 def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:
     """Writes plain values into an ML Metadata property map; secrets in texts are hidden.
 
-    On servers an integer has 32 bits there: a larger one, such as a time in ms, is a double. And
-    PostgreSQL refuses texts that do not fit into its index: a long one is a StringValue in an Any.
+    On database servers, integers have 32 bits, so a larger one, such as a time in ms, is stored as
+    a double. PostgreSQL rejects texts that do not fit into its index, so a long text is stored as a
+    StringValue in an Any.
     """
     for key, value in values.items():
         if isinstance(value, int) and abs(value) < 1 << 31:
@@ -143,7 +147,7 @@ def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:
 
 
 def get_values(source: Any) -> dict[str, PropertyValue]:
-    """Plain values of an ML Metadata property map."""
+    """Reads plain values from an ML Metadata property map."""
     return {key: _plain(value) for key, value in source.items()}
 
 

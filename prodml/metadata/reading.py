@@ -1,4 +1,4 @@
-"""Reads of runs, executions, artifacts and events."""
+"""Reads runs, executions, artifacts and events from ML Metadata."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BATCH = 1000
 
 
 class LineageReader:
-    """Everything prodml asks of ML Metadata.
+    """All of prodml's reads of ML Metadata.
 
     Args:
         store: an open store.
@@ -52,17 +52,17 @@ class LineageReader:
         """A run by id.
 
         Raises:
-            NotFoundError: the store has no such run.
+            NotFoundError: the run does not exist.
         """
         context = self._context(f"cannot read run {run_id}", PIPELINE_RUN, run_id)
         if context is None:
-            raise NotFoundError(f"there is no run {run_id!r}; `prodml runs` lists them")
+            raise NotFoundError(f"run {run_id!r} does not exist; `prodml runs` lists all runs")
         return run_record(context)
 
     def runs(self, limit: int, pipeline: str | None = None) -> list[RunRecord]:
         """The newest runs, newest first."""
         found = map(run_record, self._newest_contexts(f"type = '{PIPELINE_RUN}'"))
-        # Not asked of the store: it would go through all runs of the pipeline.
+        # Filtered here, because the store would search all runs of the pipeline.
         ours = (run for run in found if pipeline in (None, run.pipeline))
         return list(itertools.islice(ours, limit))
 
@@ -90,8 +90,10 @@ class LineageReader:
         return [execution_record(e) for e in found]
 
     def cached_executions(self, fingerprint: str) -> list[ExecutionRecord]:
-        """Complete executions with this fingerprint, newest first. One indexed query and one
-        that is asked only on a hit."""
+        """Complete executions with this fingerprint, newest first.
+
+        Makes one indexed query, and on a hit a second query.
+        """
         found = self._executions_of("cannot look up the cache", EXECUTION_CACHE, fingerprint)
         complete = [r for r in found if r.state is State.COMPLETE]
         return sorted(complete, key=lambda r: r.id, reverse=True)
@@ -110,7 +112,7 @@ class LineageReader:
         return next((r for r in records if r.state in (State.COMPLETE, State.CACHED)), None)
 
     def artifacts(self, ids: Iterable[int]) -> list[ArtifactRecord]:
-        """Artifacts by id, in no particular order; unknown ids are left out."""
+        """Artifacts by id, in no particular order; unknown ids are omitted."""
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return []
@@ -120,7 +122,7 @@ class LineageReader:
         return [artifact_record(a) for a in found]
 
     def list_artifacts(self, limit: int, type_name: str | None = None) -> list[ArtifactRecord]:
-        """The newest artifacts, newest first; of one type where it is given."""
+        """The newest artifacts, newest first; of one type, or of all types if None."""
         where = f"type = {_quoted(type_name)}" if type_name else None
         found = self._store.read(
             "cannot list the artifacts", lambda store: store.get_artifacts(_newest(limit, where))
@@ -134,11 +136,13 @@ class LineageReader:
         producer: str | None = None,
         output_key: str | None = None,
     ) -> Iterator[ArtifactRecord]:
-        """Live artifacts of a type made by runs of one pipeline, newest first, read in pages.
+        """Live artifacts of a type that runs of a pipeline produced, newest first, read in pages.
 
         Args:
-            producer: only those made by this node.
-            output_key: only those made under this output key.
+            pipeline: name of the pipeline.
+            type_name: name of the artifact type.
+            producer: id of the node that produced the artifacts; None for any.
+            output_key: output key of the artifacts; None for any.
         """
         context = self._context("cannot read artifacts", PIPELINE, pipeline)
         if context is None:
@@ -163,7 +167,7 @@ class LineageReader:
         return max(live, key=lambda r: r.id, default=None)
 
     def is_artifact_at(self, uri: str) -> bool:
-        """Whether an artifact, in whatever state, is recorded at a URI."""
+        """Whether an artifact, in any state, is recorded at a URI."""
         found = self._store.read(
             "cannot read artifacts", lambda store: store.get_artifacts_by_uri(uri)
         )
@@ -190,8 +194,8 @@ class LineageReader:
         return [link(e) for e in found]
 
     def pinned_model(self, pipeline: str) -> int | None:
-        """Id of the model that was set as the baseline last, or None after a reset."""
-        # Few of a kind, in all pipelines: quicker than to search what one pipeline did.
+        """The id of the model that is set as the baseline; None if none is set or after a reset."""
+        # Executions of this type are few, so this is faster than a search by pipeline.
         found = self._store.read(
             "cannot read the baseline", lambda store: store.get_executions_by_type(BASELINE)
         )
@@ -202,7 +206,7 @@ class LineageReader:
         return int(values["model_id"]) if values["action"] == "set" else None
 
     def rollouts(self, names: Iterable[str]) -> set[str]:
-        """Which of these moves of labels are recorded."""
+        """The names, of those given, whose moves of labels are recorded."""
         wanted = list(names)
         self._store.execution_type(ROLLOUT)
         listed = ", ".join(map(_quoted, wanted))
@@ -216,7 +220,7 @@ class LineageReader:
         return {execution.name for execution in found}
 
     def pushed_models(self, destinations: Iterable[str]) -> list[ArtifactRecord]:
-        """The PushedModel artifacts that stand at these directories, newest first."""
+        """The PushedModel artifacts that were pushed to these directories, newest first."""
         wanted = list(destinations)
         listed = ", ".join(map(_quoted, wanted))
         where = (
@@ -232,25 +236,25 @@ class LineageReader:
         return [artifact_record(artifact) for artifact in found]
 
     def pipelines(self) -> list[str]:
-        """Names of all pipelines that ever ran, sorted."""
+        """The names of all pipelines that have ever run, sorted."""
         contexts = self._store.read(
             "cannot list the pipelines", lambda store: store.get_contexts_by_type(PIPELINE)
         )
         return sorted(context.name for context in contexts)
 
     def runs_after(self, id: int) -> list[RunRecord]:
-        """All runs of all pipelines whose own id is beyond another, oldest first."""
+        """All runs of all pipelines whose ML Metadata id is greater than `id`, oldest first."""
         what = "cannot list the runs"
         newest = self._store.read(what, lambda store: store.get_contexts(_newest(1)))
         found: list[Any] = []
-        # By id, a thousand a query: quicker than a condition, which every page asks anew.
+        # A thousand ids per query: faster than a condition, which each page evaluates again.
         for ids in _batches(range(id + 1, newest[0].id + 1 if newest else 0)):
             found += self._contexts_by_id(what, ids)
         runs = [run_record(context) for context in found if context.type == PIPELINE_RUN]
         return sorted(runs, key=lambda run: run.id)
 
     def live_artifacts(self, pipeline: str) -> list[ArtifactRecord]:
-        """All live artifacts that runs of a pipeline made or used, oldest first."""
+        """All live artifacts that runs of a pipeline produced or used, oldest first."""
         context = self._context("cannot read artifacts", PIPELINE, pipeline)
         newest = self.list_artifacts(1)
         if context is None or not newest:
@@ -265,7 +269,7 @@ class LineageReader:
         return sorted(map(artifact_record, found), key=lambda record: record.id)
 
     def external_artifacts(self) -> list[ArtifactRecord]:
-        """All live artifacts that were imported, of all pipelines."""
+        """All live imported artifacts of all pipelines."""
         where = "state = LIVE AND custom_properties.is_external.int_value = 1"
         return [artifact_record(artifact) for artifact in self._artifacts_where(where, _MANY)]
 
@@ -274,7 +278,7 @@ class LineageReader:
         return [link for batch in _batches(ids) for link in self.links_of_artifacts(batch)]
 
     def many_executions(self, ids: Sequence[int]) -> list[ExecutionRecord]:
-        """Any number of executions by id; unknown ids are left out."""
+        """Any number of executions by id; unknown ids are omitted."""
         return [record for batch in _batches(ids) for record in self.executions(batch)]
 
     def _context(self, what: str, type_name: str, name: str) -> Any:
@@ -293,7 +297,7 @@ class LineageReader:
     def _executions_of(
         self, what: str, type_name: str, name: str, options: Any = None
     ) -> list[ExecutionRecord]:
-        """The executions of a context; empty where there is no such context."""
+        """The executions of a context; empty if the context does not exist."""
         context = self._context(what, type_name, name)
         if context is None:
             return []
@@ -311,21 +315,21 @@ class LineageReader:
         )
 
 
-def newest_first(ask: Callable[[Any], Sequence[Any]], where: str) -> Iterator[Any]:
-    """Messages that fit a condition, newest first, read in pages.
+def newest_first(query: Callable[[Any], Sequence[Any]], where: str) -> Iterator[Any]:
+    """Messages that match a condition, newest first, read in pages.
 
-    A condition alone makes the database look at all that fit before it orders them. Here it looks
-    at the newest ids, and at ever wider spans of older ones as long as the caller goes on.
+    With only the condition, the database would find all matches before it orders them. Here it
+    searches the newest ids first, then ever larger ranges of older ids while the caller iterates.
 
     Args:
-        ask: gives the messages for ListOptions.
+        query: returns the messages for ListOptions.
         where: a filter query.
     """
-    newest = ask(_newest(1))
+    newest = query(_newest(1))
     before, span = (newest[0].id + 1 if newest else 1), _FIRST_SPAN
     while before > 1:
         after = max(0, before - 1 - span)
-        page = ask(_newest(_PAGE, f"id > {after} AND id < {before} AND {where}"))
+        page = query(_newest(_PAGE, f"id > {after} AND id < {before} AND {where}"))
         yield from page
         if len(page) == _PAGE:
             before = page[-1].id
@@ -334,7 +338,7 @@ def newest_first(ask: Callable[[Any], Sequence[Any]], where: str) -> Iterator[An
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Ids in lists of a thousand, which every database takes in one query."""
+    """Ids in lists of a thousand, which every database accepts in one query."""
     for start in range(0, len(ids), _BATCH):
         yield ids[start : start + _BATCH]
 

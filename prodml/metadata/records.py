@@ -1,4 +1,4 @@
-"""What the store knows, as immutable records."""
+"""Immutable records of runs, executions, artifacts and leases."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class ArtifactRecord:
     custom_properties: Mapping[str, PropertyValue]
 
     def was_made_by(self, producer: str | None, output_key: str | None) -> bool:
-        """Whether a node made it under an output key; None stands for any."""
-        made_by = self.custom_properties.get("producer_component")
-        made_as = self.custom_properties.get("output_key")
-        return producer in (None, made_by) and output_key in (None, made_as)
+        """Whether a node produced the artifact under an output key; None matches any."""
+        own_producer = self.custom_properties.get("producer_component")
+        own_key = self.custom_properties.get("output_key")
+        return producer in (None, own_producer) and output_key in (None, own_key)
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class ExecutionRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run of a pipeline; times are Unix ms, `ended` is 0 while it goes on.
+    """A run of a pipeline; times are Unix ms, `ended` is 0 while the run is in progress.
 
     Attributes:
         parameters: the runtime parameters, as JSON.
-        lease_id: the lease under which it goes on, or last did.
-        pipeline_file: the Python file with the pipeline.
-        pipeline_root: where its artifacts are published.
-        use_cache: False if it was started with `--no-cache`.
+        lease_id: id of the run's current or last lease.
+        pipeline_file: path of the Python file with the pipeline.
+        pipeline_root: location where artifacts are published.
+        use_cache: False if the run was started with `--no-cache`.
     """
 
     id: int
@@ -113,13 +113,13 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """A process, distinct from every other one, also from a later one with its number.
+    """The unique identity of a process, which differs from later processes with the same number.
 
     Attributes:
-        host: the machine's name.
-        machine: its boot and process namespace; empty if the system does not say.
-        pid: the process's number there.
-        token: random, of this process alone.
+        host: name of the machine.
+        machine: boot id and process namespace of the machine; empty if unknown.
+        pid: number of the process in its namespace.
+        token: a random token of this process.
     """
 
     host: str
@@ -130,12 +130,12 @@ class ProcessRecord:
 
 @dataclass(frozen=True)
 class LeaseRecord:
-    """The right to run a pipeline: the newest of a pipeline counts; times are Unix ms.
+    """The right to run a pipeline; only a pipeline's newest lease is valid. Times are Unix ms.
 
     Attributes:
-        number: counts a pipeline's leases from 1.
-        heartbeat: when its holder was last heard of.
-        ended: when it was given back; 0 before.
+        number: number of the lease, from 1 for each pipeline.
+        heartbeat: time of the holder's last heartbeat.
+        ended: time at which the lease was released; 0 until then.
     """
 
     id: int
@@ -149,7 +149,7 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class Link:
-    """An event: an execution used or made an artifact under a key."""
+    """An event: an execution used or produced an artifact under a key."""
 
     execution_id: int
     artifact_id: int

@@ -1,4 +1,4 @@
-"""Writes of what people decide about models: the baseline, and the moves of labels."""
+"""Records people's decisions about models: the baseline, and the moves of labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import PropertyValue
-from prodml.metadata.idempotent_writes import begun_execution
+from prodml.metadata.idempotent_writes import put_execution_once
 from prodml.metadata.messages import BASELINE, PIPELINE, ROLLOUT, event, set_values
 from prodml.metadata.store import Store
 from prodml.metadata.writing import stored_pairs
@@ -27,11 +27,14 @@ class ReleaseWriter:
     def record_baseline(
         self, pipeline: str, action: str, model_id: int, who: str, why: str
     ) -> None:
-        """Records that somebody set or reset the baseline.
+        """Records that the baseline was set or reset.
 
         Args:
+            pipeline: name of the pipeline.
             action: "set" or "reset".
-            model_id: 0 for a reset.
+            model_id: id of the model; 0 for a reset.
+            who: the person who decided.
+            why: the reason for the decision.
         """
         values: dict[str, PropertyValue] = {
             "pipeline": pipeline,
@@ -50,13 +53,13 @@ class ReleaseWriter:
         pushed_model: int | None,
         pipeline: str | None,
     ) -> None:
-        """Records that a version was moved to, or from, a label; once a name.
+        """Records that a version was moved to, or from, a label; only once per name.
 
         Args:
-            name: of this move alone.
-            properties: what was moved, by whom, when and why.
-            pushed_model: id of the PushedModel artifact, if it is known.
-            pipeline: that pushed it, if it is known.
+            name: unique name of the move.
+            properties: the moved version, the person, the time and the reason.
+            pushed_model: id of the PushedModel artifact, or None if unknown.
+            pipeline: name of the pipeline that pushed the model, or None if unknown.
         """
         execution = self._execution(ROLLOUT, name, properties)
         self._put(
@@ -85,4 +88,4 @@ class ReleaseWriter:
         if pipeline:
             type_id = self._store.context_type(PIPELINE)
             contexts = [mlmd.Context(type_id=type_id, name=pipeline)]
-        self._store.write(what, lambda store: begun_execution(store, execution, pairs, contexts))
+        self._store.write(what, lambda store: put_execution_once(store, execution, pairs, contexts))

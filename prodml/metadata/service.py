@@ -1,7 +1,7 @@
-"""ML Metadata's gRPC service over any store that we open: what metadata_store_server offers.
+"""Serves ML Metadata's gRPC service, as metadata_store_server does, for any store.
 
-Beside a database, it spares clients that are far away: over MySQL or PostgreSQL one call of ML
-Metadata is dozens of SQL statements, each of which waits for its answer. Here it is one.
+Near the database, it makes distant clients faster: over MySQL or PostgreSQL, one call of ML
+Metadata is dozens of SQL statements, each with a round trip. Over the service it is one round trip.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ def serving(
     port: int,
     credentials: grpc.ServerCredentials | None = None,
 ) -> Iterator[int]:
-    """Serves a store while the block runs; gives the port.
+    """Serves a store while the block runs, and yields the port.
 
     Args:
-        open_store: a connection for each of eight threads.
+        open_store: opens a connection; called once by each of eight threads.
         host: address to listen on.
-        port: 0 for a free one.
-        credentials: for TLS; without them, whoever reaches the port may read and write.
+        port: port to listen on; 0 for a free port.
+        credentials: TLS credentials; without them, every client that reaches the port can read and
+            write.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the address is in use.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(_THREADS),
@@ -80,15 +81,15 @@ def serving(
 
 
 def wait_for_signal() -> None:
-    """Returns at SIGINT or SIGTERM."""
-    told = threading.Event()
+    """Waits for SIGINT or SIGTERM."""
+    received = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
-    told.wait()
+        signal.signal(number, lambda *_: received.set())
+    received.wait()
 
 
 class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC ships no types
-    """Hands the bytes of a request to ML Metadata's C++ code, and those of the answer back."""
+    """Passes the bytes of requests to ML Metadata's C++ code, and returns the response bytes."""
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open_store = open_store
@@ -116,7 +117,7 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC ships no typ
         raise AssertionError("abort raises")
 
     def _store(self) -> Store:
-        # A connection to ML Metadata is not to be shared between threads.
+        # Threads must not share a connection to ML Metadata.
         if not hasattr(self._own, "store"):
             self._own.store = self._open_store()
         store: Store = self._own.store

@@ -1,7 +1,7 @@
-"""The ML Metadata store: connection, types, locking, retries, and translation of its errors.
+"""The ML Metadata store: connection, types, locking, retries, and translation of errors.
 
-A write takes a file lock where the database is SQLite: processes that collide there get an
-AbortedError at once instead of waiting. A reader can collide, too, with a writer that commits.
+If the database is SQLite, a write acquires a file lock, because a conflict between processes raises
+AbortedError at once instead of waiting. A reader can conflict, too, with a writer that commits.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _PROPERTY_TYPES = {int: mlmd.INT, float: mlmd.DOUBLE, str: mlmd.STRING}
 RETRY_SECONDS = 60.0
 _FIRST_WAIT_SECONDS = 0.002
 _LONGEST_WAIT_SECONDS = 2.0
-_TELL_AFTER_SECONDS = 2.0
+_WARN_AFTER_SECONDS = 2.0
 
 T = TypeVar("T")
 
-# It warns of every refusal, which is raised or met by another attempt anyway.
+# The client logs a warning for each failed call, although the call is retried or raises an error.
 logging.getLogger("absl").addFilter(lambda it: not it.getMessage().startswith("mlmd client"))
 
 
@@ -47,13 +47,14 @@ class Store:
     """An open ML Metadata store.
 
     Args:
-        where: an SQLite file, made, with its directory, where it does not exist; or a server.
-        retry_seconds: how long a call is repeated while the database does not answer.
-        warn: told once, when a call has to wait for longer than two seconds.
+        where: path of an SQLite file, created with its directory if it does not exist, or a
+            connection.
+        retry_seconds: maximum time to retry a call while the database does not respond.
+        warn: called once with a message if a call waits longer than two seconds.
 
     Raises:
         MetadataError: the database cannot be opened.
-        StorageError: the filesystem refuses it.
+        StorageError: the file or its directory cannot be created.
     """
 
     def __init__(
@@ -77,22 +78,28 @@ class Store:
         self._mlmd: Any = None
         self._open()
 
-    def read(self, what: str, ask: Callable[[Any], T]) -> T:
-        """What `ask` gives for the raw store; asked again where another process was in the way.
+    def read(self, what: str, query: Callable[[Any], T]) -> T:
+        """Calls `query` with ML Metadata's store, retries transient errors, and returns its result.
 
         Args:
-            what: what is read, the start of an error's message: "cannot read run 7".
+            what: start of the message of an error, such as "cannot read run 7".
+            query: the call.
 
         Raises:
-            MetadataError: the store refuses, or does not answer within the retry budget.
+            MetadataError: the call failed, or got no response within the retry budget.
         """
-        return self._retried(what, ask)
+        return self._retried(what, query)
 
     def write(self, what: str, change: Callable[[Any], T]) -> T:
-        """The same for a write, while no other process writes.
+        """Calls `change` with ML Metadata's store, while no other process writes to SQLite.
 
         Args:
-            change: may be called again after its first call was carried out and its answer lost.
+            what: start of the message of an error, such as "cannot record run 7".
+            change: the call; may be retried after an earlier call had an effect but its response
+                was lost.
+
+        Raises:
+            MetadataError: the call failed, or got no response within the retry budget.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -103,15 +110,15 @@ class Store:
             return self._retried(what, change)
 
     def context_type(self, name: str) -> int:
-        """Id of a context type, registered where it is new."""
+        """The id of a context type, which is registered if it is new."""
         return self._type("context", name, mlmd.ContextType(name=name))
 
     def execution_type(self, name: str) -> int:
-        """Id of an execution type, registered where it is new."""
+        """The id of an execution type, which is registered if it is new."""
         return self._type("execution", name, mlmd.ExecutionType(name=name))
 
     def artifact_type(self, artifact: type[Artifact]) -> int:
-        """Id of an artifact type, registered with its properties where it is new."""
+        """The id of an artifact type, which is registered with its properties if it is new."""
         properties = {key: _PROPERTY_TYPES[t] for key, t in artifact.property_types.items()}
         declared = mlmd.ArtifactType(name=artifact.type_name, properties=properties)
         return self._type("artifact", artifact.type_name, declared)
@@ -124,7 +131,8 @@ class Store:
         except OSError as error:
             if not os.path.isfile(str(self.connection)):
                 raise refused_by_filesystem(error, str(self.connection)) from error
-            # Another user's, or on a read-only disk. It can be read without the lock of writers.
+            # The file belongs to another user or is on a read-only disk, so the lock cannot be
+            # acquired; reading does not need it.
             self._retried(what, lambda store: None)
 
     def _type(self, kind: str, name: str, declared: Any) -> int:
@@ -142,44 +150,44 @@ class Store:
         return known
 
     def _retried(self, what: str, call: Callable[[Any], T]) -> T:
-        """Calls until there is an answer; errors become MetadataError, and stay chained."""
+        """Calls until there is a response; translates errors into MetadataError."""
         try:
-            # Most calls need no second one, and tenacity costs more than a look-up.
+            # Most calls need no retry, and tenacity takes longer than a query.
             return self._called(call)
         except (mlmd_errors.StatusError, NotConnectedError) as error:
             if not is_transient(error):
                 raise translated(what, self.connection, error) from error
-            is_open = is_lost_connection(error)
-        started, has_told = time.monotonic(), False
+            is_outcome_unknown = is_lost_connection(error)
+        started, has_warned = time.monotonic(), False
 
-        def tell(state: tenacity.RetryCallState) -> None:
-            nonlocal has_told
+        def warn(state: tenacity.RetryCallState) -> None:
+            nonlocal has_warned
             waited = time.monotonic() - started
-            if waited > _TELL_AFTER_SECONDS and not has_told and self._warn is not None:
-                has_told = True
+            if waited > _WARN_AFTER_SECONDS and not has_warned and self._warn is not None:
+                has_warned = True
                 left = self._retry_seconds - waited
-                self._warn(f"{self.connection} does not answer; trying for another {left:.0f} s")
+                self._warn(f"{self.connection} does not respond; retrying for {left:.0f} s")
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_transient),
             wait=tenacity.wait_random_exponential(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS),
             stop=tenacity.stop_after_delay(self._retry_seconds),
-            before_sleep=tell,
+            before_sleep=warn,
             reraise=True,
         )
 
         def attempt() -> T:
-            nonlocal is_open
+            nonlocal is_outcome_unknown
             try:
                 self._connect()
             except MetadataError as error:
-                if is_open:
-                    raise _open_question(what, error) from error
+                if is_outcome_unknown:
+                    raise _unknown_outcome(what, error) from error
                 raise
             try:
                 return self._called(call)
             except mlmd_errors.StatusError as error:
-                is_open = is_open or is_lost_connection(error)
+                is_outcome_unknown = is_outcome_unknown or is_lost_connection(error)
                 raise
 
         try:
@@ -188,9 +196,11 @@ class Store:
         except (mlmd_errors.StatusError, NotConnectedError) as error:
             if not is_transient(error):
                 refused = translated(what, self.connection, error)
-                raise (_open_question(what, refused) if is_open else refused) from error
+                raise (
+                    _unknown_outcome(what, refused) if is_outcome_unknown else refused
+                ) from error
             raise MetadataUnavailableError(
-                f"{what}: {self.connection} did not answer within {self._retry_seconds:.0f} s: "
+                f"{what}: {self.connection} did not respond within {self._retry_seconds:.0f} s: "
                 f"{error}"
             ) from error
 
@@ -202,7 +212,7 @@ class Store:
             self._mlmd = metadata_store.MetadataStore(connection_message(self.connection))
         except RuntimeError as error:
             raise why_not_connected(self.connection, error) from error
-        # ML Metadata's own retries sleep for seconds; ours begin with milliseconds.
+        # ML Metadata's retries sleep for seconds; the retries here start with milliseconds.
         self._mlmd._max_num_retries = 1
 
     def _called(self, call: Callable[[Any], T]) -> T:
@@ -215,8 +225,9 @@ class Store:
             raise
 
 
-def _open_question(what: str, refused: MetadataError) -> MetadataUnavailableError:
-    """For a call that was refused when it was repeated, after its first answer was lost."""
+def _unknown_outcome(what: str, refused: MetadataError) -> MetadataUnavailableError:
+    """The error for a retry that failed after the response of an earlier attempt was lost."""
     return MetadataUnavailableError(
-        f"{what}: the connection was lost, so that it may be recorded or not; then: {refused}"
+        f"{what}: the connection was lost, and the write may or may not be recorded; the retry "
+        f"failed: {refused}"
     )

@@ -1,4 +1,4 @@
-"""Writes of runs, executions, artifacts and events: one transaction a change of state."""
+"""Records runs, executions, artifacts and events: one transaction per change of state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from prodml.metadata.fencing import (
     end_execution_once,
     require_newest,
 )
-from prodml.metadata.idempotent_writes import begun_execution, id_of_new_context, ids_of_outputs
+from prodml.metadata.idempotent_writes import id_of_new_context, ids_of_outputs, put_execution_once
 from prodml.metadata.messages import (
     EXECUTION_CACHE,
     NODE,
@@ -43,7 +43,7 @@ from prodml.metadata.store import Store
 
 
 class LineageWriter:
-    """Everything prodml tells ML Metadata.
+    """All writes of a run to ML Metadata.
 
     Args:
         store: an open store.
@@ -85,12 +85,16 @@ class LineageWriter:
     ) -> None:
         """Records a run as RUNNING.
 
+        Resuming the run needs `pipeline_file`, `pipeline_root` and `use_cache`.
+
         Args:
+            pipeline: name of the pipeline.
+            run_id: id of the run.
             parameters: the runtime parameters, as JSON.
-            lease_id: the lease under which it goes on.
-            pipeline_file: the Python file with the pipeline, and
-            pipeline_root: where its artifacts are published, and
-            use_cache: False if every node is run: what resuming it needs.
+            lease_id: id of the run's lease.
+            pipeline_file: path of the Python file with the pipeline.
+            pipeline_root: location where artifacts are published.
+            use_cache: False if every node is run.
         """
         context = self._context(PIPELINE_RUN, run_id)
         set_values(
@@ -117,10 +121,10 @@ class LineageWriter:
         self._store.write(f"cannot record run {run_id}", change)
 
     def resume_run(self, run_id: str, lease_id: int) -> None:
-        """Records that a run which had ended goes on, under a newer lease.
+        """Records that a run is resumed under a newer lease.
 
         Raises:
-            FencedError: it goes on under a lease that is newer still.
+            FencedError: another process has resumed the run under a lease that is newer still.
         """
         properties: dict[str, PropertyValue] = {
             "state": RunState.RUNNING,
@@ -134,14 +138,16 @@ class LineageWriter:
     def end_run(
         self, run_id: str, state: RunState, message: str = "", lease_id: int | None = None
     ) -> bool:
-        """Records how a run ended, if it is RUNNING.
+        """Records the end of a run, if the run is RUNNING.
 
         Args:
-            message: why, if it failed.
-            lease_id: end it only if it goes on under this lease.
+            run_id: id of the run.
+            state: final state of the run.
+            message: the reason, if the run failed.
+            lease_id: if set, the run is ended only if this is its current lease.
 
         Returns:
-            False if it had ended before, or goes on under another lease.
+            False if the run has ended already, or has another lease.
         """
         return self._change_run(
             run_id,
@@ -168,13 +174,20 @@ class LineageWriter:
         inputs: Mapping[str, Sequence[Artifact]],
         fingerprints: Sequence[str] = (),
     ) -> int:
-        """Records that a node starts; its inputs are linked at once. Gives the execution's id.
+        """Records the start of a node with its inputs, and returns the execution's id.
 
         Args:
-            fingerprints: under which the cache finds the execution when it is COMPLETE.
+            pipeline: name of the pipeline.
+            run_id: id of the run.
+            node_id: id of the node.
+            type_name: name of the execution type.
+            properties: properties of the execution.
+            inputs: input artifacts by key.
+            attempt: number of the attempt, from 1.
+            fingerprints: fingerprints by which the cache finds the execution when it is COMPLETE.
 
         Raises:
-            FencedError: another process has taken the pipeline over.
+            FencedError: another process has taken over the pipeline.
         """
         execution = self._execution(attempt, State.RUNNING, properties)
         pairs = self._input_pairs(inputs)
@@ -203,7 +216,8 @@ class LineageWriter:
             Artifact ids by output key.
 
         Raises:
-            FencedError: its end is recorded already: another process took its run for dead.
+            FencedError: the end of the execution is recorded already, because another process
+                closed the run.
         """
         attempt, begun, context_ids = self._begun[execution_id]
         keys = [key for key, artifacts in outputs.items() for _ in artifacts]
@@ -219,16 +233,16 @@ class LineageWriter:
         end_type = self._store.context_type(EXECUTION_END)
 
         def change(store: Any) -> list[int]:
-            made = end_execution_once(store, execution, pairs, context_ids, end_type)
-            if made is not None:
-                return made
+            created = end_execution_once(store, execution, pairs, context_ids, end_type)
+            if created is not None:
+                return created
             (found,) = store.get_executions_by_id([execution_id])
             if found.last_known_state != mlmd.Execution.COMPLETE:
                 raise FencedError(
-                    f"another process took the run of execution {execution_id} for dead and closed "
-                    f"it; its outputs are not published; see `prodml runs`"
+                    f"another process closed the run of execution {execution_id}, because this "
+                    f"process seemed dead; the outputs are not published; see `prodml runs`"
                 )
-            # By an earlier call of ours whose answer was lost.
+            # An earlier call of this process, whose response was lost, ended the execution.
             return ids_of_outputs(store, execution_id, [event for _, event in pairs])
 
         artifact_ids = self._store.write(f"cannot publish execution {execution_id}", change)
@@ -243,10 +257,12 @@ class LineageWriter:
         """Records that an execution ended without outputs, unless its end is recorded already.
 
         Args:
+            execution_id: id of the execution.
             state: FAILED or CANCELED.
+            properties: properties to add to the execution.
 
         Returns:
-            The state that is recorded: this one, or that of whoever was first.
+            The recorded state: `state`, or the state that another process recorded first.
         """
         end_type = self._store.context_type(EXECUTION_END)
 
@@ -258,7 +274,7 @@ class LineageWriter:
             ended = _ended(execution, state, properties)
             if end_execution_once(store, ended, [], [], end_type) is not None:
                 return state
-            # Another process ended it between the two calls.
+            # Another process ended the execution between the two calls.
             (execution,) = store.get_executions_by_id([execution_id])
             return execution_record(execution).state
 
@@ -283,7 +299,7 @@ class LineageWriter:
         return id
 
     def mark_deleted(self, ids: Collection[int], why: str) -> None:
-        """Records artifacts as DELETED: nobody is given them any more."""
+        """Records artifacts as DELETED, so that no resolver or cache look-up returns them."""
         if not ids:
             return
 
@@ -294,7 +310,7 @@ class LineageWriter:
                 set_values(artifact.custom_properties, {"deleted": _now(), "deleted_because": why})
             store.put_artifacts(artifacts)
 
-        self._store.write("cannot record what is deleted", change)
+        self._store.write("cannot record the deleted artifacts", change)
 
     def _context(self, type_name: str, name: str) -> Any:
         return mlmd.Context(type_id=self._store.context_type(type_name), name=name)
@@ -328,15 +344,15 @@ class LineageWriter:
         return execution
 
     def _artifact(self, name: str, artifact: Artifact) -> Any:
-        made = mlmd.Artifact(
+        created = mlmd.Artifact(
             type_id=self._store.artifact_type(type(artifact)),
             name=name,
             uri=artifact.final_uri,
             state=mlmd.Artifact.LIVE,
         )
-        set_values(made.properties, artifact.properties)
-        set_values(made.custom_properties, {"name": name, **artifact.custom_properties})
-        return made
+        set_values(created.properties, artifact.properties)
+        set_values(created.custom_properties, {"name": name, **artifact.custom_properties})
+        return created
 
     def _put(
         self, what: str, execution: Any, pairs: list[Any], contexts: list[Any]
@@ -344,7 +360,7 @@ class LineageWriter:
         def change(store: Any) -> tuple[int, list[int]]:
             if self._lease is not None:
                 require_newest(store, self._lease)
-            return begun_execution(store, execution, pairs, contexts)
+            return put_execution_once(store, execution, pairs, contexts)
 
         return self._store.write(what, change)
 
@@ -353,7 +369,10 @@ class LineageWriter:
 
 
 def stored_pairs(store: Store, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Pairs of artifact and event with the artifacts as stored: a bare id would blank them."""
+    """Replaces the artifacts in pairs of artifact and event with the stored ones.
+
+    Writing an artifact with only its id would clear its other fields.
+    """
     if not pairs:
         return []
     found = store.read(

@@ -43,7 +43,7 @@ def _filled(path: str, runs: int) -> Store:
     writer, leases, holder = LineageWriter(store), LeaseTable(store), new_holder()
     for number in range(runs):
         run = f"run-{number}"
-        lease = leases.take("flights", number + 1, run, holder)
+        lease = leases.acquire("flights", number + 1, run, holder)
         assert lease is not None
         writer.begin_run("flights", run, "{}", lease.id)
         trainer = Attempt("flights", run, "Trainer", "Trainer")
@@ -56,7 +56,7 @@ def _filled(path: str, runs: int) -> Store:
         evaluator = Attempt("flights", run, "Evaluator", "Evaluator")
         writer.record_found(evaluator, State.CACHED, {}, {}, {})
         writer.end_run(run, RunState.COMPLETE)
-        leases.give_back(lease)
+        leases.release(lease)
         if number % 1000 == 999:
             print(f"{number + 1:,} runs written", flush=True)
     return store

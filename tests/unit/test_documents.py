@@ -49,7 +49,9 @@ def test_what_is_not_json_is_refused_as_ever(text: str) -> None:
 
 def test_a_text_proto_that_nests_without_end_says_where() -> None:
     text = "# {{{{\n" + "feature { struct_domain { " * 2000
-    with pytest.raises(text_format.ParseError, match=r"^2:\d+ : it nests deeper than 100 levels"):
+    with pytest.raises(
+        text_format.ParseError, match=r"^2:\d+ : the document nests deeper than 100 levels"
+    ):
         parse_text_proto(text, schema_pb2.Schema())
 
 

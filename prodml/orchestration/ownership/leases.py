@@ -64,7 +64,7 @@ def hold(
             with contextlib.suppress(ProdmlError):
                 # Whatever went wrong, it went wrong because of that.
                 is_lost = is_lost or not table.is_newest(lease)
-                table.give_back(lease)
+                table.release(lease)
                 is_released = True
             if is_lost:
                 raise FencedError(
@@ -73,7 +73,7 @@ def hold(
                 ) from error
             raise
         heartbeat.stop()
-        table.give_back(lease)
+        table.release(lease)
         is_released = True
     finally:
         # This process may live for long: a lease that it could not release is free all the same.
@@ -110,7 +110,7 @@ class _Heartbeat:
                     self.is_lost = True
                     _thread.interrupt_main()
                     return
-                table.beat(self._lease)
+                table.record_heartbeat(self._lease)
 
 
 def _take(
@@ -128,7 +128,7 @@ def _take(
             _look_again_later(newest)
             continue
         number = newest.number + 1 if newest else 1
-        if lease := table.take(pipeline, number, run_id, holder):
+        if lease := table.acquire(pipeline, number, run_id, holder):
             return lease
 
 

@@ -63,7 +63,7 @@ def test_a_run_that_was_closed_by_another_process_after_its_last_node_does_not_s
             store = settings.open_store()
             (run,) = LineageReader(store).runs(1)
             if takes_lease:
-                assert LeaseTable(store).take("one", 2, "run-2", ELSEWHERE)
+                assert LeaseTable(store).acquire("one", 2, "run-2", ELSEWHERE)
             assert LineageWriter(store).end_run(run.run_id, RunState.FAILED, "its process died")
 
     with pytest.raises(FencedError, match="taken over|recorded as ended"):

@@ -252,7 +252,7 @@ def test_what_cannot_be_resumed_is_refused(work: Workplace) -> None:
     complete = work.shown()["run"]["run_id"]
     assert "is complete; there is nothing to resume" in work.prodml("run", "--resume", code=2)
     assert "is complete" in work.prodml("run", "--resume", complete, code=2)
-    assert "there is no run 'nope'" in work.prodml("run", "--resume", "nope", code=2)
+    assert "run 'nope' does not exist" in work.prodml("run", "--resume", "nope", code=2)
     work.file("fail", "ValueError 1")
     work.prodml("run", "pipeline.py", "--no-cache", code=1)
     said = work.prodml("run", "--resume", "--param", "number=2", code=2)
@@ -322,13 +322,13 @@ def test_a_lease_held_elsewhere_is_honoured_until_it_is_silent(
     newest = work.leases.newest("steps")
     assert newest is not None
     elsewhere = ProcessRecord("elsewhere", "another-boot/1", 4711, "token")
-    theirs = work.leases.take("steps", newest.number + 1, "theirs", elsewhere)
+    theirs = work.leases.acquire("steps", newest.number + 1, "theirs", elsewhere)
     assert theirs is not None
     assert "process 4711 on elsewhere" in work.prodml("run", "pipeline.py", code=2)
     then = time.time() - SILENCE_SECONDS - 1
     with monkeypatch.context() as clock:
         clock.setattr(time, "time", lambda: then)
-        work.leases.beat(theirs)
+        work.leases.record_heartbeat(theirs)
     assert "3 cached" in work.prodml("run", "pipeline.py")
 
 

@@ -107,7 +107,7 @@ def test_a_secret_that_was_rotated_does_not_run_the_node_again(work: Workplace) 
 
 
 def test_the_value_in_the_place_of_a_reference_is_refused_and_not_shown(work: Workplace) -> None:
-    refusal = "a secret is given by reference, env:NAME or file:/absolute/path"
+    refusal = "a secret must be a reference, env:NAME or file:/absolute/path"
     work.config = ""
     assert refusal in work.prodml("plan", "downloads.py", "--param", f"token={CANARY}", code=2)
     work.config = f"params:\n  token: {CANARY}\n"

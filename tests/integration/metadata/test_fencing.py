@@ -145,7 +145,7 @@ def test_nothing_begins_under_a_lease_that_another_process_has_succeeded(
     connection: Connection,
 ) -> None:
     table = LeaseTable(Store(connection))
-    first = table.take("p", 1, "run", ProcessRecord("here", "boot", 1, "a"))
+    first = table.acquire("p", 1, "run", ProcessRecord("here", "boot", 1, "a"))
     assert first is not None
     writer = LineageWriter(Store(connection), first)
     writer.begin_execution(Attempt("p", "run", "node", "T"), {}, {})

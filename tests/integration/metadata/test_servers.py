@@ -105,7 +105,7 @@ def test_a_run_waits_for_its_database_and_goes_on(tmp_path: Path, server: Databa
     work.release()
     assert process.stdout is not None
     for line in process.stdout:
-        if "does not answer; trying for another" in line:
+        if "does not respond; retrying for" in line:
             break
     server.start()
     said = process.stdout.read()
@@ -124,7 +124,7 @@ def test_a_run_whose_database_stays_away_fails_cleanly_and_is_resumed(
     said, _ = process.communicate(timeout=60)
     server.start()
     assert process.returncode == 1
-    assert "did not answer within 1 s" in said and "prodml run --resume" in said
+    assert "did not respond within 1 s" in said and "prodml run --resume" in said
     assert "Traceback" not in said
     assert "RUNNING" not in work.prodml("runs")
     resumed = work.prodml("run", "--resume")
@@ -167,7 +167,7 @@ def test_one_of_many_takes_a_lease(server: DatabaseServer) -> None:
 
     def take(number: int) -> None:
         start.wait()
-        taken.append(tables[number].take("p", 1, f"run-{number}", new_holder()))
+        taken.append(tables[number].acquire("p", 1, f"run-{number}", new_holder()))
 
     threads = [threading.Thread(target=take, args=(n,)) for n in range(len(tables))]
     for thread in threads:
@@ -181,7 +181,7 @@ def test_a_server_that_is_not_there_is_told_apart_from_one_that_refuses(
     server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = server.connection(server.new_database())  # type: ignore[attr-defined]
-    with pytest.raises(MetadataUnavailableError, match="did not answer within 0 s"):
+    with pytest.raises(MetadataUnavailableError, match="did not respond within 0 s"):
         Store(dataclasses.replace(right, port=1), retry_seconds=0.2)
     with pytest.raises(MetadataError, match="nowhere.*check") as unknown:
         Store(dataclasses.replace(right, database="nowhere"), retry_seconds=30)

@@ -113,7 +113,11 @@ def test_columns_go_to_a_signature_that_takes_them_and_become_a_table(predict: A
         ('[{"hour": {"a": 1}}]', (), "row 1, column 'hour': {\"a\": 1} is not a valid value"),
         ('[{"hour": 1}, 7]', (), "row 2: expected an object of columns, got 7"),
         ("hour: 1", (), "standard input is not JSON"),
-        ("[" * 5000, (), "is not JSON, and line 1 is not a JSON object: it nests deeper than 100"),
+        (
+            "[" * 5000,
+            (),
+            "is not JSON, and line 1 is not a JSON object: the document nests deeper than 100",
+        ),
         ("[]", (), "has no rows"),
         (JSON_ROWS, ("--signature=nope",), "no signature 'nope'"),
         (JSON_ROWS, ("--signature=serving_raw",), "row 1, column 'distance': expected a value"),

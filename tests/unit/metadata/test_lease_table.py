@@ -19,35 +19,35 @@ def leases(tmp_path: Path) -> LeaseTable:
 
 def test_a_number_is_taken_by_one_only(leases: LeaseTable) -> None:
     assert leases.newest("p") is None
-    ours = leases.take("p", 1, "run", US)
+    ours = leases.acquire("p", 1, "run", US)
     assert ours is not None and leases.newest("p") == ours
-    assert leases.take("p", 1, "other", THEM) is None
+    assert leases.acquire("p", 1, "other", THEM) is None
     assert leases.newest("p") == ours
 
 
 def test_taking_again_after_a_lost_answer_gives_the_same_lease(leases: LeaseTable) -> None:
-    assert leases.take("p", 1, "run", US) == leases.take("p", 1, "run", US)
+    assert leases.acquire("p", 1, "run", US) == leases.acquire("p", 1, "run", US)
 
 
 def test_a_later_lease_counts(leases: LeaseTable) -> None:
-    first = leases.take("p", 1, "run", US)
+    first = leases.acquire("p", 1, "run", US)
     assert first is not None and leases.is_newest(first)
-    second = leases.take("p", 2, "other", THEM)
+    second = leases.acquire("p", 2, "other", THEM)
     assert second is not None
     assert leases.newest("p") == second
     assert not leases.is_newest(first) and leases.is_newest(second)
 
 
 def test_pipelines_do_not_meet(leases: LeaseTable) -> None:
-    ours, theirs = leases.take("a_b", 1, "run", US), leases.take("axb", 1, "other", THEM)
+    ours, theirs = leases.acquire("a_b", 1, "run", US), leases.acquire("axb", 1, "other", THEM)
     assert (leases.newest("a_b"), leases.newest("axb")) == (ours, theirs)
 
 
 def test_a_heartbeat_and_the_end_are_recorded(leases: LeaseTable) -> None:
-    lease = leases.take("p", 1, "run", US)
+    lease = leases.acquire("p", 1, "run", US)
     assert lease is not None and lease.ended == 0
-    leases.beat(lease)
+    leases.record_heartbeat(lease)
     beaten = leases.by_id([lease.id])[lease.id]
     assert beaten.heartbeat >= lease.heartbeat and beaten.ended == 0
-    leases.give_back(lease)
+    leases.release(lease)
     assert leases.by_id([lease.id, 4711])[lease.id].ended >= lease.heartbeat

@@ -34,7 +34,9 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_refusal_after_a_lost_answer_leaves_open_what_was_recorded(store: Store) -> None:
     refused = mlmd_errors.InternalError("permission denied for table Execution")
-    with pytest.raises(MetadataUnavailableError, match="may be recorded or not.*permission denied"):
+    with pytest.raises(
+        MetadataUnavailableError, match="may or may not be recorded.*permission denied"
+    ):
         store.write("cannot publish execution 7", Answers(LOST, refused))
 
 
@@ -45,7 +47,9 @@ def test_a_refused_login_after_a_lost_answer_leaves_open_what_was_recorded(
         raise RuntimeError("file is not a database")
 
     monkeypatch.setattr("ml_metadata.metadata_store.MetadataStore", refuse)
-    with pytest.raises(MetadataUnavailableError, match="may be recorded or not.*not a database"):
+    with pytest.raises(
+        MetadataUnavailableError, match="may or may not be recorded.*not a database"
+    ):
         store.write("cannot publish execution 7", Answers(LOST))
 
 

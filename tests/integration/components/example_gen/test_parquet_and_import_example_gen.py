@@ -148,7 +148,7 @@ def test_what_is_not_tfrecord_is_named(tmp_path: Path, content: bytes, message: 
     [
         ([None], "is not a complete Parquet file"),
         ([pa.table({"a": pa.array([], pa.int64())})], "has no rows"),
-        ([pa.table({"a": [1]}), pa.table({"b": [1]})], "the columns differ: 'a'"),
+        ([pa.table({"a": [1]}), pa.table({"b": [1]})], "differ: only .* has 'a'"),
         ([pa.table({"a": [1]}), pa.table({"a": ["x"]})], "column 'a' is int64 in .* and string"),
         (
             [pa.table({"a": pa.array([0], pa.timestamp("s"))})],

@@ -158,7 +158,7 @@ def test_a_version_that_was_removed_by_hand_stays_away_and_is_reported(work: Wor
     work.run("bad")
     good, bad = work.versions
     shutil.rmtree(work.serving / str(bad))
-    removed = f"version {bad} was removed from {work.serving}, where {good} is the newest"
+    removed = f"version {bad} was removed from {work.serving}, the newest version is now {good}"
     result = work.run("bad")
     assert result.superseded and removed in result.superseded
     assert removed in work.plan("bad").reason

@@ -377,7 +377,7 @@ def test_nothing_to_analyze_is_an_error(tmp_path: Path) -> None:
     raw = write_flights(
         tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 0), "eval": flights(0, 9)}
     )
-    with pytest.raises(InputDataError, match="no row to analyze in train"):
+    with pytest.raises(InputDataError, match=r"no row to analyze in the split\(s\) train"):
         transform(tmp_path, raw)
 
 
@@ -389,7 +389,8 @@ def test_statistics_of_no_row_are_refused_with_the_argument_that_leaves_them_out
     )
     config = SplitsConfig(transform=("eval",))
     with pytest.raises(
-        InputDataError, match=r'no row to transform in eval.*disable_statistics="post_transform"'
+        InputDataError,
+        match=r'no row to transform in the split\(s\) eval.*disable_statistics="post_transform"',
     ):
         transform(tmp_path, raw, splits_config=config)
     context = transform(tmp_path, raw, splits_config=config, disable_statistics="post_transform")

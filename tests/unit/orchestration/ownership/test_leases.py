@@ -50,14 +50,14 @@ def test_a_lease_that_could_not_be_released_is_free_though_its_process_lives(
     assert not held_elsewhere(left)
 
 
-@pytest.mark.parametrize("step", ["take", "give_back"])
+@pytest.mark.parametrize("step", ["acquire", "release"])
 def test_an_interrupt_beside_the_block_leaves_a_free_lease(
     open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     real = getattr(LeaseTable, step)
 
     def interrupted(*arguments: object) -> None:
-        if step == "take":
+        if step == "acquire":
             real(*arguments)
         raise KeyboardInterrupt
 
