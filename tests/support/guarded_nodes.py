@@ -1,4 +1,4 @@
-"""Nodes of every part in guarding, to build pipelines of: sources, guards, what waits for them."""
+"""Components for pipelines with guards: sources, guards, and nodes that wait for guards."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from prodml.artifacts import Examples, Schema
 def work(made: Any, text: str, fails: bool) -> None:
     """Writes a text, or fails."""
     if fails:
-        raise ValueError("as told")
+        raise ValueError("fails on purpose")
     with open(os.path.join(made.uri, "text"), "w", encoding="utf-8") as file:
         file.write(text)
 

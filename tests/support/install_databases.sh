@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# PostgreSQL and MariaDB for the tests, from Debian's packages, where they are missing.
-# The tests start servers of their own, on free loopback ports with their own data.
+# Installs PostgreSQL and MariaDB for the tests from Debian's packages, if they are missing.
+# The tests start separate servers, on free loopback ports with separate data.
 set -euo pipefail
 
 have() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null; }

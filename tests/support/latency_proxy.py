@@ -1,6 +1,7 @@
-"""A loopback proxy that makes a server seem far away, and counts the round trips to it.
+"""A loopback proxy that adds latency to a server, and counts the round trips.
 
-In a process of its own: ML Metadata's C++ code keeps Python's lock while it waits for a database.
+It is a separate process, because ML Metadata's C++ code holds the GIL while it waits for a
+database.
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ READ_BYTES = 1 << 16
 
 
 class LatencyProxy:
-    """A proxy that runs.
+    """A running proxy.
 
     Attributes:
-        port: where it listens.
+        port: port on which the proxy listens.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.port = self._asked()
+        self.port = self._query()
 
     def round_trips(self) -> int:
-        """How often a client spoke after the server had, or for the first time: how often it had
-        to wait for an answer before it could go on."""
-        return self._asked()
+        """The number of times that clients had to wait for a response.
 
-    def _asked(self) -> int:
+        Counted is each message of a client that is its first or follows one of the server.
+        """
+        return self._query()
+
+    def _query(self) -> int:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -39,7 +42,7 @@ class LatencyProxy:
 
 @contextlib.contextmanager
 def latency_proxy(target_port: int, round_trip_seconds: float) -> Iterator[LatencyProxy]:
-    """A proxy to a local port; each direction is late by half of a round trip."""
+    """Runs a proxy to a local port, which delays each direction by half of a round trip."""
     command = [sys.executable, __file__, str(target_port), str(round_trip_seconds)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -55,7 +58,7 @@ class _Proxy:
         self._delay = round_trip_seconds / 2
 
     async def serve(self) -> None:
-        """Answers the first line of standard input with the port, later ones with the count."""
+        """Prints the port for the first line of standard input, and the count for later ones."""
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
@@ -67,26 +70,26 @@ class _Proxy:
         self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
         server, to_server = await asyncio.open_connection("127.0.0.1", self._target_port)
-        speaks = ["server"]
+        last_sender = ["server"]
 
-        def client_speaks(data: bytes) -> None:
-            # Over HTTP/2 the client also tells how much it has read; a call has HEADERS.
-            if speaks[0] == "server" and not _is_bookkeeping(data):
+        def on_client_data(data: bytes) -> None:
+            # Over HTTP/2, the client also reports how much it has read; a call has HEADERS.
+            if last_sender[0] == "server" and not _is_bookkeeping(data):
                 self.round_trips += 1
-                speaks[0] = "client"
+                last_sender[0] = "client"
 
-        def server_speaks(data: bytes) -> None:
+        def on_server_data(data: bytes) -> None:
             if not _is_bookkeeping(data):
-                speaks[0] = "server"
+                last_sender[0] = "server"
 
-        # Cancelled at the end, where a client has not closed its connection.
+        # Cancelled at the end, if a client has not closed its connection.
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(
-                self._pass_on(client, to_server, client_speaks),
-                self._pass_on(server, to_client, server_speaks),
+                self._forward(client, to_server, on_client_data),
+                self._forward(server, to_client, on_server_data),
             )
 
-    async def _pass_on(self, source: asyncio.StreamReader, target, heard) -> None:  # type: ignore[no-untyped-def]
+    async def _forward(self, source: asyncio.StreamReader, target, on_data) -> None:  # type: ignore[no-untyped-def]
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
@@ -102,14 +105,14 @@ class _Proxy:
         delivery = asyncio.ensure_future(deliver())
         with contextlib.suppress(ConnectionError):
             while data := await source.read(READ_BYTES):
-                heard(data)
+                on_data(data)
                 queue.put_nowait((loop.time() + self._delay, data))
         queue.put_nowait((loop.time() + self._delay, b""))
         await delivery
 
 
 def _is_bookkeeping(data: bytes) -> bool:
-    """Whether all of it is whole HTTP/2 frames of SETTINGS, PING or WINDOW_UPDATE."""
+    """Whether the data is complete HTTP/2 frames of SETTINGS, PING or WINDOW_UPDATE only."""
     position = 0
     while position + 9 <= len(data):
         if data[position + 3] not in (4, 6, 8):

@@ -1,6 +1,6 @@
-"""Leaves out the tests whose database server is not installed, and says so at the end.
+"""Deselects the tests whose database server is not installed, and reports them at the end.
 
-On a laptop the rest still runs. Under CI=true what is left out is a failure.
+All other tests still run on a laptop. With CI=true, deselected tests are a failure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from support.database_servers import MariaDb, PostgreSql
 
 SERVERS = {"postgresql": PostgreSql, "mariadb": MariaDb}
-"""By the parameter that a test has for it."""
+"""Servers by the parameter of the tests that need them."""
 
 _left_out = pytest.StashKey[dict[str, int]]()
 
@@ -44,7 +44,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    # Each worker of pytest-xdist collects all tests, so any one of them knows.
+    # Each worker of pytest-xdist collects all tests, so all workers have the same counts.
     node.config.stash[_left_out] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 

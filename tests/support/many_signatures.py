@@ -1,4 +1,4 @@
-"""A TF1 SavedModel with a signature of every kind, as a model server gets it."""
+"""A TF1 SavedModel with a signature of every kind, for a model server."""
 
 from __future__ import annotations
 

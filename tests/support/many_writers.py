@@ -1,4 +1,4 @@
-"""Many processes that write to one store at once; in a module that a new process can import."""
+"""Many processes that write to one store at once; a module that a new process can import."""
 
 import importlib
 import multiprocessing
@@ -14,9 +14,9 @@ PROCESSES, EXECUTIONS = 8, 50
 
 
 def write_with_many_processes(connection: Connection) -> None:
-    """Each records a run; afterwards all is there, and once. The tables are made by all at once."""
+    """Checks that each process records its run once, even if all create the tables at once."""
     context = multiprocessing.get_context("spawn")
-    # As it is known now: modules of users are loaded anew by the tests before, and so is this.
+    # Imported again, because earlier tests may have reloaded user modules, and this module, too.
     write = importlib.import_module("many_writers").write_executions
     processes = [
         context.Process(target=write, args=(connection, number, EXECUTIONS))
@@ -41,7 +41,7 @@ def write_with_many_processes(connection: Connection) -> None:
 
 
 def write_executions(connection: Connection, number: int, executions: int) -> None:
-    """Records a run with so many executions, each with an artifact that the next one uses."""
+    """Records a run with executions, each with an artifact that the next execution uses."""
     store = Store(connection, retry_seconds=120)
     writer, reader = LineageWriter(store), LineageReader(store)
     run = f"run-{number}"

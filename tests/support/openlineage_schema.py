@@ -1,10 +1,9 @@
-"""What OpenLineage's published schema asks of an event, checked with jsonschema.
+"""Checks events against OpenLineage's published schema with jsonschema.
 
-The core is written out here from https://openlineage.io/spec/2-0-2/OpenLineage.json: what is
-required, types and formats. openlineage-python does not ship the published files; those
-of the facets are taken from the classes that are generated of them and which it does ship: they
-give the URL, the fields and which of these may be left out. Our own facets have
-docs/openlineage/1-0-0.json.
+The core schema is written here after https://openlineage.io/spec/2-0-2/OpenLineage.json: required
+fields, types and formats. openlineage-python does not contain the published files, but classes
+generated from them: the schemas of facets are derived from these classes, which have the URL, the
+fields and the optional fields. The schema of prodml's facets is docs/openlineage/1-0-0.json.
 """
 
 import importlib
@@ -25,7 +24,7 @@ _OWN = json.loads((Path(__file__).parents[2] / "docs/openlineage/1-0-0.json").re
 
 _URI = {"type": "string", "format": "uri"}
 _FORMATS = {"runId": {"format": "uuid"}, "uri": {"format": "uri"}}
-"""Of fields of facets: the generated classes check these by code."""
+"""Formats of fields of facets, which the generated classes check in code."""
 
 _FACETS = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Facet"}}
 _DATASET = {
@@ -80,7 +79,7 @@ _CORE = {
 
 
 def problems(event: dict[str, Any]) -> list[str]:
-    """What is wrong with an event, in its own fields or in a facet; empty where nothing is."""
+    """Lists the errors in an event and its facets; empty if it is valid."""
     found = _errors(_CORE, event)
     for facet in _facets(event):
         found += _errors(_schema_of(facet["_schemaURL"]), facet)

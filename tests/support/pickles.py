@@ -1,4 +1,4 @@
-"""Finds pickles in files, and in what archives, record files and compressed files hold."""
+"""Finds pickles in files, including archives, record files and compressed files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def pickles_under(directory: Path) -> list[str]:
-    """Paths of all files that hold a pickle, with the member or record that is one."""
+    """The paths of all files that contain a pickle, with the member or record."""
     return [
         f"{path.relative_to(directory)}{part}"
         for path in sorted(directory.rglob("*"))
@@ -23,14 +23,14 @@ def pickles_under(directory: Path) -> list[str]:
 
 
 def is_pickle(content: bytes) -> bool:
-    """Whether bytes are one whole pickle of any protocol, of more than two operations.
+    """Whether bytes are one complete pickle of any protocol with more than two operations.
 
-    A text such as `N.` is a pickle of two by chance.
+    A text such as `N.` is a pickle with two operations by chance.
     """
     try:
         operations = list(pickletools.genops(content))
     except Exception:
-        # It is none: genops ends at STOP, and raises whatever it meets before.
+        # The content is not a pickle: genops ends at STOP, and raises many types of errors.
         return False
     last, _, position = operations[-1]
     return last.name == "STOP" and position == len(content) - 1 and len(operations) > 2
@@ -52,7 +52,7 @@ def _parts(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _records(content: bytes) -> Iterator[bytes]:
-    """The records of a TFRecord file; nothing where it is not one to its very end."""
+    """The records of a TFRecord file; none unless the whole content is one."""
     found, position = [], 0
     while position + 16 <= len(content):
         size = int.from_bytes(content[position : position + 8], "little")

@@ -1,11 +1,11 @@
-"""Processes of others, as a test sees them."""
+"""Waits for processes that a test did not start itself."""
 
 import time
 from pathlib import Path
 
 
 def wait_until_gone(pids: list[int]) -> None:
-    """A process that was killed may be seen a moment longer."""
+    """Waits until the processes are gone; a killed process may exist for a moment."""
     deadline = time.monotonic() + 20
     while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -29,7 +29,7 @@ def execute(
     reporter: Reporter | None = None,
     beam: RunnerProfile | None = None,
 ) -> ExecutorContext:
-    """Executes a component (its driver first, where it has one); outputs lie under tmp_path."""
+    """Runs a component's driver, if it has one, and its executor; outputs are under tmp_path."""
     package = type(component).__module__.rpartition(".")[0]
     root = tmp_path / f"{component.id}-{next(_numbers)}"
     outputs: dict[str, Artifact] = {}

@@ -1,4 +1,4 @@
-"""A `prodml serve` with any options, asked by TF Serving's own stubs."""
+"""A running `prodml serve` with any options, called with TF Serving's stubs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECONDS = 60.0
 
 @dataclass
 class RunningServer:
-    """A server, and stubs on a channel to it."""
+    """A running server, with stubs on a channel to it."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -43,12 +43,12 @@ class RunningServer:
 
     @property
     def address(self) -> str:
-        """Of gRPC, `host:port`."""
+        """The gRPC address, `host:port`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Of REST, without a path."""
+        """The URL of the REST API, without a path."""
         return f"http://127.0.0.1:{self.rest_port}"
 
     def client(self) -> GrpcClient:
@@ -68,7 +68,7 @@ def command(*options: str) -> list[str]:
 
 @contextlib.contextmanager
 def running_server(directory: Path, *options: str) -> Iterator[RunningServer]:
-    """A server that is ready; it must end by SIGTERM with 0."""
+    """Runs a server, yields it when ready, and checks that SIGTERM ends it with exit code 0."""
     port, rest_port = free_ports(2)
     log = directory / f"server-{port}.log"
     with log.open("wb") as output:
@@ -97,12 +97,12 @@ def channel_options() -> list[tuple[str, int]]:
 def wait_until(condition: Any, seconds: float = SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.02)
 
 
 def refusal(method: Any, request: Any, timeout: float = 20) -> tuple[str, str]:
-    """Code and text of the error that a call ends with; OK where it does not."""
+    """The code and the text of a call's error; OK if the call succeeds."""
     try:
         method(request, timeout=timeout)
     except grpc.RpcError as error:
@@ -185,7 +185,7 @@ class Mixed(tf.Module):
         ]
     )
     def hold(self, x, begun, until):
-        """Makes the file `begun`, then answers x when the file `until` is there."""
+        """Creates the file `begun`, and returns x once the file `until` exists."""
         with tf.control_dependencies([tf.io.write_file(begun[0], "")]):
             (is_held,) = tf.while_loop(
                 lambda is_held: is_held,
@@ -208,7 +208,7 @@ def save_mixed(directory: Path, bias: float = 0.0) -> Path:
 
 
 def save_estimator(directory: Path) -> Path:
-    """As TF1's estimators export: `classify` and `regress` on serialized tf.Examples."""
+    """Saves a model as TF1's estimators do: `classify` and `regress` on serialized tf.Examples."""
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         serialized = v1.placeholder(tf.string, [None], "input_example_tensor")

@@ -1,4 +1,4 @@
-"""An S3 server on loopback: moto's, in a process of its own."""
+"""An S3 server on loopback: moto's server in a separate process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENVIRONMENT = {
 
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
-    """A server with the bucket `bucket`; gives its endpoint."""
+    """Runs a server with the bucket `bucket`, and yields its endpoint."""
     (port,) = free_ports(1)
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

@@ -1,4 +1,4 @@
-"""Small real models of late flights, good and bad, as a model server gets them."""
+"""Small real models of late flights, good and bad, for a model server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Answer = Callable[[Any], Any]
 
 
 class Scorer(tf.Module):
-    """`serving_default` takes tf.Examples, `serving_raw` one tensor a column."""
+    """A model whose `serving_default` parses tf.Examples; `serving_raw` has a tensor per column."""
 
     def __init__(self, answer: Answer | None = None) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Scorer(tf.Module):
 
 
 def save(scorer: tf.Module, directory: Path) -> Model:
-    """The model as Trainer leaves it."""
+    """Saves the model in the layout of Trainer's output."""
     model = Model(uri=str(directory))
     tf.saved_model.save(
         scorer,
@@ -69,7 +69,7 @@ def save(scorer: tf.Module, directory: Path) -> Model:
 
 
 def save_with_start(start: Callable[[], Any], directory: Path) -> Model:
-    """A model that runs an operation when it is loaded."""
+    """Saves a model that runs an operation when it is loaded."""
     model = Model(uri=str(directory))
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         values = tf.compat.v1.placeholder(tf.float32, [None], "x")
@@ -83,7 +83,7 @@ def save_with_start(start: Callable[[], Any], directory: Path) -> Model:
 
 
 def save_examples(directory: Path, rows: pa.Table = ROWS) -> Examples:
-    """Rows as ingestion leaves them, in one split `eval`."""
+    """Saves rows in the layout of an ExampleGen's output, in one split `eval`."""
     examples = Examples(uri=str(directory))
     (directory / "Split-eval").mkdir(parents=True)
     pq.write_table(rows, directory / "Split-eval" / "data-00000.parquet")
@@ -92,7 +92,7 @@ def save_examples(directory: Path, rows: pa.Table = ROWS) -> Examples:
 
 
 def save_classifier(directory: Path) -> Model:
-    """A model with signatures for Classify and Regress."""
+    """Saves a model with signatures for Classify and Regress."""
     model = Model(uri=str(directory))
     signatures = tf.compat.v1.saved_model
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:

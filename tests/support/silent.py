@@ -1,4 +1,4 @@
-"""An observer of runs that says nothing."""
+"""An observer of runs that reports nothing."""
 
 from prodml.orchestration.results import NodeResult
 

@@ -1,4 +1,4 @@
-"""Statistics artifacts made of a few rows, for tests of what stands behind StatisticsGen."""
+"""Statistics artifacts of a few rows, for tests of the components that read statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 def record_batch(columns: Columns) -> pa.RecordBatch:
-    """Rows in the shape of tf.Example: every column a list."""
+    """Rows in the shape of tf.Example: every value is a list."""
     return pa.RecordBatch.from_arrays(
         [_lists(values) for values in columns.values()], names=list(columns)
     )

@@ -1,4 +1,4 @@
-"""Documents that nest without end are refused with their line; all others are read as ever."""
+"""Documents that nest too deeply are errors with their line; all others are parsed normally."""
 
 import json
 from typing import Any
@@ -19,17 +19,17 @@ def test_the_deepest_allowed_documents_are_read() -> None:
 
 
 @given(json_values)
-def test_json_is_read_as_ever(value: Any) -> None:
+def test_json_is_parsed_as_by_the_standard_library(value: Any) -> None:
     assert parse_json(json.dumps(value)) == value
 
 
 @given(st.text(), st.integers(0, 200))
-def test_brackets_in_texts_do_not_count(text: str, brackets: int) -> None:
+def test_brackets_in_strings_are_ignored(text: str, brackets: int) -> None:
     value = [text + "[{" * brackets + '"\\']
     assert parse_json(json.dumps(value)) == value
 
 
-def test_json_that_nests_without_end_says_where() -> None:
+def test_json_that_nests_too_deeply_is_an_error_with_its_location() -> None:
     with pytest.raises(
         json.JSONDecodeError, match="nests deeper than 100 levels: line 2 column 301"
     ):
@@ -37,7 +37,7 @@ def test_json_that_nests_without_end_says_where() -> None:
 
 
 @given(st.text('[]{}",:\\ab1', max_size=40))
-def test_what_is_not_json_is_refused_as_ever(text: str) -> None:
+def test_invalid_json_is_rejected_as_by_the_standard_library(text: str) -> None:
     try:
         expected = json.loads(text)
     except ValueError:
@@ -47,7 +47,7 @@ def test_what_is_not_json_is_refused_as_ever(text: str) -> None:
         assert parse_json(text) == expected
 
 
-def test_a_text_proto_that_nests_without_end_says_where() -> None:
+def test_a_text_proto_that_nests_too_deeply_is_an_error_with_its_location() -> None:
     text = "# {{{{\n" + "feature { struct_domain { " * 2000
     with pytest.raises(
         text_format.ParseError, match=r"^2:\d+ : the document nests deeper than 100 levels"
@@ -56,7 +56,7 @@ def test_a_text_proto_that_nests_without_end_says_where() -> None:
 
 
 @given(st.text(), st.text("'\"{<[#\\ \n"))
-def test_brackets_in_texts_and_comments_of_a_text_proto_do_not_count(name: str, more: str) -> None:
+def test_brackets_in_strings_and_comments_of_a_text_proto_are_ignored(name: str, more: str) -> None:
     assume(name.isprintable())
     schema = schema_pb2.Schema()
     schema.feature.add(name=(name + more) * 3)

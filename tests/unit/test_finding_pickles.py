@@ -1,4 +1,4 @@
-"""The finder of pickles finds them, and nothing else."""
+"""Pickles are found, and nothing else."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def test_a_pickle_of_any_protocol_is_found(protocol: int, value: Any) -> None:
     "content",
     [b"", b"text", b"N.", b".", b"0.", b"1\n2\n", b'{"a": 1}', b"\x80", b"\x0a\x03abc", b"I1\n"],
 )
-def test_what_is_none_is_left_alone(content: bytes) -> None:
+def test_other_content_is_not_a_pickle(content: bytes) -> None:
     assert not is_pickle(content)
 
 

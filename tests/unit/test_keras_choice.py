@@ -1,4 +1,4 @@
-"""What `tf.keras` means, in fresh processes: the choice, not the order of imports."""
+"""In new processes, the choice decides what `tf.keras` refers to, not the order of imports."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import json, sys
 import tensorflow as tf
 from prodml import keras_choice
 in_force = keras_choice.in_force()
-# The import statement puts its package in the attribute's place.
+# The import statement replaces the attribute with its package.
 attribute = tf.keras.Model.__module__.split(".")[0]
 from tensorflow.keras import layers
 from tensorflow import keras
@@ -39,7 +39,9 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS.keys())
 @pytest.mark.parametrize("choice", ["tf_keras", "keras"])
-def test_every_spelling_means_what_was_chosen_in_every_order(choice: str, order: str) -> None:
+def test_every_spelling_refers_to_the_chosen_package_in_every_order(
+    choice: str, order: str
+) -> None:
     found = spellings(f"from prodml import keras_choice; keras_choice.choose({choice!r})", order)
     assert set(found.values()) == {choice}
 

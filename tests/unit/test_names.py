@@ -45,7 +45,7 @@ def test_plain_words_are_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_is_refused_at_every_entrance(name: str) -> None:
+def test_a_hostile_name_is_rejected_by_every_entry_point(name: str) -> None:
     assert not is_name(name)
     with pytest.raises(DefinitionError, match=r"test_names\.py:\d+: pipeline name"):
         pipeline(name=name)
@@ -64,11 +64,11 @@ def test_a_hostile_name_is_refused_at_every_entrance(name: str) -> None:
         compile_pipeline(named.build())
 
 
-def test_an_output_that_is_no_name_is_refused() -> None:
+def test_an_output_with_an_invalid_name_is_rejected() -> None:
     (declared,) = Make.signature.outputs.values()
 
     class Escaping(Component):
-        """Its outputs have names that no class body could give them, as a made-up class may."""
+        """A component whose outputs have names that are impossible in a class body."""
 
     Escaping.signature = Signature({}, {"../up": declared}, {})
 
@@ -80,7 +80,7 @@ def test_an_output_that_is_no_name_is_refused() -> None:
         compile_pipeline(outputs.build())
 
 
-def test_a_spec_from_a_file_is_checked_as_well() -> None:
+def test_a_spec_from_a_file_is_checked() -> None:
     @pipeline(name="stored")
     def stored() -> None:
         Make()
@@ -94,7 +94,7 @@ def test_a_spec_from_a_file_is_checked_as_well() -> None:
             ), "/elsewhere")  # fmt: skip
 
 
-def test_a_split_that_the_store_names_cannot_lead_out_of_the_artifact() -> None:
+def test_a_split_name_from_the_store_cannot_leave_the_artifact() -> None:
     examples = Examples(uri="/data/examples")
     examples.split_names = ["train", "x/../../../etc"]
     assert examples.split_uri("train") == "/data/examples/Split-train"
@@ -105,7 +105,7 @@ def test_a_split_that_the_store_names_cannot_lead_out_of_the_artifact() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["../other/*", "/etc/*", "a/../../b", "{SPAN}/..", "a\0b"])
-def test_a_pattern_that_leads_out_of_its_input_base_is_refused(pattern: str) -> None:
+def test_a_pattern_that_leaves_its_input_base_is_rejected(pattern: str) -> None:
     with pytest.raises(ValueError, match="leaves input_base"):
         InputSplit("train", pattern)
     InputSplit("train", "./span-{SPAN}/v{VERSION}/**/..data*")

@@ -6,7 +6,7 @@ import pytest
 from prodml.paths import inside, inside_any, leading_out
 
 
-def test_a_path_is_judged_by_where_it_really_leads(tmp_path: Path) -> None:
+def test_symbolic_links_in_a_path_are_followed(tmp_path: Path) -> None:
     root, other = tmp_path / "root", tmp_path / "root-other"
     (root / "in").mkdir(parents=True)
     other.mkdir()
@@ -27,7 +27,7 @@ def test_a_path_is_judged_by_where_it_really_leads(tmp_path: Path) -> None:
     assert not inside_any([], str(other))
 
 
-def test_a_directory_without_links_leads_nowhere_else(tmp_path: Path) -> None:
+def test_a_directory_without_links_has_no_link_to_the_outside(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_text("x")
     (tmp_path / "a" / "link").symlink_to("b/file")
@@ -35,14 +35,14 @@ def test_a_directory_without_links_leads_nowhere_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../elsewhere", "/etc", "../../gone"])
-def test_a_link_that_leads_out_is_found_wherever_it_is(tmp_path: Path, target: str) -> None:
+def test_a_link_to_the_outside_is_found_at_any_depth(tmp_path: Path, target: str) -> None:
     directory = tmp_path / "artifact"
     (directory / "Split-train").mkdir(parents=True)
     (directory / "Split-train" / "data").symlink_to(target)
     assert leading_out(str(directory)) == "Split-train/data"
 
 
-def test_a_link_to_a_directory_that_holds_the_artifact_is_no_endless_walk(tmp_path: Path) -> None:
+def test_a_link_to_a_parent_directory_causes_no_endless_walk(tmp_path: Path) -> None:
     (tmp_path / "artifact").mkdir()
     os.symlink(tmp_path, tmp_path / "artifact" / "up")
     assert leading_out(str(tmp_path / "artifact")) == "up"

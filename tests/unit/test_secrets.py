@@ -48,7 +48,7 @@ def endpoints(all: dict[str, Secret], one: Endpoint | None = None) -> None:
 
 @pytest.fixture(autouse=True)
 def own_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What these tests reveal is not hidden in the messages of others."""
+    """Values that these tests reveal are not hidden in the messages of other tests."""
     monkeypatch.setattr("prodml.secrets._revealed", {})
 
 
@@ -74,7 +74,7 @@ def test_a_variable_is_read_when_it_is_revealed_and_not_before(
     ("content", "value"),
     [("x y", "x y"), ("x\n", "x"), ("x\r\n", "x"), ("x\n\n", "x\n"), (" x ", " x ")],
 )
-def test_one_newline_at_the_end_of_a_file_does_not_count(
+def test_one_newline_at_the_end_of_a_file_is_removed(
     tmp_path: Path, content: str, value: str
 ) -> None:
     (tmp_path / "token").write_bytes(content.encode())
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_cause(tmp_path: Path) -> N
     "value",
     [CANARY, f"env:{CANARY}", "env:", f"file:{CANARY}", f"file:/a\n{CANARY}", f"ENV:A {CANARY}"],
 )
-def test_what_is_no_reference_is_refused_and_not_shown(value: str) -> None:
+def test_a_value_that_is_not_a_reference_is_rejected_and_not_shown(value: str) -> None:
     with pytest.raises(ConfigError, match="not the value itself") as caught:
         Secret(value)
     assert CANARY not in str(caught.value)
@@ -116,7 +116,7 @@ def test_only_the_reference_is_ever_shown(variable: str) -> None:
     assert CANARY.encode() not in pickle.dumps(secret)
 
 
-def test_a_model_takes_the_reference_as_text_and_names_the_field_otherwise() -> None:
+def test_a_pydantic_model_accepts_the_reference_as_text_and_names_the_field_otherwise() -> None:
     assert Database.model_validate({"password": "env:A"}).password == Secret("env:A")
     for wrong in (CANARY, 3, None, {"env": CANARY}):
         with pytest.raises(pydantic.ValidationError) as caught:
@@ -125,7 +125,7 @@ def test_a_model_takes_the_reference_as_text_and_names_the_field_otherwise() -> 
         assert problem["loc"] == ("password",) and CANARY not in problem["msg"]
 
 
-def test_a_parameter_holds_the_reference_and_gives_the_secret_back() -> None:
+def test_a_parameter_stores_the_reference_and_returns_the_secret() -> None:
     assert encode(Secret, Secret("env:A")) == "env:A"
     assert encode(Any, Secret("env:A")) == "env:A"
     assert encode(dict[str, Any], {"a": [Secret("env:A")]}) == {"a": ["env:A"]}
@@ -137,7 +137,7 @@ def test_a_parameter_holds_the_reference_and_gives_the_secret_back() -> None:
     assert Download(token=Secret("env:A")).parameters["token"] == "env:A"
 
 
-def test_a_value_that_is_no_secret_and_has_no_json_form_is_refused() -> None:
+def test_a_value_that_is_not_a_secret_and_has_no_json_form_is_rejected() -> None:
     with pytest.raises(ValueError, match="object has no JSON form"):
         encode(dict[str, Any], {"a": object()})
 
@@ -158,7 +158,7 @@ def test_a_component_given_the_value_itself_does_not_show_it(arguments: dict[str
     assert CANARY not in str(caught.value)
 
 
-def test_a_runtime_parameter_takes_a_reference() -> None:
+def test_a_runtime_parameter_accepts_a_reference() -> None:
     def token(built: Pipeline) -> tuple[object, object]:
         return built.parameters["token"], built.components[0].parameters["token"]
 
@@ -172,7 +172,7 @@ def test_a_runtime_parameter_takes_a_reference() -> None:
     ("name", "text"),
     [("all", f'{{"a": "{CANARY}"}}'), ("all", f'{{"a": "{CANARY}'), ("one", CANARY)],
 )
-def test_a_runtime_parameter_that_may_hold_a_value_is_not_shown(name: str, text: str) -> None:
+def test_the_value_of_a_secret_runtime_parameter_is_not_shown(name: str, text: str) -> None:
     with pytest.raises(ParameterError) as caught:
         endpoints.parse(name, text)
     assert CANARY not in str(caught.value)
@@ -193,7 +193,7 @@ values = st.text(
 
 
 @given(values)
-def test_what_was_revealed_is_hidden_however_it_is_written(value: str) -> None:
+def test_a_revealed_value_is_hidden_in_every_spelling(value: str) -> None:
     os.environ["VALUE_OF_TEST"] = value
     Secret("env:VALUE_OF_TEST").reveal()
     for text in (value, repr(value), json.dumps(value), str({"a": [value]})):
@@ -207,7 +207,7 @@ def test_a_key_of_several_lines_is_hidden_line_by_line(monkeypatch: pytest.Monke
     assert redact("line 2: MIIEvQIBADANBgkq!") == "line 2: ***!"
 
 
-def test_a_text_without_secrets_stays_as_it_is(variable: str) -> None:
+def test_a_text_without_secrets_is_unchanged(variable: str) -> None:
     Secret(variable).reveal()
     assert redact("nothing in here") == "nothing in here"
     assert redact(f"https://user:{CANARY}@host") == "https://user:***@host"

@@ -1,4 +1,4 @@
-"""YAML that explodes, nests without end, or says one thing twice is refused with its line."""
+"""YAML that expands too far, nests too deeply, or has duplicate keys is an error with its line."""
 
 from typing import Any
 
@@ -41,24 +41,24 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
     ],
     ids=lambda value: value[:20],
 )
-def test_a_yaml_document_that_is_refused_says_where(text: str, message: str) -> None:
+def test_an_invalid_yaml_document_is_an_error_with_its_location(text: str, message: str) -> None:
     with pytest.raises(YamlError, match=f"^{message}" if message[0] == "i" else message) as got:
         parse_yaml(text)
     assert "s3cret" not in str(got.value)
 
 
 @given(json_values)
-def test_yaml_within_the_bounds_is_read_as_ever(value: Any) -> None:
+def test_yaml_within_the_limits_is_parsed_as_by_pyyaml(value: Any) -> None:
     text = yaml.safe_dump(value)
     assert parse_yaml(text) == yaml.safe_load(text)
 
 
-def test_aliases_and_merges_that_stay_small_are_read_as_ever() -> None:
+def test_small_aliases_and_merges_are_parsed_as_by_pyyaml() -> None:
     text = "base: &base {a: 1, b: [1, 2]}\nother: {<<: *base, b: 3}\nlist: [*base, *base]\n"
     assert parse_yaml(text) == yaml.safe_load(text)
 
 
-def test_keys_that_are_equal_as_text_alone_are_two() -> None:
+def test_keys_of_different_types_with_equal_text_are_different() -> None:
     assert parse_yaml("1: a\n'1': b\n") == {1: "a", "1": "b"}
 
 

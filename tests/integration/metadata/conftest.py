@@ -25,7 +25,7 @@ def server(request: pytest.FixtureRequest) -> DatabaseServer:
 
 
 def _running(kind: type[DatabaseServer]) -> Iterator[DatabaseServer]:
-    # Not below the directory of pytest, which only its owner may enter: these have own users.
+    # Not in pytest's directory, which only its owner can enter: the servers run as other users.
     with tempfile.TemporaryDirectory() as root:
         server = kind(Path(root) / "server")
         server.start()

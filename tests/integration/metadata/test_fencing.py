@@ -1,4 +1,4 @@
-"""A process that is stopped over the end of its lease, and goes on: nothing of it is recorded."""
+"""A process that is suspended until its lease expires cannot record anything afterwards."""
 
 import dataclasses
 import json
@@ -74,7 +74,7 @@ def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Conne
 
 
 def at_once(*actions: Callable[[], object]) -> list[object]:
-    """What each action gives, or raises, if all begin at one moment."""
+    """The result or the error of each action if all start at the same time."""
     start, given = threading.Barrier(len(actions)), {}
 
     def act(number: int) -> None:
@@ -92,7 +92,7 @@ def at_once(*actions: Callable[[], object]) -> list[object]:
     return [given[number] for number in range(len(actions))]
 
 
-def test_an_execution_ends_once_however_many_end_it(connection: Connection) -> None:
+def test_an_execution_ends_once_even_if_many_processes_end_it(connection: Connection) -> None:
     owner, *others = (LineageWriter(Store(connection)) for _ in range(3))
     reader = LineageReader(Store(connection))
     won = Counter[str]()
@@ -141,7 +141,7 @@ def test_a_run_is_ended_once_and_resumed_by_the_newest_lease(connection: Connect
         assert reader.run(run).state is RunState.RUNNING
 
 
-def test_nothing_begins_under_a_lease_that_another_process_has_succeeded(
+def test_nothing_starts_under_a_superseded_lease(
     connection: Connection,
 ) -> None:
     table = LeaseTable(Store(connection))
@@ -157,8 +157,10 @@ def test_nothing_begins_under_a_lease_that_another_process_has_succeeded(
 
 
 class Process:
-    """`prodml` in a directory that others share, with a temporary directory of its own: no process
-    sees the lock of another, as if each had its own machine."""
+    """Runs `prodml` in a shared directory with a separate temporary directory.
+
+    So no process sees the lock of another one, as if each ran on its own machine.
+    """
 
     def __init__(self, root: Path, name: str, stop_at: str, *arguments: str) -> None:
         self.points = root / f"{name}.points"
@@ -185,7 +187,7 @@ class Process:
 
 
 def configured(connection: Connection) -> dict[str, object]:
-    """The part of a configuration that names a store."""
+    """The section of a configuration for a store."""
     if isinstance(connection, SqliteConnection):
         return {"sqlite": connection.path}
     described = dataclasses.asdict(connection)
@@ -205,13 +207,13 @@ def configured(connection: Connection) -> dict[str, object]:
         "before put_execution Third RUNNING",
     ],
 )
-def test_a_run_that_sleeps_over_the_end_of_its_lease_is_taken_over_and_changes_nothing(
+def test_a_run_that_is_suspended_until_its_lease_expires_is_taken_over_and_changes_nothing(
     tmp_path: Path, connection: Connection, stop_at: str
 ) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"metadata": configured(connection)}))
     (tmp_path / "pipeline.py").write_text(PIPELINE)
     if isinstance(connection, SqliteConnection) and "put_execution" in stop_at:
-        # Who writes to a file locks it: nobody takes over inside of a write, and all wait for it.
+        # A writer locks the SQLite file: a takeover cannot happen during a write, and waits for it.
         stop_at = "before sync fenced/Second/other"
     sleeper = Process(tmp_path, "sleeper", f"SIGSTOP {stop_at}", "run", "pipeline.py")
     try:

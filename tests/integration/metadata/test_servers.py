@@ -98,7 +98,7 @@ def test_a_run_is_recorded_cached_and_shown(tmp_path: Path, server: DatabaseServ
         assert PASSWORD not in said
 
 
-def test_a_run_waits_for_its_database_and_goes_on(tmp_path: Path, server: DatabaseServer) -> None:
+def test_a_run_waits_for_its_database_and_continues(tmp_path: Path, server: DatabaseServer) -> None:
     work = Workplace(tmp_path, server, retry_seconds=60)
     process = work.run_until_it_waits()
     server.stop()
@@ -114,7 +114,7 @@ def test_a_run_waits_for_its_database_and_goes_on(tmp_path: Path, server: Databa
     assert work.prodml("runs").count("COMPLETE") == 1
 
 
-def test_a_run_whose_database_stays_away_fails_cleanly_and_is_resumed(
+def test_a_run_whose_database_stays_unreachable_fails_cleanly_and_is_resumed(
     tmp_path: Path, server: DatabaseServer
 ) -> None:
     work = Workplace(tmp_path, server, retry_seconds=1)
@@ -158,7 +158,7 @@ def test_many_processes_write_at_once_to_a_file_and_nothing_is_lost(tmp_path: Pa
     write_with_many_processes(SqliteConnection(str(tmp_path / "metadata.db")))
 
 
-def test_one_of_many_takes_a_lease(server: DatabaseServer) -> None:
+def test_one_of_many_processes_acquires_a_lease(server: DatabaseServer) -> None:
     connection = server.connection(server.new_database())  # type: ignore[attr-defined]
     tables = [LeaseTable(Store(connection)) for _ in range(8)]
     tables[0].newest("p")
@@ -177,7 +177,7 @@ def test_one_of_many_takes_a_lease(server: DatabaseServer) -> None:
     assert len(taken) == 8 and sum(lease is not None for lease in taken) == 1
 
 
-def test_a_server_that_is_not_there_is_told_apart_from_one_that_refuses(
+def test_an_unreachable_server_differs_from_one_that_rejects_the_login(
     server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = server.connection(server.new_database())  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ def test_a_server_that_is_not_there_is_told_apart_from_one_that_refuses(
         assert "canary" not in str(error.value) and PASSWORD not in str(error.value)
 
 
-def test_texts_of_any_length_and_script_come_back(server: DatabaseServer) -> None:
+def test_texts_of_any_length_and_script_are_stored(server: DatabaseServer) -> None:
     store = Store(server.connection(server.new_database()))  # type: ignore[attr-defined]
     writer, reader = LineageWriter(store), LineageReader(store)
     long = "ä€漢🚀" * 50_000

@@ -1,4 +1,4 @@
-"""ML Metadata's gRPC service, and what a node costs a database that is far away."""
+"""ML Metadata's gRPC service, and the round trips of a node to a distant database."""
 
 import dataclasses
 import os
@@ -36,15 +36,18 @@ def service(tmp_path: Path) -> Iterator[int]:
 
 
 def round_trips_a_node(connection: Connection, proxy: LatencyProxy, root: Path) -> float:
-    """Of the dearest of four runs: the first, all cached, all made anew because what is cached was
-    deleted by hand, and without the cache."""
+    """The round trips per node in the most expensive of four runs.
+
+    These are a first run, a cached run, a run whose cached artifacts were deleted by hand, and a
+    run without the cache.
+    """
     noop = load_module(str(NOOP)).noop
 
     def costs(nodes: int) -> list[int]:
         artifacts = root / str(nodes)
         settings = RunSettings(connection, str(artifacts), str(root / "logs"))
         spec = compile_pipeline(noop.build({"nodes": nodes, "in_chain": True}))
-        # Of its own, so that the larger one finds nothing of the smaller.
+        # A separate name, so that the larger pipeline finds nothing of the smaller one.
         spec = dataclasses.replace(spec, name=f"noop{nodes}")
         found = []
         for state in ("complete", "cached", "complete", "complete"):
@@ -62,14 +65,18 @@ def round_trips_a_node(connection: Connection, proxy: LatencyProxy, root: Path) 
     return max(each)
 
 
-def test_a_node_costs_a_far_service_at_most_ten_round_trips(tmp_path: Path, service: int) -> None:
+def test_a_node_needs_at_most_ten_round_trips_to_a_distant_service(
+    tmp_path: Path, service: int
+) -> None:
     with latency_proxy(service, ROUND_TRIP_SECONDS) as proxy:
         trips = round_trips_a_node(GrpcConnection("127.0.0.1", proxy.port), proxy, tmp_path)
     assert 1 <= trips <= 10
 
 
-def test_a_node_costs_a_far_database_many_more(tmp_path: Path, server: DatabaseServer) -> None:
-    """Why the service is there; the figure is in docs/databases.md."""
+def test_a_node_needs_many_more_round_trips_to_a_distant_database(
+    tmp_path: Path, server: DatabaseServer
+) -> None:
+    """The reason for the service; the figure is in docs/databases.md."""
     database = server.new_database()
     with latency_proxy(server.port, 0) as proxy:
         connection = server.connection(database, proxy.port)  # type: ignore[attr-defined]
@@ -81,7 +88,7 @@ def test_many_processes_write_through_the_service(service: int) -> None:
     write_with_many_processes(GrpcConnection("127.0.0.1", service))
 
 
-def test_any_client_of_ml_metadata_is_answered_as_by_its_own_server(service: int) -> None:
+def test_the_service_answers_clients_like_ml_metadatas_own_server(service: int) -> None:
     client = metadata_store.MetadataStore(
         mlmd.MetadataStoreClientConfig(host="127.0.0.1", port=service)
     )
@@ -94,14 +101,14 @@ def test_any_client_of_ml_metadata_is_answered_as_by_its_own_server(service: int
         client.get_artifact_type("Nothing")
 
 
-def test_a_service_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+def test_an_unreachable_service_is_waited_for(tmp_path: Path) -> None:
     with (
         pytest.raises(MetadataUnavailableError, match="grpc://127.0.0.1:1 did not answer"),
     ):
         Store(GrpcConnection("127.0.0.1", 1), 0.2).context_type("x")
 
 
-def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_terminated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "prodml", "metadata", "serve", "--port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

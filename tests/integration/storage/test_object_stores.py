@@ -62,7 +62,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture(params=["s3", "memory"])
 def base(request: pytest.FixtureRequest, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A place of its own in an object store."""
+    """A separate location in an object store."""
     for name, value in {**ENVIRONMENT, "FSSPEC_S3_ENDPOINT_URL": endpoint}.items():
         monkeypatch.setenv(name, value)
     reread_fsspec_configuration()
@@ -95,7 +95,7 @@ def published(base: str, tmp_path: Path) -> Schema:
     return artifact
 
 
-def test_what_was_published_is_fetched_once_and_whole(base: str, tmp_path: Path) -> None:
+def test_a_published_artifact_is_fetched_once_and_completely(base: str, tmp_path: Path) -> None:
     artifact = published(base, tmp_path)
     assert manifest.difference(artifact.uri) is None
     copy = local_copy(artifact, str(tmp_path / "copies"))
@@ -105,7 +105,7 @@ def test_what_was_published_is_fetched_once_and_whole(base: str, tmp_path: Path)
     assert local_copy(artifact, str(tmp_path / "copies")).uri == copy.uri
 
 
-def test_a_copy_that_another_process_finished_meanwhile_is_not_removed(
+def test_a_copy_that_another_process_completed_concurrently_is_not_removed(
     base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifact = published(base, tmp_path)
@@ -116,7 +116,7 @@ def test_a_copy_that_another_process_finished_meanwhile_is_not_removed(
         found = real(place)
         if not theirs:
             theirs.append(-1)
-            # Held open, so that no other directory takes its number.
+            # Kept open, so that no other directory gets its inode number.
             theirs.append(os.open(local_copy(artifact, copies).uri, os.O_RDONLY))
         return found
 
@@ -126,7 +126,7 @@ def test_a_copy_that_another_process_finished_meanwhile_is_not_removed(
     os.close(theirs[1])
 
 
-def test_without_its_manifest_there_is_no_artifact(base: str, tmp_path: Path) -> None:
+def test_an_artifact_without_a_manifest_does_not_exist(base: str, tmp_path: Path) -> None:
     artifact = published(base, tmp_path)
     objects.remove(join(artifact.uri, manifest.MANIFEST))
     assert manifest.difference(artifact.uri) == f"{artifact.uri} is gone"
@@ -158,7 +158,7 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(base: str, tmp_path: P
         local_copy(artifact, str(tmp_path / "copies"))
 
 
-def test_withdrawn_is_gone(base: str, tmp_path: Path) -> None:
+def test_a_withdrawn_artifact_is_removed(base: str, tmp_path: Path) -> None:
     artifact = published(base, tmp_path)
     publication.withdraw([artifact])
     assert objects.listing(artifact.uri) == {}
@@ -173,7 +173,7 @@ def test_spans_are_found_by_their_patterns(base: str) -> None:
     ]  # fmt: skip
 
 
-def test_pushes_at_once_give_a_version_each(base: str, model: str) -> None:
+def test_concurrent_pushes_get_different_versions(base: str, model: str) -> None:
     pushed: list[int] = []
 
     def push(number: int) -> None:
@@ -189,13 +189,13 @@ def test_pushes_at_once_give_a_version_each(base: str, model: str) -> None:
         assert objects.read(join(base, str(version), "saved_model.pb")) == b"graph"
 
 
-def test_a_push_made_again_gives_the_version_that_it_made(base: str, model: str) -> None:
+def test_a_repeated_push_returns_its_first_version(base: str, model: str) -> None:
     first = object_versions.push_version(model, base, "run/Pusher")
     assert object_versions.push_version(model, base, "run/Pusher") == first
     assert object_versions.push_version(model, base, "other/Pusher") > first
 
 
-def test_a_push_that_was_killed_is_taken_up_under_its_own_claim(
+def test_a_killed_push_is_resumed_under_its_own_claim(
     base: str, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object, **__: object) -> None:
@@ -212,7 +212,7 @@ def test_a_push_that_was_killed_is_taken_up_under_its_own_claim(
     ]
 
 
-def test_a_store_that_is_away_is_worth_another_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_a_transient_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**ENVIRONMENT, "FSSPEC_S3_ENDPOINT_URL": "http://127.0.0.1:1"}.items():
         monkeypatch.setenv(name, value)
     reread_fsspec_configuration()
@@ -222,7 +222,7 @@ def test_a_store_that_is_away_is_worth_another_attempt(monkeypatch: pytest.Monke
 
 
 class Workplace:
-    """A directory with a pipeline whose data, artifacts and models lie on S3."""
+    """A directory with a pipeline whose data, artifacts and models are on S3."""
 
     def __init__(self, root: Path, base: str, endpoint: str) -> None:
         self.root = root
@@ -263,7 +263,7 @@ def staged():
 """
 
 
-def test_two_stores_that_share_a_home_stage_in_different_places(tmp_path: Path) -> None:
+def test_two_stores_that_share_a_home_have_different_staging_directories(tmp_path: Path) -> None:
     (tmp_path / "staged.py").write_text(STAGED)
     for name in ("one", "two"):
         config = f"pipeline_root: memory://{name}\nmetadata: {{sqlite: {name}.db}}\n"
@@ -279,7 +279,7 @@ def test_two_stores_that_share_a_home_stage_in_different_places(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("base", ["s3"], indirect=True)
-def test_a_pipeline_lives_on_s3(tmp_path: Path, base: str, endpoint: str) -> None:
+def test_a_pipeline_runs_on_s3(tmp_path: Path, base: str, endpoint: str) -> None:
     work = Workplace(tmp_path, base, endpoint)
     (tmp_path / "die").touch()
     work.run(code=-signal.SIGKILL)

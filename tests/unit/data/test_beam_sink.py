@@ -40,7 +40,7 @@ def rows_of(directory: Path, payload: PayloadFormat) -> pa.Table:
 
 
 @BOTH
-def test_what_is_written_is_read_again(tmp_path: Path, payload: PayloadFormat) -> None:
+def test_written_rows_can_be_read(tmp_path: Path, payload: PayloadFormat) -> None:
     source = write_flights(tmp_path / "source", payload, {"train": flights(0, 50)})
     assert copy(source, tmp_path / "copy", payload, is_scattered=False) == 50
     before = rows_of(tmp_path / "source", payload)
@@ -48,7 +48,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, payload: PayloadFormat) -
 
 
 @BOTH
-def test_no_row_is_lost_or_doubled_over_several_bundles(
+def test_no_row_is_lost_or_duplicated_over_several_bundles(
     tmp_path: Path, payload: PayloadFormat
 ) -> None:
     source = write_flights(tmp_path / "source", payload, {"train": flights(0, 50)})
@@ -60,7 +60,7 @@ def test_no_row_is_lost_or_doubled_over_several_bundles(
 
 
 @BOTH
-def test_only_whole_files_stay(tmp_path: Path, payload: PayloadFormat) -> None:
+def test_only_complete_files_remain(tmp_path: Path, payload: PayloadFormat) -> None:
     source = write_flights(tmp_path / "source", payload, {"train": flights(0, 50)})
     copy(source, tmp_path / "copy", payload, is_scattered=False)
     assert [entry.name for entry in (tmp_path / "copy").iterdir()] == ["Split-train"]

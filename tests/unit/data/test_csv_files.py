@@ -28,7 +28,7 @@ def read(directory: Path, *texts: str) -> tuple[dict[str, str], dict[str, list[A
 
 
 def type_of_tfx(cells: list[str]) -> ColumnType:
-    # TFX has the cells as bytes: to Python, "٣" is a number, and its UTF-8 is none.
+    # TFX parses bytes: Python parses "٣" as a number, but not its UTF-8 bytes.
     return max(_InferValueType(cell.encode()) for cell in cells)
 
 
@@ -61,7 +61,7 @@ def type_of_tfx(cells: list[str]) -> ColumnType:
         (["2013-01-01"], "string", ["2013-01-01"]),
     ],
 )
-def test_types_are_those_of_tfx(
+def test_types_equal_those_of_tfx(
     tmp_path: Path, cells: list[str], kind: str, values: list[Any]
 ) -> None:
     assert KINDS[kind] == type_of_tfx(cells)
@@ -75,14 +75,14 @@ def test_types_are_those_of_tfx(
     ("cell", "as_tfx"),
     [("1_000", ColumnType.INT), ("1_0.5", ColumnType.FLOAT), ("\f5", ColumnType.INT)],
 )
-def test_what_only_python_takes_for_a_number_is_text(
+def test_numbers_that_only_python_parses_are_text(
     tmp_path: Path, cell: str, as_tfx: ColumnType
 ) -> None:
     assert type_of_tfx([cell]) == as_tfx
     assert read(tmp_path, f"a\n{cell}\n") == ({"a": "string"}, {"a": [cell]})
 
 
-def test_a_plus_stays_where_text_is_asked_for(tmp_path: Path) -> None:
+def test_a_plus_is_kept_in_text_columns(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n+5\n6\n")
     table = csv_files.inspect([str(tmp_path / "a.csv")]).with_types({"a": pa.string()})
     assert pa.Table.from_batches(list(csv_files.read(table))).to_pydict() == {"a": ["+5", "6"]}
@@ -98,9 +98,7 @@ numbers = st.one_of(
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(numbers, min_size=1, max_size=5))
-def test_any_cells_get_the_type_and_the_values_that_tfx_gives_them(
-    tmp_path: Path, cells: list[str]
-) -> None:
+def test_types_and_values_of_any_cells_equal_those_of_tfx(tmp_path: Path, cells: list[str]) -> None:
     kinds, values = read(tmp_path, "a\n" + "".join(f"{cell}\n" for cell in cells))
     expected = type_of_tfx(cells)
     assert KINDS[kinds["a"]] == expected
@@ -108,22 +106,22 @@ def test_any_cells_get_the_type_and_the_values_that_tfx_gives_them(
     assert [str(value) for value in values["a"]] == [str(value) for value in converted]
 
 
-def test_a_quoted_empty_cell_is_missing_and_a_blank_line_is_no_row(tmp_path: Path) -> None:
+def test_a_quoted_empty_cell_is_missing_and_a_blank_line_is_not_a_row(tmp_path: Path) -> None:
     assert read(tmp_path, '\na,b\n1,x\n\n"",""\n') == (
         {"a": "int64", "b": "string"},
         {"a": [1, None], "b": ["x", None]},
     )
 
 
-def test_a_quote_that_is_never_closed_is_told_with_its_row(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_an_error_with_its_row(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"0\.csv, in the row that starts on line 3: .*close"):
         read(tmp_path, 'a,b\n1,x\n2,"y\n3,z\n4,w\n')
 
 
-def test_a_quote_within_a_bare_cell_is_kept(tmp_path: Path) -> None:
+def test_a_quote_within_an_unquoted_cell_is_kept(tmp_path: Path) -> None:
     assert read(tmp_path, 'a\n5" disk\n')[1] == {"a": ['5" disk']}
 
 
-def test_a_ragged_row_is_found_behind_a_large_cell(tmp_path: Path) -> None:
+def test_a_ragged_row_after_a_large_cell_is_found(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"row 2 \(line 3\): expected 2 cells .*got 3"):
         read(tmp_path, f"a,b\n1,{'x' * 200_000}\n2,3,4\n")

@@ -45,7 +45,7 @@ def in_lists(row: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("payload", list(PayloadFormat))
 @given(table=rows, cut=st.integers(0, 20))
-def test_what_is_written_is_read_back_in_the_shape_of_tf_example(
+def test_written_rows_are_read_in_the_shape_of_tf_example(
     tmp_path: Path, payload: PayloadFormat, table: list[dict[str, Any]], cut: int
 ) -> None:
     examples = Examples(uri=str(tmp_path))
@@ -62,7 +62,7 @@ def test_what_is_written_is_read_back_in_the_shape_of_tf_example(
     assert read == [in_lists(row) for row in table]
 
 
-def test_serialized_examples_are_what_tensorflow_parses() -> None:
+def test_tensorflow_parses_serialized_examples() -> None:
     import tensorflow as tf
 
     batch = to_example_shape(pa.RecordBatch.from_pydict({"a": [1, None], "s": ["x", "y"]}))
@@ -74,7 +74,7 @@ def test_serialized_examples_are_what_tensorflow_parses() -> None:
     assert second.features.feature["s"].bytes_list.value == [b"y"]
 
 
-def test_a_type_without_a_place_in_tf_example_is_named() -> None:
+def test_a_type_that_tf_example_cannot_contain_is_named() -> None:
     batch = pa.RecordBatch.from_pydict({"when": pa.array([0], pa.timestamp("s"))})
     with pytest.raises(InputDataError, match=r"column 'when' has type timestamp\[s\]"):
         to_example_shape(batch)
@@ -87,7 +87,7 @@ def test_a_type_without_a_place_in_tf_example_is_named() -> None:
         (pa.array([2**63], pa.uint64()), "column 'a': Integer value 9223372036854775808 not in"),
     ],
 )
-def test_a_value_that_would_become_another_one_is_refused(column: pa.Array, message: str) -> None:
+def test_a_value_that_would_change_is_rejected(column: pa.Array, message: str) -> None:
     with pytest.raises(InputDataError, match=message):
         to_example_shape(pa.RecordBatch.from_arrays([column], ["a"]))
 
@@ -99,7 +99,7 @@ def test_a_value_that_would_become_another_one_is_refused(column: pa.Array, mess
         (PayloadFormat.TF_EXAMPLE, "data_tfrecord-00000-of-00001.gz"),
     ],
 )
-def test_a_full_disk_is_the_systems_error(
+def test_a_full_disk_raises_the_systems_error(
     tmp_path: Path, payload: PayloadFormat, name: str
 ) -> None:
     (tmp_path / "Split-all").mkdir()
@@ -115,7 +115,7 @@ def test_a_full_disk_is_the_systems_error(
 
 
 @pytest.mark.parametrize("payload", list(PayloadFormat))
-def test_only_the_columns_asked_for_are_read(tmp_path: Path, payload: PayloadFormat) -> None:
+def test_only_the_requested_columns_are_read(tmp_path: Path, payload: PayloadFormat) -> None:
     examples = Examples(uri=str(tmp_path))
     with ExamplesWriter(examples, ["all"], payload) as writer:
         writer.write("all", pa.RecordBatch.from_pydict({"a": [1], "b": [2]}))
@@ -125,7 +125,7 @@ def test_only_the_columns_asked_for_are_read(tmp_path: Path, payload: PayloadFor
 
 
 @pytest.mark.parametrize("payload", list(PayloadFormat))
-def test_rows_are_read_though_no_column_that_is_asked_for_is_there(
+def test_rows_are_read_even_if_no_requested_column_exists(
     tmp_path: Path, payload: PayloadFormat
 ) -> None:
     examples = Examples(uri=str(tmp_path))
@@ -166,7 +166,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, payload: PayloadFormat, message
         list(read_record_batches([file], payload))
 
 
-def test_a_split_without_files_names_the_splits_there_are(tmp_path: Path) -> None:
+def test_a_split_without_files_is_an_error_with_the_existing_splits(tmp_path: Path) -> None:
     examples = Examples(uri=str(tmp_path))
     examples.split_names = ["train"]
     with pytest.raises(InputDataError, match=r"no files in .*Split-eval; .*\['train'\]"):

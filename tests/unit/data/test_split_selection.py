@@ -1,4 +1,4 @@
-"""Which splits a component works on."""
+"""The splits that a component processes."""
 
 import pytest
 
@@ -13,15 +13,15 @@ def examples(*splits: str) -> Examples:
     return made
 
 
-def test_splits_keep_their_order_and_lose_the_excluded_ones() -> None:
+def test_splits_keep_their_order_without_the_excluded_ones() -> None:
     assert selected_splits(examples("train", "eval", "test"), ["eval"]) == ["train", "test"]
 
 
-def test_a_misspelt_split_is_named_with_the_one_that_was_meant() -> None:
+def test_a_misspelt_split_gets_a_suggestion() -> None:
     with pytest.raises(InputDataError, match=r"no split 'evla'; did you mean 'eval'\?"):
         selected_splits(examples("train", "eval"), ["evla"])
 
 
-def test_nothing_left_to_work_on_is_an_error() -> None:
+def test_excluding_all_splits_is_an_error() -> None:
     with pytest.raises(InputDataError, match="no split left"):
         selected_splits(examples("train"), ["train"])

@@ -28,7 +28,7 @@ def batch(table: list[tuple[object, ...]]) -> pa.RecordBatch:
 
 
 def test_the_hash_of_a_row_never_changes() -> None:
-    """A row in another split than last month would be trained on and judged by."""
+    """If a row changed its split, a model could be evaluated on rows that it was trained on."""
     table = [(1, 0.5, "a", [1, 2]), (None, -2.0, "é", None), (7, 7.0, "", [])]
     assert hash_rows(batch(table)).tolist() == [
         12824268869159518750,
@@ -38,7 +38,7 @@ def test_the_hash_of_a_row_never_changes() -> None:
 
 
 @given(rows, st.randoms())
-def test_the_order_of_rows_columns_and_blocks_does_not_count(table, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_order_of_rows_columns_and_blocks_has_no_effect(table, random) -> None:  # type: ignore[no-untyped-def]
     whole = hash_rows(batch(table))
     order = list(range(len(table)))
     random.shuffle(order)
@@ -54,19 +54,19 @@ def test_the_order_of_rows_columns_and_blocks_does_not_count(table, random) -> N
 
 
 @given(st.lists(st.integers(-(2**52), 2**52), min_size=1))
-def test_a_whole_number_is_the_same_as_integer_and_float(numbers: list[int]) -> None:
+def test_a_whole_number_has_the_same_hash_as_integer_and_float(numbers: list[int]) -> None:
     as_int = pa.RecordBatch.from_pydict({"n": pa.array(numbers, pa.int64())})
     as_float = pa.RecordBatch.from_pydict({"n": pa.array(map(float, numbers), pa.float64())})
     assert (hash_rows(as_int) == hash_rows(as_float)).all()
 
 
-def test_a_column_of_missing_values_does_not_count() -> None:
+def test_a_column_of_missing_values_has_no_effect() -> None:
     one = pa.RecordBatch.from_pydict({"n": [1, 2]})
     two = pa.RecordBatch.from_pydict({"n": [1, 2], "m": pa.nulls(2, pa.string())})
     assert (hash_rows(one) == hash_rows(two)).all()
 
 
-def test_values_are_told_apart_by_column_and_by_place_in_a_list() -> None:
+def test_hashes_depend_on_the_column_and_the_position_in_a_list() -> None:
     swapped = pa.RecordBatch.from_pydict({"a": [1, 2], "b": [2, 1]})
     assert len(set(hash_rows(swapped).tolist())) == 2
     lists = pa.RecordBatch.from_pydict({"l": [[1, 2], [2, 1], [1], []]})

@@ -1,4 +1,4 @@
-"""Our dataset next to tfx_bsl's own, over the same rows."""
+"""prodml's dataset compared with tfx_bsl's on the same rows."""
 
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def write(directory: Path, payload: PayloadFormat) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """Something that can be compared: kind, shape and values."""
+    """A comparable form of a tensor: kind, shape and values."""
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, tuple):
@@ -93,7 +93,7 @@ def all_ids(dataset: tf.data.Dataset) -> list[int]:
         {"num_epochs": 3, "batch_size": 100},
     ],
 )
-def test_unshuffled_batches_are_those_of_tfx_bsl(
+def test_unshuffled_batches_equal_those_of_tfx_bsl(
     written: tuple[list[str], PayloadFormat], records: list[str], options: dict[str, Any]
 ) -> None:
     files, payload = written
@@ -103,7 +103,7 @@ def test_unshuffled_batches_are_those_of_tfx_bsl(
     assert ours == list(map(plain, theirs))
 
 
-def test_without_an_end_only_whole_batches_come(
+def test_endless_epochs_have_only_complete_batches(
     written: tuple[list[str], PayloadFormat],
 ) -> None:
     options = TensorFlowDatasetOptions(batch_size=8, shuffle=False)
@@ -111,7 +111,7 @@ def test_without_an_end_only_whole_batches_come(
     assert sizes == [8] * 20
 
 
-def test_an_epoch_is_a_permutation_that_the_seed_decides(
+def test_an_epoch_is_a_permutation_determined_by_the_seed(
     written: tuple[list[str], PayloadFormat],
 ) -> None:
     def ids(seed: int, epochs: int = 1) -> list[int]:
@@ -127,7 +127,7 @@ def test_an_epoch_is_a_permutation_that_the_seed_decides(
     assert sorted(twice[ROWS:]) == list(range(ROWS))
 
 
-def test_all_rows_are_shuffled_however_small_the_buffer(
+def test_all_rows_are_shuffled_regardless_of_the_buffer_size(
     written: tuple[list[str], PayloadFormat],
 ) -> None:
     options = TensorFlowDatasetOptions(
@@ -156,13 +156,13 @@ def test_columns_of_a_row_stay_together_when_shuffled(
             assert pair.numpy().tolist() == [float(i[0]), float(i[0]) / 2]
 
 
-def test_a_label_that_is_not_there_is_named(written: tuple[list[str], PayloadFormat]) -> None:
+def test_a_missing_label_is_named(written: tuple[list[str], PayloadFormat]) -> None:
     options = TensorFlowDatasetOptions(batch_size=8, label_key="lable")
     with pytest.raises(InputDataError, match="'lable' is not in the schema; did you mean 'label'"):
         tf_dataset(*written, options, SCHEMA)
 
 
-def test_a_feature_of_another_type_is_told_as_expected_and_got(
+def test_a_feature_of_another_type_is_an_error(
     written: tuple[list[str], PayloadFormat],
 ) -> None:
     schema = Schema()

@@ -17,7 +17,7 @@ def leases(tmp_path: Path) -> LeaseTable:
     return LeaseTable(Store(str(tmp_path / "metadata.db")))
 
 
-def test_a_number_is_taken_by_one_only(leases: LeaseTable) -> None:
+def test_a_lease_is_acquired_by_one_process_only(leases: LeaseTable) -> None:
     assert leases.newest("p") is None
     ours = leases.acquire("p", 1, "run", US)
     assert ours is not None and leases.newest("p") == ours
@@ -25,11 +25,11 @@ def test_a_number_is_taken_by_one_only(leases: LeaseTable) -> None:
     assert leases.newest("p") == ours
 
 
-def test_taking_again_after_a_lost_answer_gives_the_same_lease(leases: LeaseTable) -> None:
+def test_acquiring_again_after_a_lost_response_returns_the_same_lease(leases: LeaseTable) -> None:
     assert leases.acquire("p", 1, "run", US) == leases.acquire("p", 1, "run", US)
 
 
-def test_a_later_lease_counts(leases: LeaseTable) -> None:
+def test_a_later_lease_is_the_newest(leases: LeaseTable) -> None:
     first = leases.acquire("p", 1, "run", US)
     assert first is not None and leases.is_newest(first)
     second = leases.acquire("p", 2, "other", THEM)
@@ -38,7 +38,7 @@ def test_a_later_lease_counts(leases: LeaseTable) -> None:
     assert not leases.is_newest(first) and leases.is_newest(second)
 
 
-def test_pipelines_do_not_meet(leases: LeaseTable) -> None:
+def test_pipelines_have_separate_leases(leases: LeaseTable) -> None:
     ours, theirs = leases.acquire("a_b", 1, "run", US), leases.acquire("axb", 1, "other", THEM)
     assert (leases.newest("a_b"), leases.newest("axb")) == (ours, theirs)
 

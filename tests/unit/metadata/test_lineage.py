@@ -20,7 +20,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def made(writer: LineageWriter, pipeline: str, uri: str, fingerprint: str = "f") -> int:
-    # An attempt has its name alone; these are the node's first, second and so on.
+    # Names of attempts are unique, so each execution gets the next attempt of the node.
     attempt = next(attempts)
     execution = writer.begin_execution(
         Attempt(pipeline, "run", "node", "Type", attempt), {}, {}, [fingerprint]
@@ -34,7 +34,7 @@ def test_contexts_have_the_names_that_tfx_gives_them(store: Store) -> None:
     writer.begin_run("flights", "run", "{}")
     made(writer, "flights", "/m")
     found = {(c.type, c.name) for c in store.read("contexts", lambda raw: raw.get_contexts())}
-    # Besides our own, whose types have the prefix.
+    # Without prodml's own contexts, whose types have the prefix.
     assert {each for each in found if not each[0].startswith("prodml.")} == {
         ("pipeline", "flights"),
         ("pipeline_run", "run"),
@@ -66,7 +66,7 @@ def test_runs_come_newest_first_and_by_pipeline(store: Store) -> None:
     assert [r.run_id for r in reader.runs(10, "b'")] == ["2"]
 
 
-def test_an_unknown_run_says_where_to_look(store: Store) -> None:
+def test_an_unknown_run_is_an_error_with_advice(store: Store) -> None:
     with pytest.raises(NotFoundError, match="prodml runs"):
         LineageReader(store).run("no")
 
@@ -94,7 +94,7 @@ def test_a_failed_execution_leaves_no_outputs(store: Store) -> None:
     assert reader.cached_executions("f") == []
 
 
-def test_using_an_artifact_does_not_blank_it(store: Store) -> None:
+def test_using_an_artifact_does_not_clear_its_fields(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
     model = made(writer, "p", "/m")
     before = reader.artifacts([model])
@@ -105,7 +105,7 @@ def test_using_an_artifact_does_not_blank_it(store: Store) -> None:
     assert reader.artifacts([model]) == before
 
 
-def test_what_is_written_twice_for_a_lost_answer_is_there_once(store: Store) -> None:
+def test_a_write_retried_after_a_lost_response_is_recorded_once(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
     outputs = {"model": [Model(final_uri="/m")]}
     for _ in range(2):
@@ -121,7 +121,7 @@ def test_what_is_written_twice_for_a_lost_answer_is_there_once(store: Store) -> 
     assert [a.id for a in reader.list_artifacts(10)] == ids["model"]
 
 
-def test_an_execution_that_was_given_up_publishes_nothing(store: Store) -> None:
+def test_an_execution_whose_end_is_recorded_publishes_nothing(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
     execution = writer.begin_execution(Attempt("p", "run", "node", "Type"), {}, {})
     writer.end_execution(execution, State.FAILED, {"message": "its run died"})
@@ -141,7 +141,7 @@ def test_a_run_ends_once_and_only_under_its_own_lease(store: Store) -> None:
     assert [r.run_id for r in reader.runs_in_state(RunState.RUNNING)] == ["run"]
 
 
-def test_the_cache_gives_the_newest_execution_first(store: Store) -> None:
+def test_the_cache_returns_the_newest_execution_first(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
     made(writer, "p", "/one")
     made(writer, "p", "/two")
@@ -161,7 +161,7 @@ def test_newest_artifacts_are_of_one_pipeline_only_and_cross_pages(store: Store)
     assert list(reader.newest_artifacts("nobody", "Model")) == []
 
 
-def test_the_baseline_is_what_was_set_last_until_it_is_reset(store: Store) -> None:
+def test_the_latest_baseline_is_valid_until_it_is_reset(store: Store) -> None:
     writer, reader = LineageWriter(store), LineageReader(store)
     one, two = made(writer, "p", "/1"), made(writer, "p", "/2")
     assert reader.pinned_model("p") is None

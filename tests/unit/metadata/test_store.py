@@ -1,4 +1,4 @@
-"""What a store says when the answer to a write is lost, and when its file may only be read."""
+"""Errors of a store after a lost response, and stores that are read-only."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ LOST = mlmd_errors.UnavailableError("connection reset")
 
 
 class Answers:
-    """A write that meets these errors, one a call."""
+    """A write that raises these errors, one per call."""
 
     def __init__(self, *errors: Exception) -> None:
         self._left = list(errors)
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "metadata.db"))
 
 
-def test_a_refusal_after_a_lost_answer_leaves_open_what_was_recorded(store: Store) -> None:
+def test_an_error_after_a_lost_response_has_an_unknown_outcome(store: Store) -> None:
     refused = mlmd_errors.InternalError("permission denied for table Execution")
     with pytest.raises(
         MetadataUnavailableError, match="may or may not be recorded.*permission denied"
@@ -40,7 +40,7 @@ def test_a_refusal_after_a_lost_answer_leaves_open_what_was_recorded(store: Stor
         store.write("cannot publish execution 7", Answers(LOST, refused))
 
 
-def test_a_refused_login_after_a_lost_answer_leaves_open_what_was_recorded(
+def test_a_rejected_login_after_a_lost_response_has_an_unknown_outcome(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(config: object) -> None:
@@ -53,7 +53,7 @@ def test_a_refused_login_after_a_lost_answer_leaves_open_what_was_recorded(
         store.write("cannot publish execution 7", Answers(LOST))
 
 
-def test_a_refusal_without_a_lost_answer_is_definite(store: Store) -> None:
+def test_an_error_without_a_lost_response_has_a_known_outcome(store: Store) -> None:
     for errors in ((), (mlmd_errors.AbortedError("database is locked"),)):
         refused = mlmd_errors.InternalError("permission denied for table Execution")
         with pytest.raises(MetadataError, match="permission denied") as raised:
@@ -61,7 +61,7 @@ def test_a_refusal_without_a_lost_answer_is_definite(store: Store) -> None:
         assert not isinstance(raised.value, MetadataUnavailableError)
 
 
-def test_what_a_repeated_write_finds_counts(store: Store) -> None:
+def test_the_error_of_a_retried_write_is_raised_unchanged(store: Store) -> None:
     with pytest.raises(FencedError):
         store.write("cannot publish execution 7", Answers(LOST, FencedError("closed")))
 
@@ -82,7 +82,7 @@ except MetadataError as error:
 
 
 def without_privileges(script: str, *arguments: str) -> str:
-    """What a script prints; root, who may do everything, is deprived of that."""
+    """The output of a script that runs without the privileges of root."""
     drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
     ran = subprocess.run(
         [*(drop if os.geteuid() == 0 else ()), sys.executable, "-c", script, *arguments],
@@ -93,7 +93,7 @@ def without_privileges(script: str, *arguments: str) -> str:
     return ran.stdout
 
 
-def test_a_store_that_may_only_be_read_is_read(store: Store, tmp_path: Path) -> None:
+def test_a_read_only_store_can_be_read(store: Store, tmp_path: Path) -> None:
     LineageWriter(store).begin_run("p", "run-1", "{}")
     for path in tmp_path.iterdir():
         path.chmod(0o444)
@@ -104,7 +104,7 @@ def test_a_store_that_may_only_be_read_is_read(store: Store, tmp_path: Path) -> 
     assert [run.run_id for run in LineageReader(store).runs(5)] == ["run-1"]
 
 
-def test_a_store_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "metadata.db.lock").mkdir()
     with pytest.raises(StorageError, match=r"metadata.db.lock: Is a directory; check the path"):
         Store(str(tmp_path / "metadata.db"))

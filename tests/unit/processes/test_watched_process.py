@@ -21,7 +21,7 @@ with open({pids!r}, "wb") as pids:
 """
 
 
-def test_a_command_that_is_guarded_can_read_its_configuration() -> None:
+def test_a_guarded_command_can_read_its_configuration() -> None:
     process = GuardedProcess([sys.executable, "-c", READS_ITS_CONFIGURATION], subprocess.DEVNULL)
     try:
         assert process.wait(60) == 0

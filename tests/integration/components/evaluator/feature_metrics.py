@@ -1,4 +1,4 @@
-"""A metric that a team writes itself, which reads a feature that no model reads."""
+"""A custom metric that reads a feature that no model reads."""
 
 from __future__ import annotations
 

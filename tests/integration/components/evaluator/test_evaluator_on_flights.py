@@ -156,7 +156,7 @@ def test_change_thresholds_compare_with_the_baseline(
     assert "is not at least +0" in str(swapped.custom_properties["reason"])
 
 
-def test_a_threshold_on_a_slice_that_has_rows_is_judged_though_it_was_not_listed(
+def test_a_threshold_on_an_unlisted_slice_is_checked(
     model: Model, parquet: Examples, tmp_path: Path
 ) -> None:
     config = _with_slice_threshold(SlicingSpec(feature_values={"origin": "JFK"}))
@@ -221,7 +221,7 @@ def test_eval_config_may_be_a_file(
     assert not context.output("blessing", ModelBlessing).is_blessed
 
 
-def test_a_label_that_the_examples_lack_is_told(
+def test_a_label_that_the_examples_lack_is_reported(
     model: Model, parquet: Examples, tmp_path: Path
 ) -> None:
     config = EvalConfig(model_specs=[ModelSpec(label_key="is_lat")], metrics_specs=[_metrics()])
@@ -229,7 +229,7 @@ def test_a_label_that_the_examples_lack_is_told(
         _evaluate(config, tmp_path, examples=parquet, model=model)
 
 
-def test_a_signature_that_the_model_lacks_is_told(
+def test_a_signature_that_the_model_lacks_is_reported(
     model: Model, parquet: Examples, tmp_path: Path
 ) -> None:
     spec = ModelSpec(label_key="is_late", signature_name="predict")
@@ -256,7 +256,7 @@ def test_a_signature_that_the_model_lacks_is_told(
         ),
     ],
 )
-def test_a_feature_that_only_the_models_graph_knows_of_is_told(
+def test_a_missing_feature_that_only_the_graph_requires_is_reported(
     parsed: Any, message: str, parquet: Examples, tmp_path: Path
 ) -> None:
     class Other(tf.Module):
@@ -272,7 +272,7 @@ def test_a_feature_that_only_the_models_graph_knows_of_is_told(
         _evaluate(_with_threshold(None), tmp_path, examples=parquet, model=model)
 
 
-def test_a_signature_of_raw_tensors_that_the_examples_lack_is_told(
+def test_an_input_of_a_signature_that_the_examples_lack_is_reported(
     parquet: Examples, tmp_path: Path
 ) -> None:
     class Other(tf.Module):
@@ -288,7 +288,7 @@ def test_a_signature_of_raw_tensors_that_the_examples_lack_is_told(
         _evaluate(_with_threshold(None), tmp_path, examples=parquet, model=model)
 
 
-def test_a_slice_feature_that_the_examples_lack_is_told(
+def test_a_slice_feature_that_the_examples_lack_is_reported(
     model: Model, parquet: Examples, tmp_path: Path
 ) -> None:
     config = EvalConfig(
@@ -310,7 +310,7 @@ def test_a_required_feature_of_the_schema_that_no_row_has_is_reported(
         _evaluate(_with_threshold(None), tmp_path, examples=parquet, model=model, schema=schema)
 
 
-def test_a_split_that_the_examples_lack_is_told(
+def test_a_split_that_the_examples_lack_is_reported(
     model: Model, parquet: Examples, tmp_path: Path
 ) -> None:
     with pytest.raises(InputDataError, match="expected a split 'test'.*got train, eval"):
@@ -318,7 +318,7 @@ def test_a_split_that_the_examples_lack_is_told(
 
 
 @pytest.mark.parametrize("missing", [None, math.nan], ids=["no value", "NaN"])
-def test_rows_without_a_label_are_left_out_and_counted(
+def test_rows_without_a_label_are_skipped_and_counted(
     missing: float | None, model: Model, tmp_path: Path
 ) -> None:
     rows = flight_rows(0, 50)
@@ -335,7 +335,7 @@ def test_rows_without_a_label_are_left_out_and_counted(
     assert _by_slice(context)[()]["example_count"] == 30
 
 
-def test_imported_examples_need_not_say_how_many_rows_they_have(
+def test_imported_examples_need_no_row_counts(
     model: Model, parquet: Examples, tmp_path: Path
 ) -> None:
     imported = Examples(
@@ -348,7 +348,9 @@ def test_imported_examples_need_not_say_how_many_rows_they_have(
 
 
 @pytest.mark.parametrize("payload", list(PayloadFormat))
-def test_a_split_without_rows_is_told(payload: PayloadFormat, model: Model, tmp_path: Path) -> None:
+def test_a_split_without_rows_is_reported(
+    payload: PayloadFormat, model: Model, tmp_path: Path
+) -> None:
     examples = flight_examples(tmp_path / "examples", payload, 10, 0)
     with pytest.raises(InputDataError, match=r"no rows to evaluate on in the split\(s\) eval"):
         _evaluate(_with_threshold(None), tmp_path, examples=examples, model=model)

@@ -1,4 +1,4 @@
-"""Metrics that read features, next to plain TFMA as TFX calls it on the same files."""
+"""Metrics that read features, compared with plain TFMA, called as in TFX, on the same files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MEAN_DISTANCE = {
 
 
 class Served(tf.Module):
-    """Reads the hour alone."""
+    """Reads only the hour."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def serve(self, examples: Any) -> Any:
@@ -124,7 +124,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
         ),
     ],
 )
-def test_metrics_that_read_features_are_those_of_tfma(
+def test_metrics_that_read_features_equal_those_of_tfma(
     config: dict[str, Any],
     model: Model,
     examples: Examples,

@@ -1,4 +1,4 @@
-"""Columns that the first rows do not have: rare features, and spans with other columns."""
+"""Columns that the first rows lack: rare features, and spans with other columns."""
 
 from __future__ import annotations
 

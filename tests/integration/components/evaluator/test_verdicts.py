@@ -1,4 +1,4 @@
-"""Which models are blessed, and why: on real flights and two models that guess from the hour."""
+"""Decisions on real flights and two models that predict from the hour."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_baseline_alone_approves_nothing(
     assert blessing.custom_properties["baseline_model_id"] == 1
 
 
-def test_change_thresholds_alone_bless_the_first_model_and_say_that_nothing_was_compared(
+def test_change_thresholds_alone_bless_the_first_model_and_report_that_nothing_was_compared(
     bad: Model, examples: Examples, tmp_path: Path
 ) -> None:
     blessing = _judged(_config(NO_WORSE), tmp_path, examples=examples, model=bad)
@@ -121,7 +121,7 @@ def test_value_thresholds_decide_if_change_thresholds_are_ignored(
         assert _reason(blessing).endswith("no baseline: the change thresholds of AUC were ignored")
 
 
-def test_the_verdict_names_the_baseline_and_says_if_nothing_compares_with_it(
+def test_the_verdict_names_the_baseline_and_says_if_it_was_not_compared(
     good: Model, bad: Model, examples: Examples, tmp_path: Path
 ) -> None:
     given = {"examples": examples, "model": good, "baseline_model": bad}
@@ -155,7 +155,7 @@ def test_a_threshold_on_the_baseline_alone_approves_nothing(
 def test_a_metric_that_is_nan_meets_no_threshold(
     good: Model, examples: Examples, tmp_path: Path
 ) -> None:
-    # No flight is predicted to be late with that certainty.
+    # No flight is predicted to be late with such a high probability.
     precision = MetricConfig("Precision", config='{"thresholds": 0.99}')
     config = EvalConfig(
         model_specs=[ModelSpec(label_key="is_late")],
@@ -168,7 +168,7 @@ def test_a_metric_that_is_nan_meets_no_threshold(
     assert _reason(blessing).startswith("precision NaN is not at least 0.4")
 
 
-def test_a_threshold_on_a_metric_that_is_not_computed_is_refused_with_those_that_are(
+def test_a_threshold_on_a_metric_that_is_not_computed_gets_a_suggestion(
     good: Model, examples: Examples, tmp_path: Path
 ) -> None:
     config = EvalConfig(
@@ -217,7 +217,7 @@ def test_a_baseline_that_cannot_be_evaluated_does_not_look_like_a_bad_candidate(
     assert 'prodml baseline reset --pipeline test --why "..."`' in message
 
 
-def test_a_baseline_that_cannot_be_loaded_is_an_error_with_the_remedy(
+def test_a_baseline_that_cannot_be_loaded_is_an_error_with_advice(
     good: Model, examples: Examples, tmp_path: Path
 ) -> None:
     baseline = _model(tmp_path, 7, lambda share: share)
@@ -252,7 +252,7 @@ def test_the_error_of_a_metric_that_cannot_be_computed_omits_the_rows(
     assert "array" not in str(raised.value)
 
 
-def test_a_slice_below_min_slice_size_meets_no_threshold_and_says_why(
+def test_a_slice_below_min_slice_size_meets_no_threshold(
     good: Model, examples: Examples, tmp_path: Path
 ) -> None:
     by_carrier = SlicingSpec(feature_keys=["carrier"])
@@ -272,10 +272,10 @@ def test_a_slice_below_min_slice_size_meets_no_threshold_and_says_why(
 
 
 @pytest.mark.parametrize("metric", ["AUC", "MeanSquaredError", "ExactMatch"])
-def test_a_model_that_predicts_nan_is_an_error_whatever_the_metric(
+def test_a_model_that_predicts_nan_is_an_error_for_every_metric(
     metric: str, examples: Examples, tmp_path: Path
 ) -> None:
-    """Regression metrics of TFMA leave such rows out, and would judge the model by the rest."""
+    """TFMA's regression metrics skip such rows, and would evaluate the model on the others."""
     model = _model(tmp_path, 3, lambda share: tf.where(share > 0.8, share / 0.0 * 0.0, share))
     config = EvalConfig(
         model_specs=[ModelSpec(label_key="is_late")],

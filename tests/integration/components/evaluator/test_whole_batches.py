@@ -1,6 +1,6 @@
-"""Whole batches and rows one by one, side by side on real flights: the same evaluation.
+"""Whole batches and single rows give the same evaluation of real flights.
 
-Both add up 64-bit floats, in another order: figures agree to a relative 1e-6.
+Both add 64-bit floats, but in a different order, so metrics agree to a relative 1e-6.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ SLICES = [
 
 
 class Served(tf.Module):
-    """Predicts something of the distance alone."""
+    """Predicts from the distance only."""
 
     def __init__(self, predict: Any, seed: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Sequence[Mo
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Flights with weights, some without a carrier, some with no stop or several."""
+    """Flights with weights, some without a carrier, some with no stops or several."""
     directory = tmp_path_factory.mktemp("flights") / "examples"
     directory.mkdir()
     examples = Examples(uri=str(directory))
@@ -248,7 +248,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
         ),
     ],
 )
-def test_whole_batches_give_what_rows_one_by_one_give(
+def test_whole_batches_give_the_same_metrics_as_single_rows(
     kind: str,
     config: dict[str, Any],
     models: Mapping[str, Sequence[Model]],
@@ -264,7 +264,7 @@ def test_whole_batches_give_what_rows_one_by_one_give(
     assert any(whole[part] for part in ("metrics", "plots"))
 
 
-def test_nothing_is_done_for_each_row_and_each_model_is_loaded_once(
+def test_no_step_runs_per_row_and_each_model_is_loaded_once(
     models: Mapping[str, Sequence[Model]],
     examples: Examples,
     tmp_path: Path,
@@ -289,14 +289,14 @@ def test_nothing_is_done_for_each_row_and_each_model_is_loaded_once(
     assert not any("row by row" in note for note in context.notes)
     batches, origins = 2, 3
     assert calls == {
-        # For the histogram and the means of each model.
+        # One for the histogram and one for the means of each model.
         "to_label_prediction_example_weight": 4 * batches,
         "get_slices_for_features_dicts": (1 + origins) * batches,
         "load_v2": 2,
     }
 
 
-def test_a_config_that_needs_rows_is_evaluated_row_by_row_and_told(
+def test_a_config_that_needs_rows_is_evaluated_row_by_row_and_reported(
     models: Mapping[str, Sequence[Model]], examples: Examples, tmp_path: Path
 ) -> None:
     inputs = {"examples": examples, "model": models["binary"][0]}
@@ -356,7 +356,7 @@ def _evaluated_both_ways(
 
 
 def _config(given: dict[str, Any]) -> Any:
-    """An EvalConfig; metrics are given as a text of names, with a config after a colon."""
+    """An EvalConfig; metrics are a text of names, with a config after a colon."""
     specs = [
         {**spec, "metrics": [_metric(metric) for metric in spec["metrics"].split()]}
         for spec in given["metrics_specs"]
@@ -396,7 +396,7 @@ def _loaded(output: str, rows: Mapping[str, SplitRows]) -> dict[str, Any]:
 
 
 def _by_slice(records: Any, field: str) -> dict[str, Any]:
-    """The figures of each slice by their keys; neither has an order."""
+    """The metrics of each slice by key, without order."""
     found = {}
     for record in records:
         read = json_format.MessageToDict(record)

@@ -72,7 +72,7 @@ def test_rows_are_split_two_to_one_and_none_is_lost(tmp_path: Path, payload: str
     }
 
 
-def test_both_formats_hold_the_same_rows(tmp_path: Path) -> None:
+def test_both_formats_contain_the_same_rows(tmp_path: Path) -> None:
     write(tmp_path / "data" / "a.csv", "i,f,s\n1,,a\n,2.5,\n3,1.5,é\n")
     parquet = ingested(tmp_path, output_config=WHOLE)
     records = ingested(tmp_path, output_config=WHOLE, payload_format="FORMAT_TF_EXAMPLE")
@@ -80,7 +80,7 @@ def test_both_formats_hold_the_same_rows(tmp_path: Path) -> None:
     assert all_rows(parquet)[1] == {"i": None, "f": [2.5], "s": None}
 
 
-def test_the_split_of_a_row_depends_on_its_content_alone(tmp_path: Path) -> None:
+def test_the_split_of_a_row_depends_only_on_its_content(tmp_path: Path) -> None:
     lines = NUMBERS.splitlines()
     write(tmp_path / "data" / "a.csv", NUMBERS)
     one = {row["id"][0] for row in rows_of(ingested(tmp_path), "train")}
@@ -126,9 +126,7 @@ cells = st.text(st.characters(blacklist_categories=["Cs", "Cc"]) | st.sampled_fr
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 9), cells), min_size=1, max_size=20))
-def test_what_pythons_csv_module_writes_is_read_back(
-    tmp_path: Path, table: list[tuple[int, str]]
-) -> None:
+def test_files_of_pythons_csv_module_are_read(tmp_path: Path, table: list[tuple[int, str]]) -> None:
     path = tmp_path / "data" / "a.csv"
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
@@ -215,12 +213,12 @@ def test_the_version_is_that_of_the_latest_span(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"), [([], "at least one split"), (["a", "a"], "must be unique")]
 )
-def test_input_splits_need_names_of_their_own(names: list[str], message: str) -> None:
+def test_input_splits_need_unique_names(names: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Input(splits=[Input.Split(name, "*") for name in names])
 
 
-def test_input_splits_of_different_spans_are_refused(tmp_path: Path) -> None:
+def test_input_splits_of_different_spans_are_rejected(tmp_path: Path) -> None:
     for name in ("train-1", "train-2", "eval-1"):
         write(tmp_path / "data" / name / "a.csv", "n\n1\n")
     config = Input(
@@ -236,7 +234,7 @@ def parameters(base: Path) -> dict[str, Any]:
     return {"input_base": str(base), "input_config": None, "range_config": None}
 
 
-def test_the_drivers_fingerprint_is_of_content_and_not_of_time(tmp_path: Path) -> None:
+def test_the_drivers_fingerprint_covers_content_and_not_times(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", "a\n1\n")
     before = resolve(parameters(tmp_path)).fingerprint
     os.utime(file, (1, 1))
@@ -266,7 +264,7 @@ def test_the_drivers_fingerprint_is_of_content_and_not_of_time(tmp_path: Path) -
         ({}, r"no files match '\*' under .*which contains: nothing"),
     ],
 )
-def test_bad_files_are_named_with_row_and_mend(
+def test_bad_files_are_named_with_row_and_fix(
     tmp_path: Path, files: dict[str, str | bytes], message: str
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -293,7 +291,7 @@ def test_a_split_without_rows_is_an_error(tmp_path: Path) -> None:
         ingested(tmp_path)
 
 
-def test_the_artifact_says_what_it_holds(tmp_path: Path) -> None:
+def test_the_artifact_describes_its_content(tmp_path: Path) -> None:
     write(tmp_path / "data" / "a.csv", NUMBERS)
     examples = ingested(tmp_path).output("examples", Examples)
     assert examples.custom_properties["payload_format"] == "FORMAT_PARQUET"
@@ -301,7 +299,7 @@ def test_the_artifact_says_what_it_holds(tmp_path: Path) -> None:
     assert sum(json.loads(str(examples.custom_properties["row_counts"])).values()) == 300
 
 
-def test_a_link_that_leads_out_of_the_input_is_refused(tmp_path: Path) -> None:
+def test_a_link_that_leaves_the_input_is_rejected(tmp_path: Path) -> None:
     secret = write(tmp_path / "elsewhere" / "a.csv", "n\n1\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").symlink_to(secret)

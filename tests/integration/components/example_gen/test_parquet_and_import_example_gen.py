@@ -44,7 +44,7 @@ def records(*contents: bytes) -> bytes:
         return Path(file.name).read_bytes()
 
 
-def test_the_same_rows_fall_into_the_same_splits_from_each_source(tmp_path: Path) -> None:
+def test_the_same_rows_are_in_the_same_splits_for_each_source(tmp_path: Path) -> None:
     for kind in ("csv", "parquet", "records"):
         (tmp_path / kind).mkdir()
     TABLE.to_pandas().to_csv(tmp_path / "csv" / "a.csv", index=False)
@@ -85,7 +85,7 @@ def test_plain_and_gzipped_records_with_different_features_are_imported(tmp_path
 
 
 def test_a_feature_may_be_empty_in_the_first_file_of_records(tmp_path: Path) -> None:
-    """TFX writes a feature without values and without a type for an empty cell."""
+    """For an empty cell, TFX writes a feature without values and without a type."""
     (tmp_path / "in").mkdir()
     for name, gates in (("a", []), ("b", [b"A1"])):
         with tf.io.TFRecordWriter(str(tmp_path / "in" / name)) as writer:
@@ -114,7 +114,7 @@ def test_a_column_may_be_empty_in_some_parquet_files(order: str, tmp_path: Path)
     assert sum(row["gate"] == row["n"] for row in rows) == 30
 
 
-def test_categories_are_read_as_the_values_they_stand_for(tmp_path: Path) -> None:
+def test_categories_are_read_as_their_values(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, values in (("a", ["x", None] * 30), ("b", ["y", "x"] * 30)):
         table = pa.table({"n": list(range(60)), "c": pa.array(values).dictionary_encode()})
@@ -136,7 +136,7 @@ def test_categories_are_read_as_the_values_they_stand_for(tmp_path: Path) -> Non
         (records(b"", b""), "no record of .*a has a feature"),
     ],
 )
-def test_what_is_not_tfrecord_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_tfrecord_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a").write_bytes(content)
     with pytest.raises(InputDataError, match=message):

@@ -20,7 +20,7 @@ NEW_CARRIER = {"carrier": ["AA", "ZZ", "UA", "UA"], "distance": [733, 1400, 733,
 NO_DISTANCE = {"carrier": ["AA", "UA", "UA"], "distance": [None, None, None]}
 
 
-def test_the_anomalies_are_those_that_tfdv_finds(tmp_path: Path) -> None:
+def test_the_anomalies_equal_those_of_tfdv(tmp_path: Path) -> None:
     schema = schema_of(GOOD)
     context = validate(tmp_path, {"train": GOOD, "eval": NEW_CARRIER}, schema)
     for split, columns in (("train", GOOD), ("eval", NEW_CARRIER)):
@@ -33,7 +33,7 @@ def test_the_anomalies_are_those_that_tfdv_finds(tmp_path: Path) -> None:
     assert any("carrier" in note and "ZZ" in note for note in context.notes)
 
 
-def test_fail_on_stops_the_run_and_says_what_was_expected_and_found(tmp_path: Path) -> None:
+def test_fail_on_fails_the_node_with_expected_and_found_values(tmp_path: Path) -> None:
     with pytest.raises(ValidationError) as caught:
         validate(tmp_path, {"train": GOOD, "eval": NEW_CARRIER}, schema_of(GOOD), fail_on="ERROR")
     message = str(caught.value)
@@ -43,12 +43,12 @@ def test_fail_on_stops_the_run_and_says_what_was_expected_and_found(tmp_path: Pa
     assert "train" not in message
 
 
-def test_without_fail_on_anomalies_do_not_stop_the_run(tmp_path: Path) -> None:
+def test_without_fail_on_anomalies_do_not_fail_the_node(tmp_path: Path) -> None:
     context = validate(tmp_path, {"eval": NEW_CARRIER}, schema_of(GOOD))
     assert set(anomalies_of(context, "eval").anomaly_info) == {"carrier"}
 
 
-def test_fail_on_error_lets_warnings_pass_and_fail_on_warning_does_not(tmp_path: Path) -> None:
+def test_fail_on_error_accepts_warnings_and_fail_on_warning_does_not(tmp_path: Path) -> None:
     schema = schema_of(GOOD)
     tfdv.get_feature(schema, "distance").ClearField("presence")
     validate(tmp_path / "a", {"train": NO_DISTANCE}, schema, fail_on="ERROR")
@@ -56,7 +56,7 @@ def test_fail_on_error_lets_warnings_pass_and_fail_on_warning_does_not(tmp_path:
         validate(tmp_path / "b", {"train": NO_DISTANCE}, schema, fail_on="WARNING")
 
 
-def test_a_required_feature_missing_from_every_row_is_an_error_that_says_so(
+def test_a_required_feature_missing_from_every_row_is_an_error(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(
@@ -65,7 +65,7 @@ def test_a_required_feature_missing_from_every_row_is_an_error_that_says_so(
         validate(tmp_path, {"train": NO_DISTANCE}, schema_of(GOOD), fail_on="ERROR")
 
 
-def test_a_column_that_is_not_even_there_is_told_in_the_same_words(tmp_path: Path) -> None:
+def test_an_absent_column_has_the_same_description_as_an_empty_one(tmp_path: Path) -> None:
     gone = {"carrier": ["AA", "UA", "UA"]}
     with pytest.raises(
         ValidationError, match=r"distance: ERROR: .*missing from all 3 rows of split 'train'"
@@ -73,7 +73,7 @@ def test_a_column_that_is_not_even_there_is_told_in_the_same_words(tmp_path: Pat
         validate(tmp_path, {"train": gone}, schema_of(GOOD), fail_on="ERROR")
 
 
-def test_a_column_the_schema_has_never_seen_a_value_in_may_stay_empty(tmp_path: Path) -> None:
+def test_a_column_that_never_had_a_value_may_stay_empty(tmp_path: Path) -> None:
     schema = schema_of(NO_DISTANCE)
     context = validate(tmp_path, {"train": NO_DISTANCE}, schema, fail_on="WARNING")
     assert context.notes == ["no anomalies"]
@@ -133,9 +133,7 @@ def test_drift_is_measured_against_the_previous_statistics_with_its_formula(
         ),
     ],
 )
-def test_the_number_shown_is_what_the_formula_gives(
-    tmp_path: Path, comparator: str, formula: Any
-) -> None:
+def test_the_measurement_equals_the_formula(tmp_path: Path, comparator: str, formula: Any) -> None:
     one = {"carrier": ["AA"] * 6 + ["UA"] * 2}
     other = {"carrier": ["AA"] + ["UA"] * 2 + ["B6"] * 7}
     schema = schema_of(one)
@@ -159,7 +157,7 @@ def test_skew_between_two_splits_of_the_same_data(tmp_path: Path) -> None:
     assert not any("in eval" in note for note in context.notes)
 
 
-def test_a_pair_of_splits_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_a_pair_of_unknown_splits_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match="no split 'evl'; did you mean 'eval'"):
         validate(
             tmp_path,

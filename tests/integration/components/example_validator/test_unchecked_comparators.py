@@ -1,4 +1,4 @@
-"""What ExampleValidator says of comparators that could not be evaluated; TFDV says nothing."""
+"""ExampleValidator reports comparators that could not be evaluated, which TFDV skips silently."""
 
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,15 @@ def compared(
     kind: str = "drift",
     of: Columns = GOOD,
 ) -> Any:
-    """A schema that has one feature compared."""
+    """A schema with a comparator for one feature."""
     schema = schema_of(of)
     comparator = getattr(tfdv.get_feature(schema, feature), f"{kind}_comparator")
     getattr(comparator, measure).threshold = 0.2
     return schema
 
 
-def told(tmp_path: Path, schema: Any, **given: Any) -> tuple[str, str]:
-    """Severity and description of the one anomaly of split train."""
+def only_anomaly(tmp_path: Path, schema: Any, **given: Any) -> tuple[str, str]:
+    """The severity and description of the only anomaly of split train."""
     context = validate(tmp_path, {"train": given.pop("train", GOOD)}, schema, **given)
     anomalies = anomalies_of(context, "train")
     infos = [*anomalies.anomaly_info.values()]
@@ -49,7 +49,7 @@ def test_on_a_first_run_there_is_nothing_to_compare_with_and_it_is_a_warning(
     tmp_path: Path, kind: str
 ) -> None:
     key = {"drift": "previous_statistics", "skew": "serving_statistics"}[kind]
-    severity, description = told(tmp_path, compared(kind=kind), fail_on="ERROR")
+    severity, description = only_anomaly(tmp_path, compared(kind=kind), fail_on="ERROR")
     assert severity == "WARNING"
     assert description == f"{kind} of `carrier` was not checked: {key} is not available"
 
@@ -59,14 +59,14 @@ def test_a_first_run_can_be_made_to_fail(tmp_path: Path) -> None:
         validate(tmp_path, {"train": GOOD}, compared(), fail_on="ERROR", unchecked_severity="ERROR")
 
 
-def test_what_was_not_checked_is_not_blessed(tmp_path: Path) -> None:
+def test_a_split_with_unchecked_comparators_is_not_blessed(tmp_path: Path) -> None:
     context = validate(tmp_path, {"train": GOOD}, compared())
     output = context.output("anomalies", ExampleAnomalies)
     assert output.custom_properties["blessed"] == '{"train": 0}'
     assert "no anomalies" not in context.notes
 
 
-def test_statistics_without_splits_are_an_error_that_names_the_remedy(tmp_path: Path) -> None:
+def test_statistics_without_splits_are_an_error_with_advice(tmp_path: Path) -> None:
     previous = ExampleStatistics(
         uri=str(tmp_path),
         id=7,
@@ -75,14 +75,14 @@ def test_statistics_without_splits_are_an_error_that_names_the_remedy(tmp_path: 
             "output_key": "pre_transform_stats",
         },
     )
-    severity, description = told(tmp_path, compared(), previous=[previous])
+    severity, description = only_anomaly(tmp_path, compared(), previous=[previous])
     assert severity == "ERROR"
     assert "artifact 7, Transform.pre_transform_stats) has no splits" in description
     assert 'producer_component_id="StatisticsGen"' in description
 
 
 def test_a_split_that_was_renamed_is_an_error(tmp_path: Path) -> None:
-    severity, description = told(tmp_path, compared(), previous={"training": GOOD})
+    severity, description = only_anomaly(tmp_path, compared(), previous={"training": GOOD})
     assert severity == "ERROR"
     assert "has no split 'train', only 'training'" in description
     assert "include_split_pairs" in description
@@ -120,10 +120,12 @@ def test_a_split_that_was_renamed_is_an_error(tmp_path: Path) -> None:
     ],
     ids=["feature gone", "no rows", "other type", "L-infinity", "normalized", "NaN"],
 )
-def test_what_cannot_be_compared_is_an_error(
+def test_incomparable_statistics_are_an_error(
     tmp_path: Path, schema: Any, previous: Columns, train: Columns, reason: str
 ) -> None:
-    severity, description = told(tmp_path, schema, previous={"train": previous}, train=train)
+    severity, description = only_anomaly(
+        tmp_path, schema, previous={"train": previous}, train=train
+    )
     assert severity == "ERROR"
     assert " was not checked: " in description
     assert reason in description
@@ -131,8 +133,8 @@ def test_what_cannot_be_compared_is_an_error(
     assert not any("within the threshold" in note for note in context.notes)
 
 
-def test_the_severity_of_what_cannot_be_compared_can_be_lowered(tmp_path: Path) -> None:
-    severity, _ = told(
+def test_the_severity_of_incomparable_statistics_can_be_lowered(tmp_path: Path) -> None:
+    severity, _ = only_anomaly(
         tmp_path, compared(), previous={"train": {"distance": [1]}}, unchecked_severity="WARNING"
     )
     assert severity == "WARNING"
@@ -143,7 +145,7 @@ def test_a_column_without_a_value_on_either_side_is_a_warning(tmp_path: Path) ->
     tfdv.get_feature(schema, "carrier").presence.min_count = 0
     tfdv.get_feature(schema, "carrier").presence.ClearField("min_fraction")
     rows: Columns = {"distance": [1, 2]}
-    severity, description = told(tmp_path, schema, previous={"train": rows}, train=rows)
+    severity, description = only_anomaly(tmp_path, schema, previous={"train": rows}, train=rows)
     assert severity == "WARNING"
     assert "drift of `carrier` was not checked" in description
 
@@ -151,19 +153,19 @@ def test_a_column_without_a_value_on_either_side_is_a_warning(tmp_path: Path) ->
 def test_a_comparator_without_a_threshold_is_an_error(tmp_path: Path) -> None:
     schema = schema_of(GOOD)
     tfdv.get_feature(schema, "carrier").drift_comparator.SetInParent()
-    severity, description = told(tmp_path, schema, previous={"train": GOOD})
+    severity, description = only_anomaly(tmp_path, schema, previous={"train": GOOD})
     assert severity == "ERROR"
     assert "its drift_comparator in the schema has no threshold" in description
 
 
-def test_a_feature_inside_of_a_struct_is_no_exception(tmp_path: Path) -> None:
+def test_an_unchecked_feature_inside_of_a_struct_is_reported(tmp_path: Path) -> None:
     schema = schema_of(GOOD)
     outer = schema.feature.add(name="trip", type=schema_pb2.STRUCT)
     outer.presence.min_count = 0
     inner = outer.struct_domain.feature.add(name="gate", type=schema_pb2.BYTES)
     inner.presence.min_count = 0
     inner.drift_comparator.infinity_norm.threshold = 0.1
-    _, description = told(tmp_path, schema)
+    _, description = only_anomaly(tmp_path, schema)
     assert description.startswith("drift of `trip.gate` was not checked")
 
 
@@ -186,7 +188,7 @@ def test_a_split_left_out_of_the_pairs_is_not_compared_on_purpose(tmp_path: Path
     assert any(note.startswith("drift of carrier in train") for note in context.notes)
 
 
-def test_pairs_that_compare_nothing_are_refused() -> None:
+def test_an_empty_list_of_pairs_is_rejected() -> None:
     with pytest.raises(DefinitionError, match="nothing would be compared"):
         ExampleValidator(
             statistics=Channel(type=ExampleStatistics),
@@ -198,7 +200,7 @@ def test_pairs_that_compare_nothing_are_refused() -> None:
 def test_a_number_of_examples_without_a_previous_one_is_not_checked(tmp_path: Path) -> None:
     schema = schema_of(GOOD)
     schema.dataset_constraints.num_examples_drift_comparator.min_fraction_threshold = 0.9
-    severity, description = told(tmp_path, schema)
+    severity, description = only_anomaly(tmp_path, schema)
     assert severity == "WARNING"
     assert description == (
         "drift of the number of examples was not checked: previous_statistics is not available"
@@ -212,29 +214,29 @@ def test_numbers_of_examples_of_a_sample_and_of_all_rows_are_not_compared(
     schema.dataset_constraints.num_examples_drift_comparator.min_fraction_threshold = 0.9
     previous = write_statistics(tmp_path / "sampled", {"train": GOOD})
     previous.custom_properties["sample_rate"] = 0.1
-    severity, description = told(tmp_path, schema, previous=[previous])
+    severity, description = only_anomaly(tmp_path, schema, previous=[previous])
     assert severity == "ERROR"
     assert "these statistics have a sample_rate of 1, but previous_statistics" in description
 
 
-def test_a_version_comparator_is_never_checked_and_names_the_one_that_is(tmp_path: Path) -> None:
+def test_a_version_comparator_is_not_checked_and_names_the_drift_comparator(tmp_path: Path) -> None:
     schema = schema_of(GOOD)
     schema.dataset_constraints.num_examples_version_comparator.min_fraction_threshold = 0.9
-    severity, description = told(tmp_path, schema, previous={"train": GOOD})
+    severity, description = only_anomaly(tmp_path, schema, previous={"train": GOOD})
     assert severity == "WARNING"
     assert "set num_examples_drift_comparator instead" in description
 
 
 def test_statistics_compared_with_themselves_are_an_error(tmp_path: Path) -> None:
-    """A run that is repeated after drift was found must not pass for having drifted from itself."""
+    """A repeated run must not pass because its statistics have no drift from themselves."""
     itself = ExampleStatistics(uri=str(tmp_path / "statistics"), id=3)
     itself.split_names = ["train"]
-    severity, description = told(tmp_path, compared(), previous=[itself])
+    severity, description = only_anomaly(tmp_path, compared(), previous=[itself])
     assert severity == "ERROR"
     assert '"desired_num_of_artifacts": 2' in description
 
 
-def test_of_several_the_newest_that_is_not_the_same_is_compared(tmp_path: Path) -> None:
+def test_the_newest_statistics_with_other_content_are_compared(tmp_path: Path) -> None:
     itself = ExampleStatistics(uri=str(tmp_path / "statistics"))
     itself.split_names = ["train"]
     changed: Columns = {**GOOD, "carrier": ["AA"] * 4}
@@ -252,7 +254,7 @@ def test_a_condition_on_two_statistics_is_not_checked_on_a_first_run(tmp_path: P
         sql_expression="feature_test.num_stats.max <= feature_base.num_stats.max",
         severity=_Info.ERROR,
     )
-    severity, description = told(tmp_path, schema_of(GOOD), custom_validation_config=config)
+    severity, description = only_anomaly(tmp_path, schema_of(GOOD), custom_validation_config=config)
     assert severity == "WARNING"
     assert description.startswith("custom condition of `distance` was not checked")
     context = validate(
@@ -273,14 +275,14 @@ def test_a_condition_of_an_environment_is_not_checked(tmp_path: Path) -> None:
         sql_expression="feature.num_stats.max < 0", severity=_Info.ERROR
     )
     validation.in_environment.append("SERVING")
-    severity, description = told(tmp_path, schema_of(GOOD), custom_validation_config=config)
+    severity, description = only_anomaly(tmp_path, schema_of(GOOD), custom_validation_config=config)
     assert severity == "WARNING"
     assert "restricted to the environment SERVING" in description
 
 
-def test_what_tfdv_finds_besides_stays(tmp_path: Path) -> None:
+def test_other_anomalies_of_tfdv_are_kept(tmp_path: Path) -> None:
     rows: Columns = {**GOOD, "carrier": ["AA", "ZZ", "UA", "UA"]}
-    _, description = told(tmp_path, compared(), train=rows)
+    _, description = only_anomaly(tmp_path, compared(), train=rows)
     found = tfdv.validate_statistics(statistics_of(rows), schema_of(GOOD))
     assert found.anomaly_info["carrier"].description in description
     assert "drift of `carrier` was not checked" in description

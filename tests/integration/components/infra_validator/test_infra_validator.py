@@ -67,13 +67,13 @@ def refusal(context: ExecutorContext) -> str:
 
 
 def script(path: Path, before: str) -> str:
-    """A server to be named by its path; takes TF Serving's options."""
+    """A server executable that accepts TF Serving's options."""
     path.write_text(f'#!/bin/sh\n{before}\nexec {sys.executable} -m prodml serve "$@"\n')
     path.chmod(0o755)
     return str(path)
 
 
-def test_a_good_model_is_blessed_and_kept_with_its_requests(
+def test_a_good_model_is_blessed_and_stored_with_its_requests(
     examples: Examples, tmp_path: Path
 ) -> None:
     model = save(Scorer(), tmp_path / "model")
@@ -99,7 +99,7 @@ def test_a_good_model_is_blessed_and_kept_with_its_requests(
     assert not os.path.exists(os.path.join(model.serving_model_dir, "assets.extra"))
 
 
-def test_classify_and_regress_are_asked_as_their_clients_ask(
+def test_classify_and_regress_get_requests_of_their_kind(
     examples: Examples, tmp_path: Path
 ) -> None:
     asked = TensorFlowServingRequestSpec(signature_names=("classify", "regress"))
@@ -116,7 +116,7 @@ def test_classify_and_regress_are_asked_as_their_clients_ask(
     assert len(logs[0].classify_log.request.input.example_list.examples) == 4
 
 
-def test_without_examples_it_is_enough_that_the_model_loads(tmp_path: Path) -> None:
+def test_without_examples_the_model_is_only_loaded(tmp_path: Path) -> None:
     context = validate(save(Scorer(), tmp_path / "model"), None, tmp_path)
     assert context.outputs["blessing"].custom_properties["blessed"] == 1
 
@@ -128,7 +128,7 @@ def test_without_examples_it_is_enough_that_the_model_loads(tmp_path: Path) -> N
         (lambda scores: tf.ensure_shape(scores[:1], [None, 1]), "has the shape [1, 1] for 5 row"),
     ],
 )
-def test_a_model_that_answers_nonsense_is_not_blessed(
+def test_a_model_with_invalid_responses_is_not_blessed(
     answer: Any, expected: str, examples: Examples, tmp_path: Path
 ) -> None:
     context = validate(
@@ -171,7 +171,9 @@ def test_a_model_that_hangs_at_loading_is_not_blessed(examples: Examples, tmp_pa
     assert "after 5 s" in refusal(validate(model, examples, tmp_path, validation_spec=limits))
 
 
-def test_a_model_that_eats_the_memory_is_not_blessed(examples: Examples, tmp_path: Path) -> None:
+def test_a_model_that_exceeds_the_memory_limit_is_not_blessed(
+    examples: Examples, tmp_path: Path
+) -> None:
     model = save_with_start(
         lambda: tf.while_loop(
             lambda x: tf.size(x) > 0,
@@ -200,7 +202,7 @@ def test_a_server_that_dies_is_named_with_its_signal(examples: Examples, tmp_pat
     assert "the last lines of the server's log:\n  about to die" in said
 
 
-def test_a_model_that_ends_the_server_when_asked_is_not_blessed(
+def test_a_model_that_crashes_the_server_on_a_request_is_not_blessed(
     examples: Examples, tmp_path: Path
 ) -> None:
     def never(scores: Any) -> Any:
@@ -219,7 +221,7 @@ def test_a_model_that_ends_the_server_when_asked_is_not_blessed(
     assert "on a request for 'serving_default': the server was killed by SIG" in refusal(context)
 
 
-def test_a_signature_that_is_not_there_fails_the_node(examples: Examples, tmp_path: Path) -> None:
+def test_a_missing_signature_fails_the_node(examples: Examples, tmp_path: Path) -> None:
     asked = RequestSpec(TensorFlowServingRequestSpec(signature_names=("serving_defualt",)))
     with pytest.raises(ModelContractError, match="did you mean 'serving_default'"):
         validate(save(Scorer(), tmp_path / "model"), examples, tmp_path, request_spec=asked)

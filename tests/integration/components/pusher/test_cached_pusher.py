@@ -1,4 +1,4 @@
-"""A cached Pusher compares what it pushed with what stands at its destination."""
+"""A cached Pusher compares its push with the versions at its destination."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ class Workplace:
         return compile_pipeline(module.models.build({"weights": weights}))
 
     def run(self, weights: str = "good", name: str = "models") -> NodeResult:
-        """Runs a pipeline; how its Pusher ended."""
+        """Runs a pipeline, and returns the result of its Pusher."""
         settings = self.config.run_settings(use_cache=True)
         return run_pipeline(self.spec(weights, name), settings, Silent()).nodes[-1]
 
@@ -72,7 +72,7 @@ class Workplace:
         return ran.stdout + ran.stderr
 
     def copy_by_hand(self, weights: str) -> int:
-        """A version that prodml did not push, newer than all others."""
+        """Adds a version that prodml did not push, newer than all others."""
         version = max(self.versions) + 10
         shutil.copytree(self.serving / str(min(self.versions)), self.serving / str(version))
         (self.serving / str(version) / "saved_model.pb").write_text(weights)
@@ -112,7 +112,7 @@ def test_after_a_revert_the_good_model_is_pushed_again(work: Workplace) -> None:
     assert work.weights == ["good", "bad", "good"]
 
 
-def test_going_forward_again_pushes_once(work: Workplace) -> None:
+def test_reverting_a_revert_pushes_once(work: Workplace) -> None:
     for weights in ("good", "bad", "good", "bad"):
         work.run(weights)
     assert work.run("bad").state is NodeState.CACHED
@@ -125,7 +125,7 @@ def test_an_unchanged_run_does_not_push_again(work: Workplace) -> None:
     assert work.weights == ["good"]
 
 
-def test_a_newer_version_of_another_pipeline_stays_and_is_reported(work: Workplace) -> None:
+def test_a_newer_version_of_another_pipeline_is_kept_and_reported(work: Workplace) -> None:
     work.run("good")
     work.run("other", "others")
     _, theirs = work.versions
@@ -138,13 +138,13 @@ def test_a_newer_version_of_another_pipeline_stays_and_is_reported(work: Workpla
     assert work.run("other", "others").superseded is None
 
 
-def test_the_same_model_pushed_by_another_pipeline_is_as_good(work: Workplace) -> None:
+def test_the_same_model_pushed_by_another_pipeline_is_accepted(work: Workplace) -> None:
     work.run("good")
     work.run("good", "others")
     assert work.run("good").superseded is None
 
 
-def test_a_newer_version_that_was_copied_by_hand_stays_and_is_reported(work: Workplace) -> None:
+def test_a_newer_version_that_was_copied_by_hand_is_kept_and_reported(work: Workplace) -> None:
     work.run("good")
     version = work.copy_by_hand("mended")
     result = work.run("good")
@@ -153,7 +153,7 @@ def test_a_newer_version_that_was_copied_by_hand_stays_and_is_reported(work: Wor
     assert work.weights == ["good", "mended"]
 
 
-def test_a_version_that_was_removed_by_hand_stays_away_and_is_reported(work: Workplace) -> None:
+def test_a_version_that_was_removed_by_hand_is_not_restored_and_reported(work: Workplace) -> None:
     work.run("good")
     work.run("bad")
     good, bad = work.versions
@@ -183,7 +183,7 @@ def test_a_destination_that_cannot_be_read_fails_the_node(work: Workplace) -> No
         work.run()
 
 
-def test_require_push_asks_whether_the_model_of_the_run_is_the_newest(work: Workplace) -> None:
+def test_require_push_checks_that_the_model_of_the_run_is_the_newest(work: Workplace) -> None:
     work.run("good")
     work.prodml("run", "models.py", "--require-push", code=0)
     version = work.copy_by_hand("mended")

@@ -1,4 +1,4 @@
-"""A push to a model server counts when the server answers with the version."""
+"""A push to a model server is complete when the server serves the version."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def broken(good: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A model whose variables are gone."""
+    """A model whose variables are missing."""
     model = Model(uri=str(tmp_path_factory.mktemp("broken")))
     shutil.copytree(good.serving_model_dir, model.serving_model_dir)
     shutil.rmtree(Path(model.serving_model_dir) / "variables")
@@ -61,7 +61,7 @@ def push(model: Model, base: Path, server: RunningServer, tmp_path: Path) -> int
     return int(str(pushed.custom_properties["pushed_version"]))
 
 
-def test_a_push_returns_when_the_server_answers_with_the_version(
+def test_a_push_returns_when_the_server_serves_the_version(
     good: Model, base: Path, server: RunningServer, tmp_path: Path
 ) -> None:
     version = push(good, base, server, tmp_path)
@@ -70,7 +70,7 @@ def test_a_push_returns_when_the_server_answers_with_the_version(
     np.testing.assert_allclose(scores["scores"], [[1.75]])
 
 
-def test_a_version_that_does_not_load_is_taken_away_and_the_old_one_stays(
+def test_a_version_that_cannot_be_loaded_is_removed_and_the_old_one_is_kept(
     broken: Model, base: Path, server: RunningServer, tmp_path: Path
 ) -> None:
     with pytest.raises(ServingError, match=r"does not serve version \d+, which has been removed"):
@@ -80,7 +80,7 @@ def test_a_version_that_does_not_load_is_taken_away_and_the_old_one_stays(
         assert client.predict("late", COLUMNS, version=1, signature="serving_raw")
 
 
-def test_where_labels_are_in_use_a_push_moves_none(
+def test_a_push_to_a_server_with_labels_moves_no_label(
     good: Model, broken: Model, base: Path, server: RunningServer, tmp_path: Path
 ) -> None:
     author = Author("ann@desk")
@@ -116,7 +116,7 @@ def test_the_model_that_infra_validation_stamped_is_pushed(
     assert (pushed / "assets.extra" / "tf_serving_warmup_requests").exists()
 
 
-def test_a_destination_is_one_of_two() -> None:
+def test_a_destination_needs_exactly_one_kind() -> None:
     for wrong in ({}, {"filesystem": PushDestination.Filesystem("a"),
                        "model_server": PushDestination.ModelServer("a")}):  # fmt: skip
         with pytest.raises(ValueError, match="one of filesystem and model_server"):

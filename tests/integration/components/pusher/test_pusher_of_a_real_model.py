@@ -1,4 +1,4 @@
-"""What Pusher leaves is a model that TensorFlow loads and that answers as before."""
+"""TensorFlow can load a pushed model, which predicts as the original."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prodml.components.pusher.component import PushDestination, Pusher
 from prodml.dsl.channel import Channel
 
 
-def test_the_pushed_version_and_the_artifact_answer_as_the_model_did(tmp_path: Path) -> None:
+def test_the_pushed_version_and_the_artifact_predict_as_the_model(tmp_path: Path) -> None:
     export(build(), str(tmp_path / "model" / "Format-Serving"))
     model = Model(uri=str(tmp_path / "model"))
     pusher = Pusher(
@@ -32,7 +32,7 @@ def test_the_pushed_version_and_the_artifact_answer_as_the_model_did(tmp_path: P
     assert _score(pushed.uri) == expected
 
 
-def test_a_model_that_touches_files_is_refused_where_a_clean_scan_is_required(
+def test_a_model_that_reads_files_is_rejected_if_a_clean_scan_is_required(
     tmp_path: Path,
 ) -> None:
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]

@@ -27,7 +27,7 @@ def test_the_schema_covers_the_values_of_every_split(tmp_path: Path) -> None:
     ]
 
 
-def test_an_excluded_split_is_not_looked_at(tmp_path: Path) -> None:
+def test_an_excluded_split_is_ignored(tmp_path: Path) -> None:
     statistics = write_statistics(tmp_path / "statistics", {"train": TRAIN, "eval": EVAL})
     component = SchemaGen(statistics=Channel(type=ExampleStatistics), exclude_splits=["eval"])
     context = execute(component, {"statistics": statistics}, tmp_path)
@@ -35,7 +35,7 @@ def test_an_excluded_split_is_not_looked_at(tmp_path: Path) -> None:
     assert set(tfdv.get_domain(schema, "carrier").value) == {"AA", "UA"}
 
 
-def test_a_feature_in_every_row_gets_a_shape_only_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_feature_in_every_row_gets_a_shape_only_if_requested(tmp_path: Path) -> None:
     statistics = write_statistics(tmp_path / "statistics", {"train": TRAIN})
     shapes = []
     for infer_feature_shape in (True, False):

@@ -31,12 +31,12 @@ def dataset(context: ExecutorContext, split: str) -> Any:
 
 
 def by_name(dataset: Any) -> dict[str, Any]:
-    """Features by name: their order is that of the columns."""
+    """Features by name, because their order depends on the columns."""
     return {".".join(feature.path.step): feature for feature in dataset.features}
 
 
 @BOTH
-def test_statistics_are_those_of_tfdv_over_a_dataframe(
+def test_statistics_equal_those_of_tfdv_for_a_dataframe(
     tmp_path: Path, payload: PayloadFormat
 ) -> None:
     train, evaluation = flights(0, 700), flights(700, 300)
@@ -65,7 +65,7 @@ def test_each_of_tfdvs_loaders_reads_the_same_statistics(tmp_path: Path) -> None
 
 
 @BOTH
-def test_every_row_of_every_split_is_looked_at(tmp_path: Path, payload: PayloadFormat) -> None:
+def test_every_row_of_every_split_is_counted(tmp_path: Path, payload: PayloadFormat) -> None:
     splits = {"train": flights(0, 60), "eval": flights(60, 40)}
     context = run(tmp_path, write_flights(tmp_path / "examples", payload, splits, span=7))
     output = context.output("statistics", ExampleStatistics)
@@ -120,7 +120,7 @@ def test_options_reach_tfdv(tmp_path: Path) -> None:
     assert len(features["carrier"].string_stats.top_values) == 2
 
 
-def test_a_sample_is_a_share_of_the_rows_and_says_what_it_left_out(tmp_path: Path) -> None:
+def test_a_sample_is_a_share_of_the_rows_and_reports_dropped_rows(tmp_path: Path) -> None:
     examples = write_flights(
         tmp_path / "examples", PayloadFormat.PARQUET, {"train": flights(0, 1000)}
     )
@@ -133,7 +133,7 @@ def test_a_sample_is_a_share_of_the_rows_and_says_what_it_left_out(tmp_path: Pat
     assert dataset(context, "train").num_examples == count.written
 
 
-def test_a_number_that_the_schema_calls_categorical_is_counted_by_value(tmp_path: Path) -> None:
+def test_a_number_that_the_schema_declares_categorical_is_counted_by_value(tmp_path: Path) -> None:
     rows = flights(0, 300)
     examples = write_flights(tmp_path / "examples", PayloadFormat.PARQUET, {"train": rows})
     schema = tfdv.infer_schema(tfdv.generate_statistics_from_dataframe(rows.to_pandas(), n_jobs=1))
@@ -148,7 +148,7 @@ def test_a_number_that_the_schema_calls_categorical_is_counted_by_value(tmp_path
     assert features["month"].WhichOneof("stats") == "num_stats"
 
 
-def test_a_split_without_rows_is_refused_with_the_argument_that_leaves_it_out(
+def test_a_split_without_rows_is_an_error_that_names_exclude_splits(
     tmp_path: Path,
 ) -> None:
     splits = {"train": flights(0, 60), "eval": flights(0, 0)}
@@ -161,7 +161,7 @@ def test_a_split_without_rows_is_refused_with_the_argument_that_leaves_it_out(
     assert output.split_names == ["train"]
 
 
-def test_a_sample_without_rows_is_refused(tmp_path: Path) -> None:
+def test_a_sample_without_rows_is_an_error(tmp_path: Path) -> None:
     examples = write_flights(tmp_path / "examples", PayloadFormat.PARQUET, {"train": flights(0, 9)})
     with pytest.raises(InputDataError, match=r"sample_rate of 1e-09 leaves none of its 9 rows"):
         run(tmp_path, examples, stats_options=StatsOptions(sample_rate=1e-9))

@@ -1,4 +1,4 @@
-"""The trained model and the one that is tried are not held at once.
+"""The trained model and the checked model are not in memory at the same time.
 
 The peak is read from /proc: `ru_maxrss` of a process begins with what its parent had at the fork.
 """
@@ -46,7 +46,7 @@ print("checked", peak())
 """
 
 
-def test_the_check_of_a_large_model_takes_no_memory_beside_the_trained_one(tmp_path: Path) -> None:
+def test_the_check_of_a_large_model_needs_no_additional_memory(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[3])},

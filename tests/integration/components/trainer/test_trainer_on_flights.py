@@ -40,7 +40,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Schema:
     return flight_schema(tmp_path_factory.mktemp("schema") / "schema")
 
 
-def test_run_fn_leaves_a_model_that_answers(
+def test_run_fn_exports_a_model_that_predicts(
     examples: Examples, schema: Schema, tmp_path: Path
 ) -> None:
     context = _train(tmp_path, examples=examples, schema=schema)
@@ -72,7 +72,7 @@ def test_both_payload_formats_train_the_same_weights(
     assert [w.tobytes() for w in of_parquet] == [w.tobytes() for w in of_records]
 
 
-def test_what_runs_after_a_training_finds_the_generators_as_they_were(
+def test_random_generators_are_restored_after_a_training(
     parquet: Examples, schema: Schema, tmp_path: Path
 ) -> None:
     random.seed(5)
@@ -95,7 +95,7 @@ def test_steps_are_reported_as_they_go(parquet: Examples, schema: Schema, tmp_pa
     assert told == sorted(told)
 
 
-def test_fn_args_carries_what_tfx_gives(parquet: Examples, schema: Schema, tmp_path: Path) -> None:
+def test_fn_args_has_the_values_of_tfx(parquet: Examples, schema: Schema, tmp_path: Path) -> None:
     tuned = tmp_path / "tuned"
     tuned.mkdir()
     (tuned / "best_hyperparameters.txt").write_text('{"values": {"units": 8}}')
@@ -162,7 +162,7 @@ def run_fn(fn_args):
     assert context.row_counts[0].written == 400
 
 
-def test_a_dataset_without_a_schema_is_refused(parquet: Examples, tmp_path: Path) -> None:
+def test_a_dataset_without_a_schema_is_rejected(parquet: Examples, tmp_path: Path) -> None:
     module = _module(
         tmp_path,
         """
@@ -176,7 +176,7 @@ def run_fn(fn_args):
         _train(tmp_path, module_file=module, examples=parquet)
 
 
-def test_imported_examples_need_not_say_how_many_rows_they_have(
+def test_imported_examples_need_no_row_counts(
     parquet: Examples, schema: Schema, tmp_path: Path
 ) -> None:
     imported = Examples(
@@ -187,7 +187,7 @@ def test_imported_examples_need_not_say_how_many_rows_they_have(
     assert _train(tmp_path, examples=imported, schema=schema).row_counts == []
 
 
-def test_run_fn_may_be_an_import_path(parquet: Examples, schema: Schema, tmp_path: Path) -> None:
+def test_run_fn_can_be_an_import_path(parquet: Examples, schema: Schema, tmp_path: Path) -> None:
     context = _train(
         tmp_path,
         module_file=None,
@@ -198,13 +198,13 @@ def test_run_fn_may_be_an_import_path(parquet: Examples, schema: Schema, tmp_pat
     assert Path(context.output("model", Model).serving_model_dir, "saved_model.pb").is_file()
 
 
-def test_the_users_own_line_is_named_when_run_fn_raises(parquet: Examples, tmp_path: Path) -> None:
+def test_the_users_line_is_named_if_run_fn_raises(parquet: Examples, tmp_path: Path) -> None:
     module = _module(tmp_path, "def run_fn(fn_args):\n    rate = 1\n    rate / 0\n")
     with pytest.raises(UserCodeError, match=r"module.py:3, in run_fn: ZeroDivisionError"):
         _train(tmp_path, module_file=module, examples=parquet)
 
 
-def test_the_users_own_line_is_named_when_the_module_does_not_import(
+def test_the_users_line_is_named_if_the_module_cannot_be_imported(
     parquet: Examples, tmp_path: Path
 ) -> None:
     module = _module(tmp_path, "import os\nimport no_such_thing\n")
@@ -212,14 +212,14 @@ def test_the_users_own_line_is_named_when_the_module_does_not_import(
         _train(tmp_path, module_file=module, examples=parquet)
 
 
-def test_a_module_without_run_fn_is_told(parquet: Examples, tmp_path: Path) -> None:
+def test_a_module_without_run_fn_is_reported(parquet: Examples, tmp_path: Path) -> None:
     module = _module(tmp_path, "def run_fun(fn_args): ...\n")
     with pytest.raises(UserCodeError, match=r"no function 'run_fn'; did you mean 'run_fun'"):
         _train(tmp_path, module_file=module, examples=parquet)
 
 
 @pytest.mark.parametrize("name", ["/model.keras", ".keras"])
-def test_a_run_fn_that_writes_kerass_own_format_is_refused(
+def test_a_run_fn_that_writes_a_keras_file_is_rejected(
     name: str, parquet: Examples, tmp_path: Path
 ) -> None:
     module = _module(
@@ -237,7 +237,7 @@ def run_fn(fn_args):
         _train(tmp_path, module_file=module, examples=parquet)
 
 
-def test_a_model_that_no_server_could_answer_with_fails_the_node_unless_told(
+def test_a_model_that_cannot_be_served_fails_the_node_unless_disabled(
     parquet: Examples, tmp_path: Path
 ) -> None:
     module = _module(
@@ -285,7 +285,7 @@ def run_fn(fn_args):
     assert contexts[0].outputs["model"].custom_properties["keras"] == "tf_keras"
 
 
-def test_a_module_that_sets_the_variable_to_another_keras_is_refused(
+def test_a_module_that_sets_the_variable_to_another_keras_is_rejected(
     parquet: Examples, tmp_path: Path
 ) -> None:
     text = "import os\nos.environ['TF_USE_LEGACY_KERAS'] = '{}'\ndef run_fn(fn_args): 1 / 0\n"
@@ -295,12 +295,14 @@ def test_a_module_that_sets_the_variable_to_another_keras_is_refused(
         _train(tmp_path, module_file=_module(tmp_path, text.format(1)), examples=parquet)
 
 
-def test_a_keras_that_the_process_cannot_give_is_refused(parquet: Examples, tmp_path: Path) -> None:
+def test_a_keras_that_the_process_cannot_provide_is_rejected(
+    parquet: Examples, tmp_path: Path
+) -> None:
     with pytest.raises(NodeError, match="tf.keras cannot be keras in this process"):
         _train(tmp_path, keras="keras", examples=parquet)
 
 
-def test_a_split_that_the_examples_lack_is_told(parquet: Examples, tmp_path: Path) -> None:
+def test_a_split_that_the_examples_lack_is_reported(parquet: Examples, tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"expected a split 'test' .* got train, eval"):
         _train(tmp_path, eval_args=EvalArgs(splits=("test",)), examples=parquet)
 

@@ -38,7 +38,7 @@ def examples(tmp_path: Path) -> Examples:
     return generated.output("examples", Examples)
 
 
-def test_the_examples_know_which_columns_were_empty(examples: Examples) -> None:
+def test_the_examples_record_the_empty_columns(examples: Examples) -> None:
     assert empty_columns(examples) == ["gate"]
 
 
@@ -54,7 +54,7 @@ def test_the_error_for_a_feature_that_was_empty_in_every_row_says_what_to_do(
     assert "add the feature to a schema of your own (ImportSchemaGen)" in str(raised.value)
 
 
-def test_a_feature_that_the_schema_knows_comes_as_missing_in_every_row(
+def test_an_empty_feature_of_the_schema_is_missing_in_every_row(
     examples: Examples, tmp_path: Path
 ) -> None:
     schema = _inferred(examples, tmp_path)

@@ -1,4 +1,4 @@
-"""What Transform says when the user's preprocessing_fn fails, wherever it does."""
+"""Errors of a user's preprocessing_fn in every phase of Transform."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import tensorflow_transform as tft
 
 
 def failure(tmp_path: Path, body: str, custom_config: dict[str, int] | None = None) -> ProdmlError:
-    """What Transform raises for a module; the body starts on line 4."""
+    """The error of Transform for a module, whose body starts on line 4."""
     rows = flights(0, 60)
     module = tmp_path / "features.py"
     module.write_text(HEAD + body)
@@ -42,19 +42,19 @@ def failure(tmp_path: Path, body: str, custom_config: dict[str, int] | None = No
     return caught.value
 
 
-def test_a_module_that_does_not_import_is_told_with_its_line(tmp_path: Path) -> None:
+def test_an_import_error_is_reported_with_its_line(tmp_path: Path) -> None:
     error = failure(tmp_path, "import no_such_library\n")
     assert isinstance(error, UserCodeError)
     assert "features.py:4" in str(error)
 
 
-def test_a_module_without_the_function_lists_what_it_has(tmp_path: Path) -> None:
+def test_a_module_without_the_function_lists_its_functions(tmp_path: Path) -> None:
     error = failure(tmp_path, "def preprocess_fn(inputs):\n    return inputs\n")
     assert isinstance(error, UserCodeError)
     assert "no function 'preprocessing_fn'; did you mean 'preprocess_fn'" in str(error)
 
 
-def test_a_plain_mistake_is_told_with_its_line_and_function(tmp_path: Path) -> None:
+def test_an_error_is_reported_with_its_line_and_function(tmp_path: Path) -> None:
     error = failure(
         tmp_path,
         """def pick(inputs):
@@ -72,7 +72,7 @@ def preprocessing_fn(inputs):
     assert isinstance(error.__cause__, KeyError)
 
 
-def test_a_shape_that_does_not_fit_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_shape_error_is_reported_with_its_line(tmp_path: Path) -> None:
     error = failure(
         tmp_path,
         """def preprocessing_fn(inputs):
@@ -84,7 +84,7 @@ def test_a_shape_that_does_not_fit_is_told_with_its_line(tmp_path: Path) -> None
     assert "features.py:6, in preprocessing_fn: ValueError: Dimensions must be equal" in str(error)
 
 
-def test_a_mistake_inside_a_tf_function_is_told_with_its_own_line(tmp_path: Path) -> None:
+def test_an_error_inside_a_tf_function_is_reported_with_its_line(tmp_path: Path) -> None:
     error = failure(
         tmp_path,
         """@tf.function
@@ -101,7 +101,9 @@ def preprocessing_fn(inputs):
     assert "features.py:7, in loop: TypeError: Input 'y' of 'AddV2' Op has type" in str(error)
 
 
-def test_a_mistake_that_shows_only_while_beam_runs_is_told_with_its_line(tmp_path: Path) -> None:
+def test_an_error_that_occurs_only_while_beam_runs_is_reported_with_its_line(
+    tmp_path: Path,
+) -> None:
     error = failure(
         tmp_path,
         """calls = []
@@ -117,7 +119,7 @@ def preprocessing_fn(inputs):
     assert str(error).endswith("features.py:9, in preprocessing_fn: ValueError: not once more")
 
 
-def test_a_graph_that_fails_on_the_data_says_what_failed(tmp_path: Path) -> None:
+def test_a_graph_that_fails_on_the_data_reports_the_operation(tmp_path: Path) -> None:
     error = failure(
         tmp_path,
         """def preprocessing_fn(inputs):
@@ -140,7 +142,7 @@ def test_a_graph_that_fails_on_the_data_says_what_failed(tmp_path: Path) -> None
         ("{'x': inputs['distance'], 'y': 5}", "'y' is a int"),
     ],
 )
-def test_a_function_that_returns_no_tensors_is_told_so(
+def test_a_function_that_returns_no_tensors_is_reported(
     tmp_path: Path, returned: str, message: str
 ) -> None:
     error = failure(tmp_path, f"def preprocessing_fn(inputs):\n    return {returned}\n")
@@ -148,7 +150,7 @@ def test_a_function_that_returns_no_tensors_is_told_so(
     assert "features.py must return" in str(error) and message in str(error)
 
 
-def test_a_custom_config_that_the_function_does_not_take_is_refused(tmp_path: Path) -> None:
+def test_a_custom_config_that_the_function_does_not_accept_is_rejected(tmp_path: Path) -> None:
     error = failure(
         tmp_path, "def preprocessing_fn(inputs):\n    return inputs\n", custom_config={"buckets": 2}
     )

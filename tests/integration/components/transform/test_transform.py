@@ -74,7 +74,7 @@ def rows_of(examples: Examples, split: str, payload: PayloadFormat) -> pa.Record
 
 
 @BOTH
-def test_each_row_is_what_the_graph_makes_of_it_alone(
+def test_each_row_equals_the_graphs_result_for_that_row(
     tmp_path: Path, payload: PayloadFormat
 ) -> None:
     raw = write_flights(
@@ -148,7 +148,7 @@ def test_statistics_and_schemas_describe_both_sides(tmp_path: Path) -> None:
         ("post_transform", {"pre_transform_stats"}),
     ],
 )
-def test_each_of_the_statistics_can_be_left_out(
+def test_each_of_the_statistics_can_be_disabled(
     tmp_path: Path, disabled: bool | str, written: set[str]
 ) -> None:
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 200)})
@@ -174,9 +174,9 @@ import tensorflow_transform as tft
 
 def preprocessing_fn(inputs):
     scaled = tft.scale_to_z_score(tf.cast(inputs["distance"], tf.float32))
-    # Its boundaries are known only when the mean is: a second pass over the data.
+    # The boundaries depend on the mean, which takes a second pass over the data.
     bucket = tft.bucketize(scaled, 5)
-    # And a third one.
+    # This takes a third pass.
     named = tft.compute_and_apply_vocabulary(tf.strings.as_string(bucket), vocab_filename="named")
     return {
         "named": named,
@@ -189,7 +189,7 @@ def preprocessing_fn(inputs):
 
 
 @pytest.mark.parametrize("is_compat_v1", [False, True])
-def test_analyzers_may_stand_on_one_another_and_outputs_have_any_shape(
+def test_analyzers_can_depend_on_one_another_and_outputs_have_any_shape(
     tmp_path: Path, is_compat_v1: bool
 ) -> None:
     module = tmp_path / "three_phases.py"
@@ -256,7 +256,7 @@ def test_a_span_in_the_cache_is_not_analyzed_again_and_gives_the_same_result(
         np.testing.assert_allclose(column, other, rtol=1e-6)
 
 
-def test_a_cache_that_covers_everything_is_passed_on_whole(tmp_path: Path) -> None:
+def test_a_cache_that_covers_everything_is_copied_completely(tmp_path: Path) -> None:
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 200)})
     first = transform(tmp_path, raw)
     stored = first.output("updated_analyzer_cache", TransformCache)
@@ -270,7 +270,7 @@ def test_a_cache_that_covers_everything_is_passed_on_whole(tmp_path: Path) -> No
     assert names[0] == names[1]
 
 
-def test_the_cache_holds_no_pickle_and_none_in_it_is_loaded(tmp_path: Path) -> None:
+def test_the_cache_has_no_pickle_and_a_pickle_in_it_is_not_loaded(tmp_path: Path) -> None:
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 200)})
     stored = transform(tmp_path, raw).output("updated_analyzer_cache", TransformCache)
     assert len(list(Path(stored.uri).rglob("*.gz"))) > 3
@@ -285,7 +285,7 @@ def test_the_cache_holds_no_pickle_and_none_in_it_is_loaded(tmp_path: Path) -> N
 
 
 class Trap:
-    """Makes a directory when it is unpickled."""
+    """Creates a directory when it is unpickled."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -323,7 +323,7 @@ def test_a_function_is_found_by_its_import_path(tmp_path: Path) -> None:
         ({"preprocessing_fn": "function"}, "write package.module.function"),
     ],
 )
-def test_a_transform_without_one_function_is_refused_when_it_is_declared(
+def test_a_transform_without_exactly_one_function_is_rejected_at_definition(
     arguments: dict[str, str], message: str
 ) -> None:
     with pytest.raises(DefinitionError, match=message):
@@ -346,7 +346,7 @@ def test_a_feature_of_the_schema_that_no_row_has_is_named(
         transform(tmp_path, raw)
 
 
-def test_a_feature_with_a_fixed_shape_and_gaps_is_named_with_the_mend(tmp_path: Path) -> None:
+def test_a_fixed_shape_feature_with_missing_values_is_an_error_with_the_fix(tmp_path: Path) -> None:
     rows = flights(0, 100).to_pydict()
     rows["carrier"][3:5] = [None, None]
     [gaps] = pa.table(rows).to_batches()
@@ -355,7 +355,7 @@ def test_a_feature_with_a_fixed_shape_and_gaps_is_named_with_the_mend(tmp_path: 
         transform(tmp_path, raw)
 
 
-def test_a_feature_of_another_type_than_the_schema_says_is_named(tmp_path: Path) -> None:
+def test_a_feature_whose_type_differs_from_the_schema_is_named(tmp_path: Path) -> None:
     schema = flights_schema(flights(0, 700))
     feature = tfdv.get_feature(schema, "distance")
     feature.Clear()
@@ -367,7 +367,7 @@ def test_a_feature_of_another_type_than_the_schema_says_is_named(tmp_path: Path)
         transform(tmp_path, raw, schema)
 
 
-def test_a_split_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_an_unknown_split_is_named(tmp_path: Path) -> None:
     raw = write_flights(tmp_path / "raw", PayloadFormat.PARQUET, {"train": flights(0, 100)})
     with pytest.raises(InputDataError, match="no split 'trian'; did you mean 'train'"):
         transform(tmp_path, raw, splits_config=SplitsConfig(analyze=("trian",)))
@@ -381,7 +381,7 @@ def test_nothing_to_analyze_is_an_error(tmp_path: Path) -> None:
         transform(tmp_path, raw)
 
 
-def test_statistics_of_no_row_are_refused_with_the_argument_that_leaves_them_out(
+def test_statistics_without_rows_are_an_error_that_names_disable_statistics(
     tmp_path: Path,
 ) -> None:
     raw = write_flights(
@@ -406,7 +406,7 @@ def test_statistics_of_no_row_are_refused_with_the_argument_that_leaves_them_out
         ("disable_statistics", True, "post_transform_anomalies"),
     ],
 )
-def test_an_output_that_would_stay_empty_is_none_and_its_use_is_refused(
+def test_an_omitted_output_does_not_exist_and_its_use_is_rejected(
     argument: str, value: Any, output: str
 ) -> None:
     node = Transform(

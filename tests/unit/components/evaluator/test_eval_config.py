@@ -1,4 +1,4 @@
-"""The dataclasses of eval_config say what TFMA's messages say."""
+"""The dataclasses of eval_config match TFMA's messages."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_enum_values_are_tfmas() -> None:
     assert set(eval_config.MetricDirection) == set(config_pb2.MetricDirection.keys())
 
 
-def test_a_config_survives_the_way_through_tfmas_proto() -> None:
+def test_a_config_survives_a_round_trip_through_tfmas_proto() -> None:
     proto = read_eval_config(FULL)
     assert proto.metrics_specs[0].metrics[0].threshold.value_threshold.HasField("lower_bound")
     evaluator = Evaluator(
@@ -107,14 +107,14 @@ def test_a_config_survives_the_way_through_tfmas_proto() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["json", "pbtxt"])
-def test_a_config_survives_the_way_through_a_file(suffix: str, tmp_path: Path) -> None:
+def test_a_config_survives_a_round_trip_through_a_file(suffix: str, tmp_path: Path) -> None:
     proto = read_eval_config(FULL)
     path = tmp_path / f"config.{suffix}"
     path.write_text(json_format.MessageToJson(proto) if suffix == "json" else str(proto))
     assert read_eval_config(str(path)) == proto
 
 
-def test_a_file_that_is_absent_or_no_eval_config_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_eval_config_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"gone.json: the file does not exist"):
         read_eval_config(str(tmp_path / "gone.json"))
     (tmp_path / "bad.json").write_text('{"model_spec": []}')
@@ -133,7 +133,7 @@ def test_a_file_that_is_absent_or_no_eval_config_is_named(tmp_path: Path) -> Non
         ("latin.pbtxt", b"\xff", "byte"),
     ],
 )
-def test_a_file_that_nests_without_end_or_is_no_text_is_named(
+def test_a_file_that_nests_too_deeply_or_is_not_text_is_named(
     tmp_path: Path, name: str, content: bytes, where: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -141,12 +141,12 @@ def test_a_file_that_nests_without_end_or_is_no_text_is_named(
         read_eval_config(str(tmp_path / name))
 
 
-def test_an_unknown_argument_is_refused_where_it_is_written() -> None:
+def test_an_unknown_argument_is_rejected_at_definition() -> None:
     with pytest.raises(DefinitionError, match="eval_config"):
         Evaluator(examples=Channel(type=Examples), model=Channel(type=Model), eval_config=3)
 
 
-def test_without_a_baseline_change_thresholds_are_dropped_and_remembered() -> None:
+def test_without_a_baseline_change_thresholds_are_dropped_and_listed() -> None:
     alone = complete(read_eval_config(FULL), has_baseline=False)
     assert alone.unchecked_changes == ("AUC", "auc")
     assert "change_threshold" not in str(alone.config)
@@ -223,7 +223,7 @@ def test_models_are_called_by_signature() -> None:
         complete(read_eval_config(keras), has_baseline=False)
 
 
-def test_a_model_spec_with_a_name_is_compared_with_a_baseline_too() -> None:
+def test_a_named_model_spec_is_compared_with_a_baseline() -> None:
     config = EvalConfig(model_specs=[ModelSpec(name="late", label_key="is_late")])
     completed = complete(read_eval_config(config), has_baseline=True).config
     assert [(spec.name, spec.is_baseline) for spec in completed.model_specs] == [
@@ -240,6 +240,6 @@ def test_a_model_spec_with_a_name_is_compared_with_a_baseline_too() -> None:
         [ModelSpec(), ModelSpec(name="a", is_baseline=True), ModelSpec(name="b", is_baseline=True)],
     ],
 )
-def test_model_specs_are_one_new_model_and_at_most_one_baseline(specs: list[ModelSpec]) -> None:
+def test_model_specs_need_one_new_model_and_at_most_one_baseline(specs: list[ModelSpec]) -> None:
     with pytest.raises(InputDataError, match="expected one ModelSpec of the new model and at most"):
         complete(read_eval_config(EvalConfig(model_specs=specs)), has_baseline=True)

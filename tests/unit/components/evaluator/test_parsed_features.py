@@ -1,4 +1,4 @@
-"""Which features a signature parses, read from SavedModels as they are exported."""
+"""The features that a signature parses, read from exported SavedModels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_features_parsed_by_inner_functions_and_twice_are_found(tmp_path: Path) 
         tf.function(lambda examples: tf.identity(examples)),
     ],
 )
-def test_examples_that_are_used_otherwise_may_need_every_feature(
+def test_none_is_returned_if_the_graph_uses_examples_in_another_way(
     otherwise: Callable[[Any], Any], tmp_path: Path
 ) -> None:
     def serve(examples: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The sample knows the columns of all rows, and reads no more than it must."""
+"""The sample finds the columns of all rows, and reads only as much as necessary."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def test_a_column_that_only_later_rows_have_is_found() -> None:
     assert sample.column("gate").to_pylist() == [[1]]
 
 
-def test_columns_that_are_in_no_row_are_named() -> None:
+def test_columns_that_no_row_has_are_listed() -> None:
     sample = Sample(_batch("hour"), [_batch("gate")])
     assert sample.lacks(["seats", "hour", "price"]) == ["price", "seats"]
 
 
-def test_nothing_is_read_on_for_columns_that_are_there() -> None:
+def test_known_columns_cause_no_further_reads() -> None:
     def fails() -> Iterator[pa.RecordBatch]:
-        raise AssertionError("read on")
+        raise AssertionError("read another batch")
         yield
 
     assert Sample(_batch("hour"), fails()).lacks(["hour"]) == []

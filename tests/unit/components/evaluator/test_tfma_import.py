@@ -1,4 +1,4 @@
-"""TFMA is whole wherever an evaluation ran, with or without its notebook widgets."""
+"""TFMA is imported completely, with or without notebook widgets."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a schema expects, in words."""
+"""Descriptions of what a schema expects."""
 
 import pytest
 from google.protobuf import text_format
@@ -31,10 +31,10 @@ SCHEMA = text_format.Parse(
         ("unknown", "no such feature; the schema has 6 other features"),
     ],
 )
-def test_an_expectation_reads_as_a_sentence(name: str, text: str) -> None:
+def test_an_expectation_is_described_in_words(name: str, text: str) -> None:
     assert expected_text(SCHEMA, name) == text
 
 
-def test_only_features_that_the_schema_excuses_may_be_absent() -> None:
+def test_only_features_that_the_schema_makes_optional_may_be_absent() -> None:
     absent = [feature.name for feature in SCHEMA.feature if may_be_absent(feature)]
     assert absent == ["never", "old"]

@@ -1,4 +1,4 @@
-"""A schema file that cannot be used is told with its line."""
+"""An invalid schema file is an error with its line."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def written(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_good_file_is_kept_as_it_was_written(tmp_path: Path) -> None:
+def test_a_valid_file_is_copied_unchanged(tmp_path: Path) -> None:
     assert read_schema_file(written(tmp_path, GOOD)) == GOOD
 
 
@@ -50,17 +50,19 @@ def test_a_good_file_is_kept_as_it_was_written(tmp_path: Path) -> None:
         ('{"feature": []}', r"schema\.pbtxt:1:1: not a text tensorflow_metadata Schema"),
     ],
 )
-def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, wrong: str, message: str) -> None:
+def test_an_invalid_file_is_an_error_with_its_line(
+    tmp_path: Path, wrong: str, message: str
+) -> None:
     with pytest.raises(InputDataError, match=message):
         read_schema_file(written(tmp_path, wrong))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"nowhere\.pbtxt does not exist"):
         read_schema_file(str(tmp_path / "nowhere.pbtxt"))
 
 
-def test_a_file_that_is_not_text_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "schema.pbtxt"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputDataError, match="not UTF-8 text"):

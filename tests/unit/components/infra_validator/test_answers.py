@@ -1,4 +1,4 @@
-"""What is wrong with an answer, and what is not."""
+"""Checks of responses against the signature."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def judged(array: Any, dtype: int, shape: list[int] | None, rows: int) -> str | 
         (np.float32([[1], [2]]), FLOAT, None, 2),
     ],
 )
-def test_what_the_signature_has_is_right(array: Any, dtype: int, shape: Any, rows: int) -> None:
+def test_a_response_that_matches_the_signature_is_valid(
+    array: Any, dtype: int, shape: Any, rows: int
+) -> None:
     assert judged(array, dtype, shape, rows) is None
 
 
@@ -62,14 +64,14 @@ def test_what_the_signature_has_is_right(array: Any, dtype: int, shape: Any, row
         (np.float32([1]), FLOAT, None, 2, "for 2 row(s)"),
     ],
 )
-def test_what_it_does_not_have_is_named(
+def test_a_response_that_does_not_match_is_described(
     array: Any, dtype: int, shape: Any, rows: int, expected: str
 ) -> None:
     wrong = judged(array, dtype, shape, rows)
     assert wrong is not None and expected in wrong
 
 
-def test_an_output_that_is_missing_is_named() -> None:
+def test_a_missing_output_is_named() -> None:
     signature = meta_graph_pb2.SignatureDef()
     signature.outputs["y"].dtype = FLOAT
     answered = prediction_log_pb2.PredictionLog()
@@ -77,7 +79,7 @@ def test_an_output_that_is_missing_is_named() -> None:
     assert fault(answered, signature, 1) == "output 'y' is missing"
 
 
-def test_classes_and_regressions_are_one_a_row_and_numbers() -> None:
+def test_classes_and_regressions_need_one_number_per_row() -> None:
     signature = meta_graph_pb2.SignatureDef()
     classified = prediction_log_pb2.PredictionLog()
     result = classified.classify_log.response.result

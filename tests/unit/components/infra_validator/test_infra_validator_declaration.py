@@ -1,4 +1,4 @@
-"""What InfraValidator refuses when it is declared."""
+"""Invalid declarations of InfraValidator."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ EXAMPLES = {"examples": Channel(type=Examples)}
         ({**EXAMPLES, "request_spec": RequestSpec(num_examples=0)}, "num_examples=0"),
     ],
 )
-def test_a_declaration_that_cannot_work_is_refused(arguments: Any, message: str) -> None:
+def test_an_invalid_declaration_is_rejected(arguments: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         InfraValidator(**MODEL, **arguments)

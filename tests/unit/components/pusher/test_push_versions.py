@@ -1,4 +1,4 @@
-"""Versions of a pushed model only ever go up, and appear whole."""
+"""Versions of pushed models always ascend, and appear complete."""
 
 import errno
 import itertools
@@ -28,7 +28,7 @@ pushes = itertools.count()
 
 
 def push(source: str, base: Path) -> int:
-    """A push of its own."""
+    """The origin of a new push."""
     return push_version(source, str(base), f"run/{next(pushes)}")
 
 
@@ -46,7 +46,7 @@ def test_the_version_is_the_unix_time(model: str, tmp_path: Path) -> None:
     assert before <= push(model, tmp_path / "base") <= int(time.time())
 
 
-def test_pushes_within_one_second_get_rising_versions(model: str, tmp_path: Path) -> None:
+def test_pushes_within_one_second_get_ascending_versions(model: str, tmp_path: Path) -> None:
     pushed = [push(model, tmp_path / "base") for _ in range(5)]
     assert pushed == sorted(set(pushed))
     assert sorted(versions_on_disk(str(tmp_path / "base"))) == pushed
@@ -111,7 +111,7 @@ def _files(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if name != PUSH_FILE}
 
 
-def test_a_push_made_again_gives_the_version_that_it_made(model: str, tmp_path: Path) -> None:
+def test_a_repeated_push_returns_its_first_version(model: str, tmp_path: Path) -> None:
     base = tmp_path / "base"
     first = push_version(model, str(base), "run/Pusher")
     assert push_version(model, str(base), "run/Pusher") == first
@@ -120,7 +120,9 @@ def test_a_push_made_again_gives_the_version_that_it_made(model: str, tmp_path: 
 
 
 @pytest.mark.parametrize("what", ["the source changed", "the version is damaged"])
-def test_a_push_of_something_else_is_another_version(model: str, tmp_path: Path, what: str) -> None:
+def test_a_push_of_other_content_creates_another_version(
+    model: str, tmp_path: Path, what: str
+) -> None:
     base = tmp_path / "base"
     first = push_version(model, str(base), "run/Pusher")
     changed = Path(model) if what == "the source changed" else base / str(first)
@@ -128,7 +130,7 @@ def test_a_push_of_something_else_is_another_version(model: str, tmp_path: Path,
     assert push_version(model, str(base), "run/Pusher") > first
 
 
-def test_what_a_killed_push_left_is_removed_and_what_another_makes_is_not(
+def test_staging_of_a_killed_push_is_removed_and_that_of_a_running_push_is_kept(
     model: str, tmp_path: Path
 ) -> None:
     base = tmp_path / "base"

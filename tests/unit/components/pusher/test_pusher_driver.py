@@ -1,4 +1,4 @@
-"""A cached push is compared with its destination, also in an object store."""
+"""A cached push is compared with its destination, including in an object store."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def pushes(tmp_path: Path, base: str) -> Pushes:
     return Pushes(tmp_path, base)
 
 
-def test_a_destination_names_its_versions_and_who_pushed_them(pushes: Pushes) -> None:
+def test_versions_at_a_destination_have_their_origin(pushes: Pushes) -> None:
     assert versions_at(pushes.base) == []
     first = pushes.push("good", "flights/run-1/Pusher")
     second = pushes.push("bad", "others/run-2/Push")
@@ -63,25 +63,25 @@ def test_a_destination_names_its_versions_and_who_pushed_them(pushes: Pushes) ->
     assert push_of(pushes.base, second + 1) is None
 
 
-def test_the_newest_version_stands(pushes: Pushes) -> None:
+def test_the_newest_version_is_not_pushed_again(pushes: Pushes) -> None:
     assert pushes.judge(pushes.push("good", "flights/run-1/Pusher")) == CacheVerdict()
 
 
-def test_a_later_push_of_the_same_node_is_superseded_by_pushing_again(pushes: Pushes) -> None:
+def test_a_model_is_pushed_again_after_a_later_push_of_the_same_node(pushes: Pushes) -> None:
     first = pushes.push("good", "flights/run-1/Pusher")
     second = pushes.push("bad", "flights/run-2/Pusher")
     verdict = pushes.judge(first)
     assert verdict.run_again and f"version {second} in {pushes.base} is newer" in verdict.run_again
 
 
-def test_the_same_model_in_a_newer_version_is_as_good(pushes: Pushes) -> None:
+def test_a_newer_version_with_the_same_content_is_accepted(pushes: Pushes) -> None:
     first = pushes.push("good", "flights/run-1/Pusher")
     pushes.push("good", "flights/run-2/Pusher")
     assert pushes.judge(first) == CacheVerdict()
 
 
 @pytest.mark.parametrize("origin", ["flights/run-2/OtherPusher", "others/run-2/Pusher"])
-def test_a_later_push_of_another_node_or_pipeline_stays(pushes: Pushes, origin: str) -> None:
+def test_a_later_push_of_another_node_or_pipeline_is_kept(pushes: Pushes, origin: str) -> None:
     first = pushes.push("good", "flights/run-1/Pusher")
     pushes.push("bad", origin)
     verdict = pushes.judge(first)
@@ -90,18 +90,18 @@ def test_a_later_push_of_another_node_or_pipeline_stays(pushes: Pushes, origin: 
     assert f"pushed by {node} of pipeline {pipeline}, is newer" in verdict.superseded
 
 
-def test_a_model_that_was_not_pushed_is_not_looked_for(pushes: Pushes) -> None:
+def test_a_model_that_was_not_pushed_is_not_searched(pushes: Pushes) -> None:
     assert pushes.judge(0, pushed=0) == CacheVerdict()
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"origin": 1}', '{"origin": "a/b"}', "\xff"])
-def test_a_file_that_names_no_push_is_none_of_ours(tmp_path: Path, content: str) -> None:
+def test_an_invalid_push_file_is_ignored(tmp_path: Path, content: str) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / versions.PUSH_FILE).write_text(content, encoding="latin-1")
     assert push_of(str(tmp_path), 7) is None
 
 
-def test_a_version_in_an_object_store_that_is_not_whole_does_not_count(tmp_path: Path) -> None:
+def test_an_incomplete_version_in_an_object_store_is_ignored(tmp_path: Path) -> None:
     base = f"{BUCKET}/{tmp_path.name}"
     objects.write(f"{base}/9/variables/variables.index", b"index")
     objects.write(f"{base}/.prodml-claim-9", b"{}")

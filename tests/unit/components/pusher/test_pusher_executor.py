@@ -1,4 +1,4 @@
-"""Pusher pushes what is blessed, and says why it does not push the rest."""
+"""Pusher pushes blessed models, and reports why it does not push others."""
 
 import errno
 import os
@@ -50,7 +50,7 @@ def test_a_blessed_model_is_pushed(model: Model, base: Path, tmp_path: Path) -> 
     assert context.notes == [f"pushed version {version} to {base / str(version)}"]
 
 
-def test_a_push_without_a_declared_blessing_is_said_to_have_no_gate(
+def test_a_push_without_a_declared_blessing_is_reported_as_ungated(
     model: Model, base: Path, tmp_path: Path
 ) -> None:
     context = execute(_pusher(base), {"model": model}, tmp_path)
@@ -61,7 +61,7 @@ def test_a_push_without_a_declared_blessing_is_said_to_have_no_gate(
     )
 
 
-def test_pusher_refuses_a_model_that_was_not_blessed(
+def test_pusher_rejects_a_model_that_was_not_blessed(
     model: Model, base: Path, tmp_path: Path
 ) -> None:
     pusher = _pusher(base, model_blessing=Channel(type=ModelBlessing))
@@ -74,7 +74,7 @@ def test_pusher_refuses_a_model_that_was_not_blessed(
     assert not base.exists()
 
 
-def test_pusher_refuses_a_model_whose_declared_blessing_is_absent(
+def test_pusher_rejects_a_model_whose_declared_blessing_is_absent(
     model: Model, base: Path, tmp_path: Path
 ) -> None:
     pusher = _pusher(base, model_blessing=Channel(type=ModelBlessing))
@@ -84,7 +84,7 @@ def test_pusher_refuses_a_model_whose_declared_blessing_is_absent(
     assert not base.exists()
 
 
-def test_both_blessings_are_needed_where_both_are_declared(
+def test_both_blessings_are_required_if_both_are_declared(
     model: Model, base: Path, tmp_path: Path
 ) -> None:
     pusher = _pusher(
@@ -101,12 +101,12 @@ def test_both_blessings_are_needed_where_both_are_declared(
     assert context.notes == ["not pushed: the model was not blessed by InfraValidator"]
 
 
-def test_an_artifact_without_a_saved_model_is_told(base: Path, tmp_path: Path) -> None:
+def test_an_artifact_without_a_saved_model_is_an_error(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelContractError, match=r"no SavedModel in .*Format-Serving"):
         execute(_pusher(base), {"model": Model(uri=str(tmp_path / "gone"))}, tmp_path)
 
 
-def test_a_full_disk_is_told_and_nothing_is_visible(
+def test_a_full_disk_is_an_error_and_nothing_is_visible(
     model: Model, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = shutil.copyfile
@@ -122,18 +122,18 @@ def test_a_full_disk_is_told_and_nothing_is_visible(
     assert [path.name for path in base.iterdir()] == [".prodml-push.lock"]
 
 
-def test_a_pusher_without_a_model_is_refused_at_its_line() -> None:
+def test_a_pusher_without_a_model_is_an_error_with_its_line() -> None:
     destination = PushDestination(PushDestination.Filesystem(base_directory="serving"))
     with pytest.raises(DefinitionError, match=r"test_pusher_executor.py:\d+: .*needs the input 'm"):
         Pusher(push_destination=destination)
 
 
-def test_the_destination_may_be_given_as_its_message() -> None:
+def test_the_destination_can_be_a_dataclass() -> None:
     destination = {"filesystem": {"base_directory": "serving"}}
     pusher = Pusher(model=Channel(type=Model), push_destination=destination)
     assert pusher.parameters["push_destination"] == {**destination, "model_server": None}
 
 
-def test_a_destination_without_a_directory_is_refused() -> None:
+def test_a_destination_without_a_directory_is_rejected() -> None:
     with pytest.raises(DefinitionError, match=r"push_destination.*filesystem"):
         Pusher(model=Channel(type=Model), push_destination={})

@@ -1,4 +1,4 @@
-"""The executor of the components that the tests beside it declare; none of them runs."""
+"""The executor of components that the tests in this directory declare but never run."""
 
 from prodml.dsl.executor import ExecutorContext
 

@@ -116,7 +116,7 @@ def test_a_model_of_another_pipeline_is_never_the_baseline(shelf: Shelf) -> None
     assert shelf.found(LatestBlessedModelStrategy) == []
 
 
-def test_a_blessed_model_that_was_deleted_is_passed_over(shelf: Shelf) -> None:
+def test_a_deleted_blessed_model_is_skipped(shelf: Shelf) -> None:
     kept = shelf.add_model(is_blessed=True)
     gone = shelf.add_model(is_blessed=True)
     (record,) = LineageReader(shelf.store).artifacts([gone])
@@ -133,7 +133,7 @@ def test_a_baseline_set_by_hand_wins_until_it_is_reset(shelf: Shelf) -> None:
     assert shelf.found(LatestBlessedModelStrategy) == [new]
 
 
-def test_a_baseline_set_by_hand_need_not_have_been_judged(shelf: Shelf) -> None:
+def test_a_baseline_set_by_hand_need_not_have_been_evaluated(shelf: Shelf) -> None:
     shelf.add_model(is_blessed=True)
     chosen = shelf.add(Model())
     ReleaseWriter(shelf.store).record_baseline("ours", "set", chosen, "ada", "the features changed")
@@ -150,7 +150,7 @@ def test_a_baseline_set_by_hand_that_no_longer_exists_is_an_error(shelf: Shelf) 
         shelf.found(LatestBlessedModelStrategy)
 
 
-def test_several_of_the_latest_artifacts_can_be_asked_for(shelf: Shelf) -> None:
+def test_several_of_the_latest_artifacts_can_be_requested(shelf: Shelf) -> None:
     ids = [shelf.add(Model()) for _ in range(3)]
     assert shelf.found(LatestArtifactStrategy, desired_num_of_artifacts=2) == [ids[2], ids[1]]
 
@@ -183,7 +183,7 @@ def test_only_artifacts_of_the_node_and_output_that_the_channel_names_are_found(
     assert shelf.found_by(LatestArtifactStrategy, "Trainer", "model") == [wanted]
 
 
-def test_a_blessed_model_of_another_node_is_passed_over(shelf: Shelf) -> None:
+def test_a_blessed_model_of_another_node_is_skipped(shelf: Shelf) -> None:
     wanted = shelf.add(Model(), **made_by("Trainer"))
     other = shelf.add(Model(), **made_by("Distiller"))
     for model in (wanted, other):

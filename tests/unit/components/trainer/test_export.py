@@ -1,4 +1,4 @@
-"""export_model, with either Keras: what it writes answers in a session."""
+"""export_model with Keras 2 and Keras 3: the exported model can be called in a session."""
 
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,7 @@ def model_of(package: Any) -> Any:
 
 
 @EITHER
-def test_the_model_answers_serialized_examples_as_it_does_in_training(
-    package: Any, tmp_path: Path
-) -> None:
+def test_the_exported_model_predicts_as_in_training(package: Any, tmp_path: Path) -> None:
     model = model_of(package)
     export_model(model, str(tmp_path / "model"), feature_spec=SPEC)
     rows = [(2.0, 5.0), (7.0, 23.0)]
@@ -41,7 +39,7 @@ def test_the_model_answers_serialized_examples_as_it_does_in_training(
 
 
 @EITHER
-def test_what_transform_makes_is_what_the_model_gets(package: Any, tmp_path: Path) -> None:
+def test_the_model_gets_the_transformed_features(package: Any, tmp_path: Path) -> None:
     model = model_of(package)
 
     def doubled(features: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def test_what_transform_makes_is_what_the_model_gets(package: Any, tmp_path: Pat
 
 
 @EITHER
-def test_a_signature_of_ones_own_may_use_a_vocabulary_file(package: Any, tmp_path: Path) -> None:
+def test_a_custom_signature_can_use_a_vocabulary_file(package: Any, tmp_path: Path) -> None:
     vocabulary = tmp_path / "airports"
     vocabulary.write_text("EWR\nJFK\n")
     table = tf.lookup.StaticVocabularyTable(
@@ -90,12 +88,12 @@ def test_the_files_are_the_same_each_time(package: Any, tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_a_model_without_any_signature_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_any_signature_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"needs a signature; .*feature_spec="):
         export_model(model_of(keras), str(tmp_path / "model"))
 
 
-def test_a_signature_without_fixed_inputs_is_refused(tmp_path: Path) -> None:
+def test_a_signature_without_fixed_inputs_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'serve' has no fixed inputs; .*input_signature"):
         export_model(keras, str(tmp_path), signatures={"serve": tf.function(lambda x: x)})
 

@@ -1,4 +1,4 @@
-"""What run_fn exported, tried in a session: faults are named, doubts are noted."""
+"""The check of exported models in a session: faults are errors, unchecked signatures are notes."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
 
 
 class Served(tf.Module):
-    """A model made of a function over serialized tf.Examples."""
+    """A model whose signature is a function of serialized tf.Examples."""
 
     def __init__(self, answer: Any, model: Any = None) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def test_a_model_of_keras_2_passes(tmp_path: Path) -> None:
     assert check(saved(tmp_path, serving_default=of_model(tf_keras))) == []
 
 
-def test_a_model_of_keras_3_that_was_saved_as_one_of_keras_2_is_refused(tmp_path: Path) -> None:
+def test_a_keras_3_model_saved_like_a_keras_2_model_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserCodeError) as refused:
         check(saved(tmp_path, serving_default=of_model(keras)))
     assert "signature 'serving_default': Could not find variable" in str(refused.value)
@@ -75,7 +75,7 @@ def test_the_broken_one_of_several_signatures_is_named(tmp_path: Path) -> None:
     assert "'good'" not in str(refused.value)
 
 
-def test_a_failure_on_rows_as_clients_send_them_is_the_models(tmp_path: Path) -> None:
+def test_a_failure_on_raw_rows_is_a_fault_of_the_model(tmp_path: Path) -> None:
     def refusing(examples: Any) -> Any:
         distance = tf.io.parse_example(examples, DISTANCE)["distance"]
         with tf.control_dependencies([tf.debugging.assert_less(distance, 10.0)]):
@@ -88,13 +88,13 @@ def test_a_failure_on_rows_as_clients_send_them_is_the_models(tmp_path: Path) ->
     assert "signature 'serving_default' was not checked" in note
 
 
-def test_a_signature_that_takes_other_columns_is_tried_with_a_made_up_request(
+def test_a_signature_with_other_columns_gets_a_request_of_empty_values(
     tmp_path: Path,
 ) -> None:
     assert check(saved(tmp_path, serving_default=parsing(RAW))) == []
 
 
-def test_what_refuses_a_made_up_request_is_noted_and_not_refused(tmp_path: Path) -> None:
+def test_a_signature_that_rejects_empty_values_gets_a_note(tmp_path: Path) -> None:
     def picky(examples: Any) -> Any:
         text = tf.io.parse_example(examples, RAW)["miles_as_text"]
         return {"miles": tf.strings.to_number(text)}
@@ -104,7 +104,7 @@ def test_what_refuses_a_made_up_request_is_noted_and_not_refused(tmp_path: Path)
     assert "use InfraValidator to check it with raw rows" in note
 
 
-def test_a_missing_variable_is_found_where_a_made_up_request_does_not_get_to_it(
+def test_a_missing_variable_is_found_even_if_empty_values_do_not_reach_it(
     tmp_path: Path,
 ) -> None:
     model = keras.Sequential([keras.layers.Dense(1)])
@@ -119,7 +119,7 @@ def test_a_missing_variable_is_found_where_a_made_up_request_does_not_get_to_it(
         check(saved(tmp_path, serving_default=Served(picky, model)))
 
 
-def test_python_code_answers_in_no_other_process(tmp_path: Path) -> None:
+def test_a_signature_with_python_code_is_rejected(tmp_path: Path) -> None:
     def pythonic(examples: Any) -> Any:
         return {"scores": tf.numpy_function(lambda given: given, [examples], tf.string)}
 
@@ -127,7 +127,7 @@ def test_python_code_answers_in_no_other_process(tmp_path: Path) -> None:
         check(saved(tmp_path, serving_default=Served(pythonic)))
 
 
-def test_a_string_that_is_no_example_is_taken_for_what_it_is(tmp_path: Path) -> None:
+def test_a_string_input_that_is_not_an_example_gets_strings(tmp_path: Path) -> None:
     module = tf.Module()
     module.shout = tf.function(
         lambda airport: {"loud": tf.strings.upper(airport)},
@@ -137,7 +137,7 @@ def test_a_string_that_is_no_example_is_taken_for_what_it_is(tmp_path: Path) -> 
     assert check(str(tmp_path)) == []
 
 
-def test_columns_that_the_examples_have_are_what_is_asked(tmp_path: Path) -> None:
+def test_columns_of_the_examples_are_sent(tmp_path: Path) -> None:
     def checked(distance: Any) -> Any:
         with tf.control_dependencies([tf.debugging.assert_greater(distance, 100.0)]):
             return {"least": tf.identity(distance)}
@@ -150,7 +150,7 @@ def test_columns_that_the_examples_have_are_what_is_asked(tmp_path: Path) -> Non
     assert check(str(tmp_path)) == []
 
 
-def test_a_signature_for_one_row_is_asked_with_one(tmp_path: Path) -> None:
+def test_a_signature_for_one_row_gets_one_row(tmp_path: Path) -> None:
     module = tf.Module()
     module.serve = tf.function(
         lambda distance: {"doubled": 2.0 * distance},
@@ -160,7 +160,7 @@ def test_a_signature_for_one_row_is_asked_with_one(tmp_path: Path) -> None:
     assert check(str(tmp_path)) == []
 
 
-def test_a_model_of_tensorflow_1_is_tried_too(tmp_path: Path) -> None:
+def test_a_tensorflow_1_model_is_checked(tmp_path: Path) -> None:
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         distance = tf.compat.v1.placeholder(tf.float32, [None, 1], "distance")
         weight = tf.compat.v1.get_variable("weight", [1], use_resource=True)
@@ -171,13 +171,13 @@ def test_a_model_of_tensorflow_1_is_tried_too(tmp_path: Path) -> None:
     assert check(str(tmp_path / "model")) == []
 
 
-def test_a_model_without_signatures_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_signatures_is_rejected(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path))
     with pytest.raises(UserCodeError, match="has no signature"):
         check(str(tmp_path))
 
 
-def test_a_model_that_does_not_load_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_rejected(tmp_path: Path) -> None:
     directory = saved(tmp_path, serving_default=of_model(tf_keras))
     for part in (tmp_path / "variables").iterdir():
         part.unlink()
@@ -185,7 +185,7 @@ def test_a_model_that_does_not_load_is_refused(tmp_path: Path) -> None:
         check(directory)
 
 
-def test_a_sparse_output_of_tensorflow_1_is_tried_and_a_sparse_input_is_noted(
+def test_a_sparse_output_of_tensorflow_1_is_checked_and_a_sparse_input_gets_a_note(
     tmp_path: Path,
 ) -> None:
     info = tf.compat.v1.saved_model.build_tensor_info
@@ -208,7 +208,7 @@ def test_a_sparse_output_of_tensorflow_1_is_tried_and_a_sparse_input_is_noted(
     assert note == "signature 'takes' was not checked: its input 's' is a sparse tensor"
 
 
-def test_variables_are_told_by_the_names_that_a_server_has(tmp_path: Path) -> None:
+def test_variables_are_named_as_in_a_server(tmp_path: Path) -> None:
     model = SavedModel(saved(tmp_path, serving_default=of_model(keras)))
     fetches = [info.name for info in model.signatures["serving_default"].outputs.values()]
     unset = model.uninitialized_variables(fetches)

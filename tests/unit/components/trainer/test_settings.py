@@ -6,7 +6,7 @@ import tf_keras
 from prodml.components.trainer.settings import settings_restored
 
 
-def test_what_a_training_sets_ends_with_it() -> None:
+def test_settings_are_restored_after_a_training() -> None:
     before = settings()
     with pytest.raises(RuntimeError), settings_restored():
         for package in (keras, tf_keras):

@@ -1,4 +1,4 @@
-"""What an author may write for a Trainer."""
+"""Declarations of a Trainer."""
 
 import subprocess
 import sys
@@ -19,19 +19,19 @@ def test_a_trainer_needs_a_module_file_or_a_run_fn() -> None:
         Trainer(examples=EXAMPLES)
 
 
-def test_a_trainer_refuses_both_a_module_file_and_a_run_fn() -> None:
+def test_a_trainer_rejects_both_a_module_file_and_a_run_fn() -> None:
     with pytest.raises(DefinitionError, match="exactly one of"):
         Trainer(examples=EXAMPLES, module_file="module.py", run_fn="support.late_flights.run_fn")
 
 
-def test_the_code_of_an_imported_run_fn_is_watched() -> None:
+def test_the_code_of_an_imported_run_fn_is_fingerprinted() -> None:
     trainer = Trainer(examples=EXAMPLES, run_fn="support.late_flights.run_fn")
     declared = Trainer.signature.parameters["run_fn"].type
     assert dict(watched(declared, trainer.parameters["run_fn"])) == {"": "function"}
 
 
 @pytest.mark.parametrize("path", ["run_fn", "no_such.module.run_fn", "late_flight.run_fn"])
-def test_a_run_fn_that_cannot_be_imported_is_refused(path: str) -> None:
+def test_a_run_fn_that_cannot_be_imported_is_rejected(path: str) -> None:
     with pytest.raises(DefinitionError, match="write package.module.function"):
         Trainer(examples=EXAMPLES, run_fn=path)
 
@@ -43,7 +43,7 @@ def test_splits_and_seed_have_defaults() -> None:
     assert parameters["seed"] == 42
 
 
-def test_args_may_be_given_as_messages() -> None:
+def test_args_can_be_dataclasses() -> None:
     trainer = Trainer(
         examples=EXAMPLES,
         module_file="module.py",
@@ -64,7 +64,7 @@ def test_args_may_be_given_as_messages() -> None:
         "prodml.components.pusher.component",
     ],
 )
-def test_a_declaration_imports_nothing_heavy(module: str) -> None:
+def test_a_declaration_imports_no_large_library(module: str) -> None:
     heavy = ["tensorflow", "apache_beam", "pyarrow", "keras", "numpy", "tfx_bsl"]
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

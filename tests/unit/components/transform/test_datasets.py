@@ -1,4 +1,4 @@
-"""Which splits of which artifacts Transform works on."""
+"""The splits and artifacts that Transform reads."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from prodml.data.writers import ExamplesWriter
 from prodml.errors import InputDataError
 
 
-def test_a_split_that_only_a_later_artifact_has_is_never_left_out_silently(tmp_path: Path) -> None:
+def test_a_split_that_only_a_later_artifact_has_is_an_error(tmp_path: Path) -> None:
     spans = [_span(tmp_path / "1", "train"), _span(tmp_path / "2", "train", "test")]
     with pytest.raises(InputDataError, match=r"the examples at .*/1 have no split 'test'"):
         plan_datasets(spans, SplitsConfig())

@@ -1,4 +1,4 @@
-"""Slices of a batch: those that TFMA finds row by row."""
+"""Slices of a batch equal those that TFMA finds row by row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from prodml.components.evaluator.whole_batches.batch_slices import (
 
 _rows = st.fixed_dictionaries(
     {
-        # Every row has one, some have none, some have several.
+        # Features with one value in every row, with missing values, and with several values.
         "origin": st.sampled_from([[b"EWR"], [b"JFK"]]),
         "hour": st.sampled_from([[5], [17], None]),
         "stops": st.lists(st.sampled_from([b"BOS", b"ORD", b"JFK"]), max_size=2),
@@ -47,7 +47,7 @@ _specs = st.builds(
     computed=st.lists(st.integers(0, 2), min_size=12, max_size=12),
     has_computed=st.booleans(),
 )
-def test_slices_are_those_that_tfma_finds_row_by_row(
+def test_slices_equal_those_that_tfma_finds_row_by_row(
     rows: list[dict[str, Any]], specs: list[Any], computed: list[int], has_computed: bool
 ) -> None:
     config = config_pb2.EvalConfig()
@@ -81,7 +81,7 @@ def test_features_that_several_models_computed_are_looked_up_by_model() -> None:
     assert _pairs(membership) == [(0, 0), (1, 1)]
 
 
-def test_slices_that_are_compared_are_found_too() -> None:
+def test_compared_slices_are_found() -> None:
     spec = config_pb2.SlicingSpec
     config = config_pb2.EvalConfig(
         cross_slicing_specs=[
@@ -111,8 +111,8 @@ def _pairs(membership: Any) -> list[tuple[int, int]]:
 
 
 @given(data=st.data())
-def test_rows_are_in_one_cell_where_all_of_their_values_are_equal(data: st.DataObject) -> None:
-    """Numbers of values as large as they come: their product is far beyond 64 bits."""
+def test_rows_share_a_cell_if_all_their_values_are_equal(data: st.DataObject) -> None:
+    """Columns with so many distinct values that the product of their numbers exceeds 64 bits."""
     sizes = data.draw(st.lists(st.sampled_from([1, 3, 100_000, 2**31]), max_size=6))
     rows = data.draw(st.integers(1, 8))
     places = [

@@ -9,7 +9,7 @@ from prodml.components.evaluator.whole_batches.metric_inputs import MetricInputs
 
 
 @pytest.mark.parametrize("label", [2**20, 2**50, -(2**50), -(2**63)])
-def test_labels_that_are_no_class_ids_are_refused_and_never_wrap(label: int) -> None:
+def test_labels_that_are_not_class_ids_are_rejected_without_overflow(label: int) -> None:
     inputs = MetricInputs(config_pb2.EvalConfig(), "", "", example_weighted=False)
     extracts = {
         "labels": np.array([[0], [label]]),

@@ -1,4 +1,4 @@
-"""Confusion matrices of a histogram: exactly those that TFMA makes."""
+"""Confusion matrices of a histogram equal those of TFMA exactly."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _thresholds = st.one_of(
 @example(buckets={0: (0.0, 0.0, 0.0), 10001: (0.0, 0.0, 1.0)}, thresholds=[1.0625])
 @example(buckets={0: (1.0, 0.0, 1.0), 7: (0.0, 0.0, 1.0)}, thresholds=[0.5, 1.0625, 1.09])
 @given(buckets=_buckets, thresholds=_thresholds)
-def test_matrices_are_exactly_those_of_tfma(
+def test_matrices_equal_those_of_tfma_exactly(
     buckets: dict[int, tuple[float, ...]], thresholds: list[float]
 ) -> None:
     computations = binary_confusion_matrices.binary_confusion_matrices(
@@ -47,7 +47,7 @@ def test_matrices_are_exactly_those_of_tfma(
     assert confusion_matrices(expected.thresholds, _histogram(buckets)) == expected
 
 
-def test_a_histogram_is_tfmas_list_of_buckets() -> None:
+def test_a_histogram_equals_tfmas_list_of_buckets() -> None:
     histogram = _histogram({3: (1.0, 2.0, 3.0), 1: (4.0, 5.0, 6.0)})
     expected = [
         calibration_histogram.Bucket(1, 4.0, 5.0, 6.0),
@@ -58,7 +58,7 @@ def test_a_histogram_is_tfmas_list_of_buckets() -> None:
 
 
 @pytest.mark.parametrize("thresholds", [[0.7, 0.2], [float("-inf")]])
-def test_other_thresholds_are_left_to_tfma(thresholds: list[float]) -> None:
+def test_unsupported_thresholds_are_passed_to_tfma(thresholds: list[float]) -> None:
     computations = binary_confusion_matrices.binary_confusion_matrices(
         thresholds=thresholds, use_histogram=True
     )

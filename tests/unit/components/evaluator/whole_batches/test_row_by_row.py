@@ -1,4 +1,4 @@
-"""Which way a config is evaluated, and why."""
+"""The reasons for an evaluation row by row."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def test_usual_metrics_are_evaluated_in_whole_batches() -> None:
         ),
     ],
 )
-def test_what_looks_at_each_row_is_told(text: str, reason: str) -> None:
+def test_a_config_that_needs_single_rows_has_a_reason(text: str, reason: str) -> None:
     assert any(reason in told for told in _reasons(USUAL + text))
 
 
-def test_predictions_of_unknown_length_are_told() -> None:
+def test_predictions_of_unknown_length_have_a_reason() -> None:
     capabilities = _capabilities(tf.TensorShape([None, None]))
     [reason] = _reasons(USUAL, capabilities)
     assert reason == "output 'outputs' is not a vector of known length for each row"
 
 
-def test_classes_that_the_model_names_are_told() -> None:
+def test_class_names_of_the_model_have_a_reason() -> None:
     capabilities = _capabilities(tf.TensorShape([None, 3]), "classes", "scores")
     assert _reasons(USUAL, capabilities) == ["the model names its classes"]
 
@@ -92,14 +92,14 @@ def test_classes_that_the_model_names_are_told() -> None:
         ("seats", pa.array([[1.0], None])),
     ],
 )
-def test_labels_and_weights_that_are_not_one_number_a_row_are_told(
+def test_labels_and_weights_that_are_not_one_number_per_row_have_a_reason(
     column: str, values: Any
 ) -> None:
     [reason] = _reasons(USUAL, sample=_sample(**{column: values}))
     assert reason.endswith(f"{column!r} is not one number per row")
 
 
-def test_rows_without_a_label_are_none_of_its_reasons() -> None:
+def test_rows_without_a_label_are_not_a_reason() -> None:
     assert _reasons(USUAL, sample=_sample(is_late=pa.array([[1], None]))) == []
 
 

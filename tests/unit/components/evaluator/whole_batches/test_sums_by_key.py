@@ -1,4 +1,4 @@
-"""Sums by key and group: equal to a count in Python, however the rows come in batches."""
+"""Sums by key and group equal a count in Python, for any batches of the rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _term = st.tuples(
 
 
 @given(rows=st.lists(st.tuples(_term, _term), max_size=20), cuts=st.sets(st.integers(0, 20)))
-def test_sums_of_batches_merge_to_what_a_count_in_python_gives(
+def test_merged_sums_of_batches_equal_a_count_in_python(
     rows: list[tuple[tuple[int, float, bool, set[int]], ...]], cuts: set[int]
 ) -> None:
     expected: list[dict[int, list[float]]] = [{} for _ in range(GROUPS)]
