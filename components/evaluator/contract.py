@@ -183,16 +183,16 @@ def _takes_serialized(signature: Any, columns: frozenset[str]) -> bool:
 
 def _require_outputs(candidate: Candidate, signature: Any, config: Any) -> None:
     spec, outputs = candidate.spec, sorted(signature.outputs)
-    asked = sorted(read_outputs(spec, config))
+    wanted = sorted(read_outputs(spec, config))
     where = f"signature {spec.signature_name!r}"
-    if len(outputs) > 1 and not asked:
+    if len(outputs) > 1 and not wanted:
         raise candidate.subject.refusal(
             f"{where}: expected one output, got {_listed(outputs)}",
             "set prediction_key to one of them",
         )
     if len(outputs) == 1:
         return
-    for name in asked:
+    for name in wanted:
         if name not in outputs:
             raise candidate.subject.refusal(
                 f"{where}: expected an output {name!r}, got {_listed(outputs)}",
@@ -210,16 +210,16 @@ def _require_keys(
             "its ModelSpec has no label_key", "set it to the feature that contains the label"
         )
     weights = [spec.example_weight_key, *spec.example_weight_keys.values()]
-    asked = [
+    wanted = [
         *(("label_key", key) for key in labels),
         *(("example_weight_key", key) for key in weights if key),
         *(("slice", key) for key in slice_features(config)),
         *(("query_key", m.query_key) for m in config.metrics_specs if m.query_key),
     ]
-    missing = sample.lacks({key for _, key in asked} - computed)
+    missing = sample.lacks({key for _, key in wanted} - computed)
     known = sample.columns | computed
     functions = ", ".join(spec.preprocessing_function_names)
-    for what, key in asked:
+    for what, key in wanted:
         if key in missing:
             raise candidate.subject.refusal(
                 f"{what} {key!r}: expected a feature of the examples"

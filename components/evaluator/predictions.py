@@ -62,9 +62,9 @@ def read_outputs(spec: Any, config: Any) -> frozenset[str]:
         spec: a `tfma.ModelSpec`.
         config: the `tfma.EvalConfig`.
     """
-    asked = [spec.prediction_key] if spec.prediction_key else list(spec.prediction_keys.values())
-    asked += [name for metrics in config.metrics_specs for name in metrics.output_names]
-    return frozenset(asked)
+    names = [spec.prediction_key] if spec.prediction_key else list(spec.prediction_keys.values())
+    names += [name for metrics in config.metrics_specs for name in metrics.output_names]
+    return frozenset(names)
 
 
 class _RefuseNaN(beam.DoFn):  # type: ignore[misc]  # Beam ships no types

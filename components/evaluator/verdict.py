@@ -38,12 +38,12 @@ class _Check:
     Attributes:
         text: description of the threshold, the slice and the figures.
         features: number of features that define the slice.
-        held: whether the threshold was met.
+        is_met: whether the threshold was met.
     """
 
     text: str
     features: int
-    held: bool
+    is_met: bool
 
 
 def reach_verdict(output: str, evaluation: Evaluation, baseline: Model | None) -> Verdict:
@@ -78,7 +78,7 @@ def reach_verdict(output: str, evaluation: Evaluation, baseline: Model | None) -
         )
     found = _checks(output, evaluation.config, _failures(validation))
     checks = sorted(found, key=lambda check: (check.features, check.text))
-    failed = [check.text for check in checks if not check.held]
+    failed = [check.text for check in checks if not check.is_met]
     if not validation.validation_ok:
         return Verdict(False, f"{_listed(failed)}; {comparison}")
     if not checks:
@@ -124,10 +124,10 @@ def _checks(output: str, config: Any, failures: set[tuple[Any, ...]]) -> Iterato
             for spec, bound in bounds:
                 if not _applies(spec, key, is_cross):
                     continue
-                held = (key, metric, bound.SerializeToString()) not in failures
+                is_met = (key, metric, bound.SerializeToString()) not in failures
                 where = _slice_text(key, is_cross)
-                text = _check_text(metric, baseline_name, where, values, bound, held)
-                yield _Check(text, len(key), held)
+                text = _check_text(metric, baseline_name, where, values, bound, is_met)
+                yield _Check(text, len(key), is_met)
 
 
 def _failures(validation: Any) -> set[tuple[Any, ...]]:
@@ -169,7 +169,7 @@ def _check_text(
     where: str,
     values: dict[Any, float],
     bound: Any,
-    held: bool,
+    is_met: bool,
 ) -> str:
     name = metric.name if not metric.output_name else f"{metric.output_name} {metric.name}"
     if not values:
@@ -177,7 +177,7 @@ def _check_text(
     if metric not in values:
         return f"{name}{where} was not computed{suggest(name, _names(values))}"
     value = values[metric]
-    verb = "is" if held else "is not"
+    verb = "is" if is_met else "is not"
     if bound.DESCRIPTOR.name == "GenericValueThreshold":
         figure = f"{name}{where} {_figure(value)}"
         return f"{figure} {verb} {_value_bounds(bound)}"

@@ -84,7 +84,7 @@ def _split(
                 for number, split in enumerate(names):
                     rows = np.flatnonzero(index == number)
                     if len(rows):
-                        writer.write(split, _take(batch, rows))
+                        writer.write(split, _select(batch, rows))
                 context.progress(read, None, "rows")
     context.reconcile("all", read, sum(writer.rows.values()))
     for split, count in writer.rows.items():
@@ -121,6 +121,6 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     return column
 
 
-def _take(batch: pa.RecordBatch, rows: Indices) -> pa.RecordBatch:
-    (taken,) = pa.Table.from_batches([batch]).take(pa.array(rows)).combine_chunks().to_batches()
-    return taken
+def _select(batch: pa.RecordBatch, rows: Indices) -> pa.RecordBatch:
+    (selected,) = pa.Table.from_batches([batch]).take(pa.array(rows)).combine_chunks().to_batches()
+    return selected

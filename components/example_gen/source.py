@@ -85,21 +85,21 @@ def _wanted_spans(spans: Sequence[int], wanted: RangeConfig | None) -> set[int]:
 
 
 def _fingerprint(base: str, files: Mapping[str, Sequence[SpanFile]]) -> str:
-    whole = hashlib.blake2b(digest_size=20)
+    digest = hashlib.blake2b(digest_size=20)
     tags = objects.listing(base) if is_url(base) else {}
     for name, found in files.items():
         for file in found:
             if is_url(base):
                 relative = file.path.removeprefix(base.rstrip("/") + "/")
                 # The object is not read, because its tag changes with its content.
-                whole.update(f"{name}\0{relative}\0{tags[relative]}\0".encode())
+                digest.update(f"{name}\0{relative}\0{tags[relative]}\0".encode())
                 continue
             size = os.path.getsize(file.path)
-            whole.update(f"{name}\0{os.path.relpath(file.path, base)}\0{size}\0".encode())
+            digest.update(f"{name}\0{os.path.relpath(file.path, base)}\0{size}\0".encode())
             with open(file.path, "rb") as opened:
                 while block := opened.read(_BLOCK):
-                    whole.update(block)
-    return whole.hexdigest()
+                    digest.update(block)
+    return digest.hexdigest()
 
 
 def _describe(files: Sequence[SpanFile]) -> str:

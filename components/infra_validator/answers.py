@@ -14,25 +14,25 @@ from prodml.serving.values.data_types import Array
 
 
 def fault(
-    answered: prediction_log_pb2.PredictionLog, signature: meta_graph_pb2.SignatureDef, rows: int
+    log: prediction_log_pb2.PredictionLog, signature: meta_graph_pb2.SignatureDef, rows: int
 ) -> str | None:
     """Describes what is wrong with a response; None if it is valid.
 
     Args:
-        answered: the request with its response.
+        log: the request with its response.
         signature: the signature that was called.
         rows: number of rows in the request.
     """
-    kind = answered.WhichOneof("log_type")
+    kind = log.WhichOneof("log_type")
     if kind == "classify_log":
-        classified = answered.classify_log.response.result.classifications
+        classified = log.classify_log.response.result.classifications
         scores = [c.score for each in classified for c in each.classes]
         return _of_values(np.array(scores), len(classified), rows)
     if kind == "regress_log":
-        regressions = answered.regress_log.response.result.regressions
+        regressions = log.regress_log.response.result.regressions
         values = np.array([regression.value for regression in regressions])
         return _of_values(values, len(regressions), rows)
-    outputs = arrays(answered.predict_log.response)
+    outputs = arrays(log.predict_log.response)
     for name, info in sorted(signature.outputs.items()):
         if name not in outputs:
             return f"output {name!r} is missing"
@@ -42,9 +42,9 @@ def fault(
     return None
 
 
-def _of_values(values: Array, answers: int, rows: int) -> str | None:
-    if answers != rows:
-        return f"{answers} results for {rows} rows"
+def _of_values(values: Array, results: int, rows: int) -> str | None:
+    if results != rows:
+        return f"{results} results for {rows} rows"
     wrong = _of_numbers(values)
     return None if wrong is None else f"the result {wrong}"
 

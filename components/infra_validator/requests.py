@@ -91,17 +91,17 @@ def send(
     Raises:
         ServingError: the server rejected the request or failed to answer it.
     """
-    answered = prediction_log_pb2.PredictionLog()
-    answered.CopyFrom(request)
+    log = prediction_log_pb2.PredictionLog()
+    log.CopyFrom(request)
     kind = request.WhichOneof("log_type")
     if kind == "classify_log":
         classified = client.classify_proto(request.classify_log.request)
-        answered.classify_log.response.CopyFrom(classified)
+        log.classify_log.response.CopyFrom(classified)
     elif kind == "regress_log":
-        answered.regress_log.response.CopyFrom(client.regress_proto(request.regress_log.request))
+        log.regress_log.response.CopyFrom(client.regress_proto(request.regress_log.request))
     else:
-        answered.predict_log.response.CopyFrom(client.predict_proto(request.predict_log.request))
-    return answered
+        log.predict_log.response.CopyFrom(client.predict_proto(request.predict_log.request))
+    return log
 
 
 def row_count(request: prediction_log_pb2.PredictionLog) -> int:
@@ -122,22 +122,22 @@ def _request(
             f"none of the first {rows.num_rows} rows has a value in each of "
             f"{', '.join(sorted(signature.inputs))}"
         )
-    asked = complete.slice(0, spec.num_examples)
+    sent = complete.slice(0, spec.num_examples)
     log = prediction_log_pb2.PredictionLog()
     if signature.method_name == CLASSIFY_METHOD:
         log.classify_log.request.CopyFrom(
             classification_pb2.ClassificationRequest(
-                model_spec=model_spec(model, signature=name), input=_examples(asked)
+                model_spec=model_spec(model, signature=name), input=_examples(sent)
             )
         )
     elif signature.method_name == REGRESS_METHOD:
         log.regress_log.request.CopyFrom(
             regression_pb2.RegressionRequest(
-                model_spec=model_spec(model, signature=name), input=_examples(asked)
+                model_spec=model_spec(model, signature=name), input=_examples(sent)
             )
         )
     else:
-        inputs = signature_inputs(signature, asked)
+        inputs = signature_inputs(signature, sent)
         log.predict_log.request.CopyFrom(predict_request(model, inputs, signature=name))
     return log
 

@@ -11,7 +11,7 @@ _PACKAGES = ("tf_keras", "tensorflow_transform")
 
 
 @contextlib.contextmanager
-def libraries_as_written() -> Iterator[None]:
+def libraries_unconverted() -> Iterator[None]:
     """Makes AutoGraph call both packages unconverted; it still converts the user's functions.
 
     The rules of TensorFlow 2.16 exempt `keras`, which Keras 2 was called before it became

@@ -18,7 +18,7 @@ from prodml.artifacts import (
     TransformGraph,
 )
 from prodml.components.trainer.accessor import ExamplesAccess
-from prodml.components.trainer.autograph import libraries_as_written
+from prodml.components.trainer.autograph import libraries_unconverted
 from prodml.components.trainer.fn_args import FnArgs
 from prodml.components.trainer.reproducible import reproducible
 from prodml.components.trainer.servable import check_servable
@@ -42,7 +42,7 @@ def execute(context: ExecutorContext) -> None:
     keras = _keras(context)
     with (
         reproducible(seed) if seed is not None else contextlib.nullcontext(),
-        libraries_as_written(),
+        libraries_unconverted(),
         settings_restored(),
     ):
         run_fn = _run_fn(module_file, import_path)

@@ -91,7 +91,7 @@ def _text(path: str) -> str:
 def _parsed(text: str, source: str) -> list[Mapping[str, Any]]:
     try:
         document = parse_json(text)
-    except ValueError as whole:
+    except ValueError as document_error:
         document = []
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
@@ -99,7 +99,7 @@ def _parsed(text: str, source: str) -> list[Mapping[str, Any]]:
             try:
                 document.append(parse_json(line))
             except ValueError as error:
-                reason = whole if number == 1 else error
+                reason = document_error if number == 1 else error
                 raise InputDataError(
                     f"{source} is not JSON, and line {number} is not a JSON object: {reason}"
                 ) from error
@@ -154,14 +154,14 @@ def _decoded(value: Any, row: int, name: str) -> Any:
 
 
 def _inferred(cells: Sequence[list[Any] | None]) -> pa.DataType:
-    held = {type(each) for cell in cells if cell for each in cell}
-    if not held or held & {str, bytes}:
+    found = {type(each) for cell in cells if cell for each in cell}
+    if not found or found & {str, bytes}:
         return pa.large_binary()
-    return pa.float32() if float in held else pa.int64()
+    return pa.float32() if float in found else pa.int64()
 
 
 def _column(cells: Sequence[list[Any] | None], kind: pa.DataType, name: str) -> pa.Array:
-    takes: tuple[type, ...] = {
+    accepted: tuple[type, ...] = {
         pa.int64(): (int,),
         pa.float32(): (int, float),
         pa.large_binary(): (str, bytes),
@@ -169,7 +169,7 @@ def _column(cells: Sequence[list[Any] | None], kind: pa.DataType, name: str) -> 
     for row, cell in enumerate(cells, start=1):
         for each in cell or ():
             is_too_long = kind == pa.int64() and isinstance(each, int) and abs(each) >= 2**63
-            if not isinstance(each, takes) or is_too_long:
+            if not isinstance(each, accepted) or is_too_long:
                 raise InputDataError(
                     f"row {row}, column {name!r}: expected {_KINDS[kind]}, got {each!r}"
                 )
@@ -201,12 +201,12 @@ def _of_columns(batches: Iterator[pa.RecordBatch], types: Types | None) -> Itera
 def _typed(batch: pa.RecordBatch, shaped: pa.RecordBatch, types: Types, done: int) -> Any:
     columns = []
     for name, column in zip(shaped.schema.names, shaped.columns, strict=True):
-        kind, held = types[name], column.type.value_type
-        if kind == held:
+        kind, found = types[name], column.type.value_type
+        if kind == found:
             columns.append(column)
         elif column.null_count == len(column):
             columns.append(pa.nulls(len(column), pa.large_list(kind)))
-        elif kind == pa.float32() and held == pa.int64():
+        elif kind == pa.float32() and found == pa.int64():
             columns.append(column.cast(pa.large_list(kind), safe=False))
         else:
             first, value = _first_unfit(batch, name, kind)

@@ -107,9 +107,9 @@ def _hash_column(column: pa.Array) -> Hashes:
 
 def _hash_floats(column: pa.Array) -> Hashes:
     values = column.to_numpy(zero_copy_only=False)
-    whole = np.isfinite(values) & (np.abs(values) < 2**53) & (values == np.trunc(values))
-    integers = np.where(whole, values, 0).astype(np.int64).view(np.uint64)
-    return _mixed(np.where(whole, integers, values.view(np.uint64)), np.uint64(1))
+    is_integer = np.isfinite(values) & (np.abs(values) < 2**53) & (values == np.trunc(values))
+    integers = np.where(is_integer, values, 0).astype(np.int64).view(np.uint64)
+    return _mixed(np.where(is_integer, integers, values.view(np.uint64)), np.uint64(1))
 
 
 def _hash_text(column: pa.Array) -> Hashes:

@@ -88,8 +88,8 @@ def record_batch_iterator(
     batch, _ = _columns(files, payload, schema)
     table = pa.Table.from_batches([batch])
     for index in _batches_of_rows(batch.num_rows, options).as_numpy_iterator():
-        (taken,) = table.take(pa.array(index)).combine_chunks().to_batches()
-        yield taken
+        (selected,) = table.take(pa.array(index)).combine_chunks().to_batches()
+        yield selected
 
 
 def _batches_of_rows(
@@ -121,8 +121,8 @@ def _columns(
     ]
     if not any(batch.num_rows for batch in batches):
         raise InputDataError(f"no rows in {', '.join(files)}")
-    (whole,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
-    return whole, representations
+    (combined,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return combined, representations
 
 
 def _with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

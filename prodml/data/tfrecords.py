@@ -87,7 +87,7 @@ def read_records(file: str, batch_size: int) -> Iterator[list[bytes]]:
     except tf.errors.DataLossError as error:
         # TensorFlow's message is: {{node}} reason [Op:...] name: ...
         reason = error.message.rpartition("}} ")[2].partition(" [Op:")[0]
-        whole = sum(1 for _ in dataset.ignore_errors().as_numpy_iterator())
+        intact = sum(1 for _ in dataset.ignore_errors().as_numpy_iterator())
         raise InputDataError(
-            f"{file} is damaged after record {whole}: {reason}; write the file again"
+            f"{file} is damaged after record {intact}: {reason}; write the file again"
         ) from error

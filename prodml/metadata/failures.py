@@ -67,7 +67,7 @@ def translated(what: str, connection: Connection, error: Exception) -> MetadataE
     return MetadataError(f"{what} in {connection}: {type(error).__name__}: {error}")
 
 
-def why_not_connected(connection: Connection, error: RuntimeError) -> Exception:
+def connection_error(connection: Connection, error: RuntimeError) -> Exception:
     """Finds the reason why a connection failed.
 
     ML Metadata writes the database's reason only to its C++ log. So another process tries to
@@ -85,8 +85,8 @@ def why_not_connected(connection: Connection, error: RuntimeError) -> Exception:
             pass
     except socket.gaierror as unknown:
         return MetadataError(f"cannot open {connection}: {unknown.strerror}; check the host")
-    except OSError as refused:
-        return NotConnectedError(str(refused))
+    except OSError as unreachable:
+        return NotConnectedError(str(unreachable))
     reason = _reason(connection)
     if reason is None:
         return NotConnectedError("the server was not ready, but is ready now")

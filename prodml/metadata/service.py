@@ -106,8 +106,8 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC ships no typ
     def _answer(self, name: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             store = self._store()
-            ask = store.read if name.startswith("Get") else store.write
-            return ask(name, functools.partial(_call, name, request))
+            access = store.read if name.startswith("Get") else store.write
+            return access(name, functools.partial(_call, name, request))
         except MetadataUnavailableError as error:
             context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         except MetadataError as error:
@@ -125,10 +125,10 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC ships no typ
 
 
 def _call(name: str, request: bytes, store: Any) -> bytes:
-    answer, message, code = getattr(calls, name)(store._metadata_store, request)
+    response, message, code = getattr(calls, name)(store._metadata_store, request)
     if code:
         raise mlmd_errors.make_exception(message.decode("utf-8", "replace"), code)
-    return bytes(answer)
+    return bytes(response)
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -25,10 +25,10 @@ from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.metadata.connection_messages import connection_message
 from prodml.metadata.failures import (
     NotConnectedError,
+    connection_error,
     is_lost_connection,
     is_transient,
     translated,
-    why_not_connected,
 )
 
 _PROPERTY_TYPES = {int: mlmd.INT, float: mlmd.DOUBLE, str: mlmd.STRING}
@@ -191,8 +191,8 @@ class Store:
                 raise
 
         try:
-            answer: T = retrying(attempt)
-            return answer
+            result: T = retrying(attempt)
+            return result
         except (mlmd_errors.StatusError, NotConnectedError) as error:
             if not is_transient(error):
                 refused = translated(what, self.connection, error)
@@ -211,7 +211,7 @@ class Store:
         try:
             self._mlmd = metadata_store.MetadataStore(connection_message(self.connection))
         except RuntimeError as error:
-            raise why_not_connected(self.connection, error) from error
+            raise connection_error(self.connection, error) from error
         # ML Metadata's retries sleep for seconds; the retries here start with milliseconds.
         self._mlmd._max_num_retries = 1
 

@@ -49,11 +49,11 @@ def _of_options(config: Any) -> Iterator[str]:
 def _metrics(config: Any) -> Iterator[str]:
     for spec in config.metrics_specs:
         for metric in spec.metrics:
-            alone = config_pb2.MetricsSpec()
-            alone.CopyFrom(spec)
-            del alone.metrics[:]
-            alone.metrics.append(metric)
-            separated = computations([alone], config).non_derived_computations
+            single = config_pb2.MetricsSpec()
+            single.CopyFrom(spec)
+            del single.metrics[:]
+            single.metrics.append(metric)
+            separated = computations([single], config).non_derived_computations
             if not all(_is_summed(computation) for computation in separated):
                 yield metric.class_name
 

@@ -182,8 +182,8 @@ class Process:
             time.sleep(0.02)
 
     def end(self) -> str:
-        said, _ = self.process.communicate(timeout=120)
-        return said
+        output, _ = self.process.communicate(timeout=120)
+        return output
 
 
 def configured(connection: Connection) -> dict[str, object]:
@@ -219,14 +219,14 @@ def test_a_run_that_is_suspended_until_its_lease_expires_is_taken_over_and_chang
     try:
         sleeper.wait_until_stopped()
         heir = Process(tmp_path, "heir", "0", "run", "--resume", "--wait")
-        said = heir.end()
-        assert heir.process.returncode == 0, said
+        heir_output = heir.end()
+        assert heir.process.returncode == 0, heir_output
         os.kill(sleeper.process.pid, signal.SIGCONT)
-        told = sleeper.end()
+        output = sleeper.end()
     finally:
         sleeper.process.kill()
-    assert sleeper.process.returncode == 1, told
-    assert "taken over" in told or "took the run of execution" in told
+    assert sleeper.process.returncode == 1, output
+    assert "taken over" in output or "closed the run of execution" in output
     reader = LineageReader(Store(connection))
     (run,) = reader.runs(10)
     assert run.state is RunState.COMPLETE

@@ -70,9 +70,9 @@ class Workplace:
 
     def prodml(self, *arguments: str, code: int = 0) -> str:
         process = self.start(*arguments)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == code, said
-        return said
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == code, output
+        return output
 
     def run_until_it_waits(self) -> subprocess.Popen[str]:
         (self.root / "hold").touch()
@@ -94,8 +94,8 @@ def test_a_run_is_recorded_cached_and_shown(tmp_path: Path, server: DatabaseServ
     shown = work.prodml("runs")
     assert shown.count("COMPLETE") == 2
     assert "Wait.made" not in work.prodml("plan", "pipeline.py")
-    for said in (shown, second, work.prodml("show", "latest", "--json")):
-        assert PASSWORD not in said
+    for output in (shown, second, work.prodml("show", "latest", "--json")):
+        assert PASSWORD not in output
 
 
 def test_a_run_waits_for_its_database_and_continues(tmp_path: Path, server: DatabaseServer) -> None:
@@ -108,9 +108,9 @@ def test_a_run_waits_for_its_database_and_continues(tmp_path: Path, server: Data
         if "does not respond; retrying for" in line:
             break
     server.start()
-    said = process.stdout.read()
-    assert process.wait() == 0, said
-    assert "3 complete" in said
+    output = process.stdout.read()
+    assert process.wait() == 0, output
+    assert "3 complete" in output
     assert work.prodml("runs").count("COMPLETE") == 1
 
 
@@ -121,11 +121,11 @@ def test_a_run_whose_database_stays_unreachable_fails_cleanly_and_is_resumed(
     process = work.run_until_it_waits()
     server.kill()
     work.release()
-    said, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     server.start()
     assert process.returncode == 1
-    assert "did not respond within 1 s" in said and "prodml run --resume" in said
-    assert "Traceback" not in said
+    assert "did not respond within 1 s" in output and "prodml run --resume" in output
+    assert "Traceback" not in output
     assert "RUNNING" not in work.prodml("runs")
     resumed = work.prodml("run", "--resume")
     assert "Make complete" in resumed and "finished before the run was resumed" in resumed

@@ -112,9 +112,9 @@ def test_the_command_serves_until_it_is_terminated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "prodml", "metadata", "serve", "--port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        assert said.startswith("serving .prodml/metadata.db on 127.0.0.1:")
-        port = said.strip().rpartition(":")[2]
+        output = process.stdout.readline()
+        assert output.startswith("serving .prodml/metadata.db on 127.0.0.1:")
+        port = output.strip().rpartition(":")[2]
         environment = {**os.environ, "PRODML_METADATA__GRPC": f"{{host: 127.0.0.1, port: {port}}}"}
         run = [sys.executable, "-m", "prodml", "run", str(NOOP), "--param", "nodes=2"]
         run += ["--param", "in_chain=true"]

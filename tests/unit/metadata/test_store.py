@@ -98,9 +98,9 @@ def test_a_read_only_store_can_be_read(store: Store, tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         path.chmod(0o444)
     tmp_path.chmod(0o555)
-    said = without_privileges(READ, str(tmp_path / "metadata.db"))
-    assert "['run-1']" in said
-    assert "metadata.db.lock: permission denied; check the owner and mode" in said
+    output = without_privileges(READ, str(tmp_path / "metadata.db"))
+    assert "['run-1']" in output
+    assert "metadata.db.lock: permission denied; check the owner and mode" in output
     assert [run.run_id for run in LineageReader(store).runs(5)] == ["run-1"]
 
 

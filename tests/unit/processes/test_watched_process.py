@@ -32,14 +32,14 @@ def test_a_guarded_command_can_read_its_configuration() -> None:
 def test_a_command_inherits_the_descriptors_that_it_is_passed() -> None:
     reading, writing = os.pipe()
     process = GuardedProcess(
-        [sys.executable, "-c", f"import os; os.write({writing}, b'told')"],
+        [sys.executable, "-c", f"import os; os.write({writing}, b'sent')"],
         subprocess.DEVNULL,
         pass_fds=[writing],
     )
     os.close(writing)
     try:
         with os.fdopen(reading, "rb") as pipe:
-            assert pipe.read() == b"told"
+            assert pipe.read() == b"sent"
     finally:
         process.stop(1)
 

@@ -76,7 +76,7 @@ def test_a_weight_that_a_span_lacks_is_an_error_and_not_1(
     spans: list[Examples], model: Model, tmp_path: Path
 ) -> None:
     config = _config(ModelSpec(label_key="is_late", example_weight_key="seats"))
-    expected = "'seats' has no value in 50 of 50 rows of split 'eval'; write a weight"
+    expected = "'seats' has no value in 50 of 50 rows of split 'eval'; add a weight"
     with pytest.raises(InputDataError, match=expected):
         _evaluate(config, model, spans, tmp_path)
     _evaluate(config, model, spans[1:], tmp_path)

@@ -80,7 +80,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def test_without_any_threshold_a_model_is_not_blessed(
     good: Model, examples: Examples, tmp_path: Path
 ) -> None:
-    blessing = _judged(_config(None), tmp_path, examples=examples, model=good)
+    blessing = _evaluated(_config(None), tmp_path, examples=examples, model=good)
     assert os.listdir(blessing.uri) == ["NOT_BLESSED"]
     assert not blessing.is_blessed
     assert blessing.custom_properties["reason"] == (
@@ -91,7 +91,9 @@ def test_without_any_threshold_a_model_is_not_blessed(
 def test_a_baseline_alone_approves_nothing(
     good: Model, bad: Model, examples: Examples, tmp_path: Path
 ) -> None:
-    blessing = _judged(_config(None), tmp_path, examples=examples, model=good, baseline_model=bad)
+    blessing = _evaluated(
+        _config(None), tmp_path, examples=examples, model=good, baseline_model=bad
+    )
     assert not blessing.is_blessed
     assert blessing.custom_properties["baseline_model_id"] == 1
 
@@ -99,7 +101,7 @@ def test_a_baseline_alone_approves_nothing(
 def test_change_thresholds_alone_bless_the_first_model_and_report_that_nothing_was_compared(
     bad: Model, examples: Examples, tmp_path: Path
 ) -> None:
-    blessing = _judged(_config(NO_WORSE), tmp_path, examples=examples, model=bad)
+    blessing = _evaluated(_config(NO_WORSE), tmp_path, examples=examples, model=bad)
     assert blessing.is_blessed
     assert blessing.custom_properties["reason"] == (
         "no value threshold is set; no baseline: the change thresholds of AUC were ignored"
@@ -113,9 +115,9 @@ def test_value_thresholds_decide_if_change_thresholds_are_ignored(
         value_threshold=GenericValueThreshold(lower_bound=0.5),
         change_threshold=NO_WORSE.change_threshold,
     )
-    blessed = _judged(_config(both), tmp_path, examples=examples, model=good)
+    blessed = _evaluated(_config(both), tmp_path, examples=examples, model=good)
     assert blessed.is_blessed
-    refused = _judged(_config(both), tmp_path, examples=examples, model=bad)
+    refused = _evaluated(_config(both), tmp_path, examples=examples, model=bad)
     assert not refused.is_blessed
     for blessing in (blessed, refused):
         assert _reason(blessing).endswith("no baseline: the change thresholds of AUC were ignored")
@@ -125,10 +127,10 @@ def test_the_verdict_names_the_baseline_and_says_if_it_was_not_compared(
     good: Model, bad: Model, examples: Examples, tmp_path: Path
 ) -> None:
     given = {"examples": examples, "model": good, "baseline_model": bad}
-    compared = _judged(_config(NO_WORSE), tmp_path, **given)
+    compared = _evaluated(_config(NO_WORSE), tmp_path, **given)
     assert compared.is_blessed
     assert _reason(compared).endswith("; baseline: model 1")
-    alone = _judged(_config(AT_LEAST_A_LITTLE), tmp_path, **given)
+    alone = _evaluated(_config(AT_LEAST_A_LITTLE), tmp_path, **given)
     assert alone.is_blessed
     assert _reason(alone).endswith(
         "; baseline: model 1, not compared because no change_threshold is set"
@@ -147,7 +149,7 @@ def test_a_threshold_on_the_baseline_alone_approves_nothing(
             )
         ],
     )
-    blessing = _judged(config, tmp_path, examples=examples, model=good, baseline_model=bad)
+    blessing = _evaluated(config, tmp_path, examples=examples, model=good, baseline_model=bad)
     assert not blessing.is_blessed
     assert _reason(blessing).startswith("no threshold applies to the new model")
 
@@ -163,7 +165,7 @@ def test_a_metric_that_is_nan_meets_no_threshold(
             MetricsSpec(metrics=[dataclasses.replace(precision, threshold=AT_LEAST_A_LITTLE)])
         ],
     )
-    blessing = _judged(config, tmp_path, examples=examples, model=good)
+    blessing = _evaluated(config, tmp_path, examples=examples, model=good)
     assert not blessing.is_blessed
     assert _reason(blessing).startswith("precision NaN is not at least 0.4")
 
@@ -178,7 +180,7 @@ def test_a_threshold_on_a_metric_that_is_not_computed_gets_a_suggestion(
         ],
     )
     with pytest.raises(InputDataError, match="threshold on metric 'auk'.*did you mean 'auc'"):
-        _judged(config, tmp_path, examples=examples, model=good)
+        _evaluated(config, tmp_path, examples=examples, model=good)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,9 @@ def test_a_baseline_that_cannot_be_evaluated_does_not_look_like_a_bad_candidate(
 ) -> None:
     baseline = _model(tmp_path, 7, predict, parsed)
     with pytest.raises(ModelContractError) as raised:
-        _judged(_config(NO_WORSE), tmp_path, examples=examples, model=good, baseline_model=baseline)
+        _evaluated(
+            _config(NO_WORSE), tmp_path, examples=examples, model=good, baseline_model=baseline
+        )
     message = str(raised.value)
     assert message.startswith(f"the baseline model 7 ({baseline.uri}) cannot be evaluated")
     assert "so the new model was neither blessed nor rejected" in message
@@ -223,7 +227,9 @@ def test_a_baseline_that_cannot_be_loaded_is_an_error_with_advice(
     baseline = _model(tmp_path, 7, lambda share: share)
     Path(baseline.serving_model_dir, "variables", "variables.index").write_bytes(b"damaged")
     with pytest.raises(ModelContractError, match="baseline model 7 .* cannot be loaded: .*reset"):
-        _judged(_config(NO_WORSE), tmp_path, examples=examples, model=good, baseline_model=baseline)
+        _evaluated(
+            _config(NO_WORSE), tmp_path, examples=examples, model=good, baseline_model=baseline
+        )
 
 
 @pytest.mark.parametrize(
@@ -246,7 +252,7 @@ def test_the_error_of_a_metric_that_cannot_be_computed_omits_the_rows(
         metrics_specs=[MetricsSpec(metrics=[MetricConfig(metric)])],
     )
     with pytest.raises(InputDataError) as raised:
-        _judged(config, tmp_path, examples=examples, model=good)
+        _evaluated(config, tmp_path, examples=examples, model=good)
     assert message in str(raised.value)
     assert "while running" not in str(raised.value)
     assert "array" not in str(raised.value)
@@ -265,7 +271,7 @@ def test_a_slice_below_min_slice_size_meets_no_threshold(
         metrics_specs=[MetricsSpec(metrics=[auc])],
         options=Options(min_slice_size=20),
     )
-    blessing = _judged(config, tmp_path, examples=examples, model=good)
+    blessing = _evaluated(config, tmp_path, examples=examples, model=good)
     assert not blessing.is_blessed
     expected = "auc of carrier=9E was not computed: fewer rows than min_slice_size"
     assert expected in _reason(blessing)
@@ -282,10 +288,10 @@ def test_a_model_that_predicts_nan_is_an_error_for_every_metric(
         metrics_specs=[MetricsSpec(metrics=[MetricConfig(metric)])],
     )
     with pytest.raises(ModelContractError, match=r"model .*model-3: predicts NaN for \d+ of 200"):
-        _judged(config, tmp_path, examples=examples, model=model)
+        _evaluated(config, tmp_path, examples=examples, model=model)
 
 
-def _judged(config: EvalConfig, tmp_path: Path, **inputs: Examples | Model) -> ModelBlessing:
+def _evaluated(config: EvalConfig, tmp_path: Path, **inputs: Examples | Model) -> ModelBlessing:
     channels = {key: Channel(type=type(artifact)) for key, artifact in inputs.items()}
     evaluator = Evaluator(eval_config=config, **channels)
     return execute(evaluator, inputs, tmp_path).output("blessing", ModelBlessing)

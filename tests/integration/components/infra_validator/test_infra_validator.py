@@ -197,9 +197,9 @@ def test_a_server_that_dies_is_named_with_its_signal(examples: Examples, tmp_pat
         serving_spec=ServingSpec(binaries=(dying,)),
         validation_spec=ValidationSpec(num_tries=2),
     )
-    said = refusal(context)
-    assert "was killed by SIGSEGV" in said
-    assert "the last lines of the server's log:\n  about to die" in said
+    reason = refusal(context)
+    assert "was killed by SIGSEGV" in reason
+    assert "the last lines of the server's log:\n  about to die" in reason
 
 
 def test_a_model_that_crashes_the_server_on_a_request_is_not_blessed(

@@ -187,6 +187,6 @@ def test_require_push_checks_that_the_model_of_the_run_is_the_newest(work: Workp
     work.run("good")
     work.prodml("run", "models.py", "--require-push", code=0)
     version = work.copy_by_hand("mended")
-    said = work.prodml("run", "models.py", "--require-push", code=3)
-    assert f"Pusher: version {version} in {work.serving}, copied there, is newer" in said
+    output = work.prodml("run", "models.py", "--require-push", code=3)
+    assert f"Pusher: version {version} in {work.serving}, copied there, is newer" in output
     assert f"version {version} in {work.serving}" in work.prodml("show", "latest", code=0)

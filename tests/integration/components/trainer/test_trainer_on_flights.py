@@ -84,15 +84,15 @@ def test_random_generators_are_restored_after_a_training(
 
 
 def test_steps_are_reported_as_they_go(parquet: Examples, schema: Schema, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None, str]] = []
+    reports: list[tuple[int, int | None, str]] = []
 
     class Listener:
         def progress(self, done: int, total: int | None, unit: str) -> None:
-            told.append((done, total, unit))
+            reports.append((done, total, unit))
 
     _train(tmp_path, reporter=Listener(), examples=parquet, schema=schema)
-    assert told[-1] == (20, 20, "steps")
-    assert told == sorted(told)
+    assert reports[-1] == (20, 20, "steps")
+    assert reports == sorted(reports)
 
 
 def test_fn_args_has_the_values_of_tfx(parquet: Examples, schema: Schema, tmp_path: Path) -> None:

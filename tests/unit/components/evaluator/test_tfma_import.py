@@ -14,7 +14,7 @@ _LOADS = "from prodml.components.evaluator.tfma import model_eval_lib as m; m.lo
         f"{_LOADS}; import tensorflow_model_analysis as tfma; tfma.load_eval_result",
         f"import tensorflow_model_analysis; {_LOADS}",
     ],
-    ids=["before anybody imported it", "after somebody imported it by half"],
+    ids=["not imported before", "imported half-way before"],
 )
 def test_results_can_be_loaded(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -16,7 +16,7 @@ from prodml.serving.values.tensors import to_proto
 FLOAT, INT, STRING = types_pb2.DT_FLOAT, types_pb2.DT_INT64, types_pb2.DT_STRING
 
 
-def judged(array: Any, dtype: int, shape: list[int] | None, rows: int) -> str | None:
+def checked(array: Any, dtype: int, shape: list[int] | None, rows: int) -> str | None:
     signature = meta_graph_pb2.SignatureDef()
     info = signature.outputs["y"]
     info.dtype = dtype
@@ -43,7 +43,7 @@ def judged(array: Any, dtype: int, shape: list[int] | None, rows: int) -> str | 
 def test_a_response_that_matches_the_signature_is_valid(
     array: Any, dtype: int, shape: Any, rows: int
 ) -> None:
-    assert judged(array, dtype, shape, rows) is None
+    assert checked(array, dtype, shape, rows) is None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_response_that_matches_the_signature_is_valid(
 def test_a_response_that_does_not_match_is_described(
     array: Any, dtype: int, shape: Any, rows: int, expected: str
 ) -> None:
-    wrong = judged(array, dtype, shape, rows)
+    wrong = checked(array, dtype, shape, rows)
     assert wrong is not None and expected in wrong
 
 

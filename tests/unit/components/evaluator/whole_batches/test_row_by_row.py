@@ -70,7 +70,7 @@ def test_usual_metrics_are_evaluated_in_whole_batches() -> None:
     ],
 )
 def test_a_config_that_needs_single_rows_has_a_reason(text: str, reason: str) -> None:
-    assert any(reason in told for told in _reasons(USUAL + text))
+    assert any(reason in each for each in _reasons(USUAL + text))
 
 
 def test_predictions_of_unknown_length_have_a_reason() -> None:
