@@ -17,7 +17,7 @@ from prodml.components.evaluator.contract import (
     check_model,
     slice_features,
 )
-from prodml.components.evaluator.sample import take_sample
+from prodml.components.evaluator.sample import read_sample
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
 from prodml.components.evaluator.whole_batches.row_by_row import row_by_row_reasons
@@ -38,7 +38,7 @@ def execute(context: ExecutorContext) -> None:
         read_eval_config(context.parameters["eval_config"]), has_baseline=baseline is not None
     )
     splits = _splits(context)
-    sample = take_sample(splits)
+    sample = read_sample(splits)
     check_schema(context, sample)
     models = candidates(evaluation, model, baseline, context.pipeline_name)
     capabilities = [check_model(each, sample, evaluation.config) for each in models]

@@ -26,11 +26,11 @@ def parsed_features(meta_graph: Any, signature: Any) -> frozenset[str] | None:
     graph = _Graph(meta_graph.graph_def.node, set(map(_source, returned)), functions)
     try:
         return frozenset(graph.parsed(examples.name))
-    except _UsedOtherwise:
+    except _OtherUse:
         return None
 
 
-class _UsedOtherwise(Exception):
+class _OtherUse(Exception):
     """The graph does not only parse features of the examples."""
 
 
@@ -45,7 +45,7 @@ class _Graph:
     def parsed(self, tensor: str) -> Iterator[str]:
         source = _source(tensor)
         if source in self.returned:
-            raise _UsedOtherwise
+            raise _OtherUse
         for node in self.nodes:
             for place, read in enumerate(node.input):
                 if _source(read) == source:
@@ -63,7 +63,7 @@ class _Graph:
             for keys in node.input[_KEYS]:
                 yield from self._constant(keys)
         elif node.op != "Shape":
-            raise _UsedOtherwise
+            raise _OtherUse
 
     def _constant(self, tensor: str) -> Iterator[str]:
         for node in self.nodes:
@@ -71,7 +71,7 @@ class _Graph:
                 names = tf.make_ndarray(node.attr["value"].tensor)
                 yield from (name.decode() for name in names.reshape(-1).tolist())
                 return
-        raise _UsedOtherwise
+        raise _OtherUse
 
 
 def _source(tensor: str) -> str:

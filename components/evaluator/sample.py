@@ -49,7 +49,7 @@ class Sample:
         return sorted(missing)
 
 
-def take_sample(splits: Sequence[Split]) -> Sample:
+def read_sample(splits: Sequence[Split]) -> Sample:
     """Reads the sample of some splits.
 
     Raises:

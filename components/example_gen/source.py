@@ -61,13 +61,13 @@ def _require_same_spans(files: Mapping[str, Sequence[SpanFile]]) -> None:
     for name in spans:
         if spans[name] != spans[first]:
             raise InputDataError(
-                f"input splits have different spans: {first!r} has {_in_words(spans[first])}, "
-                f"{name!r} has {_in_words(spans[name])}; complete the newest span, or set "
+                f"input splits have different spans: {first!r} has {_spans_text(spans[first])}, "
+                f"{name!r} has {_spans_text(spans[name])}; complete the newest span, or set "
                 f"range_config to a span that all splits have"
             )
 
 
-def _in_words(spans: Sequence[tuple[int, int]]) -> str:
+def _spans_text(spans: Sequence[tuple[int, int]]) -> str:
     return ", ".join(f"span {span} version {version}" for span, version in spans)
 
 

@@ -44,7 +44,7 @@ def may_be_absent(feature: Any) -> bool:
 
 
 def is_in_production(feature: Any) -> bool:
-    """Whether TFDV validates a feature; it skips planned, alpha, debug and deprecated features."""
+    """Whether TFDV validates a feature: not deprecated, disabled, planned, alpha or debug-only."""
     return not feature.deprecated and feature.lifecycle_stage not in _NOT_IN_PRODUCTION
 
 

@@ -88,10 +88,10 @@ def _validate_once(launcher: ServerLauncher, candidate: Candidate, number: int) 
         if candidate.rows is None:
             return Finding()
         with GrpcClient(process.endpoint, limits.max_request_time_seconds) as client:
-            return _ask(process, client, candidate, candidate.rows)
+            return _send_requests(process, client, candidate, candidate.rows)
 
 
-def _ask(
+def _send_requests(
     process: ServerProcess, client: GrpcClient, candidate: Candidate, rows: pa.RecordBatch
 ) -> Finding:
     name = "its signatures"

@@ -34,10 +34,10 @@ class PushDestination:
     class ModelServer:
         """A model server; each push adds a version and waits until the server serves it.
 
-        If there is a model config beside the directory (`models.config`, as `prodml rollout`
-        writes it), ModelService makes the server load the new version in addition to the versions
-        that it already serves; no label moves. Otherwise the server finds the version by polling
-        the directory.
+        If there is a model config next to the directory (`models.config`, as `prodml rollout`
+        writes it), Pusher calls the server's ModelService to serve the new version in addition to
+        the versions that it already serves; no label moves. Otherwise the server finds the version
+        by polling the directory.
 
         Attributes:
             base_directory: the directory of all versions, at the same path for the server.

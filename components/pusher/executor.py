@@ -17,7 +17,7 @@ from prodml.storage.locations import is_url, join, normal
 
 def execute(context: ExecutorContext) -> None:
     pushed = context.output("pushed_model", PushedModel)
-    refusal = _refusal(context) or _dangers(context)
+    refusal = _refusal(context) or _scan_refusal(context)
     if refusal is not None:
         pushed.custom_properties.update(pushed=0, reason=refusal)
         context.note(f"not pushed: {refusal}")
@@ -83,7 +83,7 @@ def _refusal(context: ExecutorContext) -> str | None:
     return None
 
 
-def _dangers(context: ExecutorContext) -> str | None:
+def _scan_refusal(context: ExecutorContext) -> str | None:
     """The reason why `require_clean_scan` forbids the push; None if it does not."""
     if not context.parameters["require_clean_scan"]:
         return None

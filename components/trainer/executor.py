@@ -29,7 +29,7 @@ from prodml.dsl.user_code import load_function, user_code
 from prodml.errors import NodeError, UserCodeError
 from prodml.keras_choice import KerasName
 
-_ROWS_TRIED = 8
+_ROWS_CHECKED = 8
 
 
 def execute(context: ExecutorContext) -> None:
@@ -54,7 +54,7 @@ def execute(context: ExecutorContext) -> None:
     if context.parameters["check_servable"]:
         are_raw = context.optional_input("transform_graph", TransformGraph) is None
         for note in check_servable(
-            model.serving_model_dir, access.first_rows(_ROWS_TRIED), are_raw=are_raw
+            model.serving_model_dir, access.first_rows(_ROWS_CHECKED), are_raw=are_raw
         ):
             context.note(note)
     access.reconcile()

@@ -61,7 +61,7 @@ class ParsedFeature:
 
 
 def parsed_features(meta_graph: Any, signature: Any) -> list[ParsedFeature] | None:
-    """All features that the signature parses; None if it has no ParseExampleV2 operation.
+    """All features that the signature parses with ParseExampleV2; None if there are none.
 
     Args:
         meta_graph: the `MetaGraphDef` of a SavedModel.

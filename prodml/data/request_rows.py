@@ -209,14 +209,14 @@ def _typed(batch: pa.RecordBatch, shaped: pa.RecordBatch, types: Types, done: in
         elif kind == pa.float32() and found == pa.int64():
             columns.append(column.cast(pa.large_list(kind), safe=False))
         else:
-            first, value = _first_unfit(batch, name, kind)
+            first, value = _first_invalid(batch, name, kind)
             raise InputDataError(
                 f"row {done + first + 1}, column {name!r}: expected {_KINDS[kind]}, got {value!r}"
             )
     return pa.RecordBatch.from_arrays(columns, shaped.schema.names)
 
 
-def _first_unfit(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> tuple[int, Any]:
+def _first_invalid(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> tuple[int, Any]:
     column = batch.column(batch.schema.get_field_index(name))
     for row, value in enumerate(column.to_pylist()):
         if value is None:

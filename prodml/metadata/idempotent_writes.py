@@ -26,7 +26,7 @@ def put_execution_once(
             execution, pairs, contexts, reuse_context_if_already_exist=True
         )
     except mlmd_errors.AlreadyExistsError as error:
-        found = _named_as(store, execution) if execution.name else None
+        found = _execution_with_name(store, execution) if execution.name else None
         if found is None:
             # The conflict is about a context that another process created concurrently.
             raise mlmd_errors.AbortedError(str(error)) from error
@@ -36,12 +36,12 @@ def put_execution_once(
     return int(id), [int(each) for each in context_ids]
 
 
-def _named_as(store: Any, execution: Any) -> Any:
+def _execution_with_name(store: Any, execution: Any) -> Any:
     (type_,) = store.get_execution_types_by_id([execution.type_id])
     return store.get_execution_by_type_and_name(type_.name, execution.name)
 
 
-def id_of_new_context(store: Any, context: Any, type_name: str) -> int:
+def ensure_context(store: Any, context: Any, type_name: str) -> int:
     """The id of a context, which is created if it does not exist."""
     with retry_lost_create_race():
         found = store.get_context_by_type_and_name(type_name, context.name)
@@ -57,7 +57,7 @@ def retry_lost_create_race() -> Iterator[None]:
         raise mlmd_errors.AbortedError(str(error)) from error
 
 
-def ids_of_outputs(store: Any, execution_id: int, events: Sequence[Any]) -> list[int]:
+def output_ids(store: Any, execution_id: int, events: Sequence[Any]) -> list[int]:
     """The ids of an execution's output artifacts, in the order of the events."""
     recorded = store.get_events_by_execution_ids([execution_id])
     ids = {(link(e).key, link(e).index): e.artifact_id for e in recorded if link(e).is_output}

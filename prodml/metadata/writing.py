@@ -20,7 +20,7 @@ from prodml.metadata.fencing import (
     end_execution_once,
     require_newest,
 )
-from prodml.metadata.idempotent_writes import id_of_new_context, ids_of_outputs, put_execution_once
+from prodml.metadata.idempotent_writes import ensure_context, output_ids, put_execution_once
 from prodml.metadata.messages import (
     EXECUTION_CACHE,
     NODE,
@@ -113,8 +113,8 @@ class LineageWriter:
         parent = self._context(PIPELINE, pipeline)
 
         def change(store: Any) -> None:
-            ids = [id_of_new_context(store, context, PIPELINE_RUN)]
-            ids.append(id_of_new_context(store, parent, PIPELINE))
+            ids = [ensure_context(store, context, PIPELINE_RUN)]
+            ids.append(ensure_context(store, parent, PIPELINE))
             with contextlib.suppress(mlmd_errors.AlreadyExistsError):
                 store.put_parent_contexts([mlmd.ParentContext(child_id=ids[0], parent_id=ids[1])])
 
@@ -243,7 +243,7 @@ class LineageWriter:
                     f"process seemed dead; the outputs are not published; see `prodml runs`"
                 )
             # An earlier call of this process, whose response was lost, ended the execution.
-            return ids_of_outputs(store, execution_id, [event for _, event in pairs])
+            return output_ids(store, execution_id, [event for _, event in pairs])
 
         artifact_ids = self._store.write(f"cannot publish execution {execution_id}", change)
         ids: dict[str, list[int]] = {key: [] for key in outputs}

@@ -35,7 +35,7 @@ from prodml.components.evaluator.eval_config import (
     ModelSpec,
     SlicingSpec,
 )
-from prodml.components.evaluator.sample import take_sample
+from prodml.components.evaluator.sample import read_sample
 from prodml.components.evaluator.tfma import config_pb2, metric_util, slicer_lib
 from prodml.components.evaluator.tfma import model_eval_lib as tfma
 from prodml.components.evaluator.whole_batches.row_by_row import row_by_row_reasons
@@ -335,7 +335,7 @@ def _evaluated_both_ways(
 ) -> list[dict[str, Any]]:
     evaluation = complete(_config(config), has_baseline=True)
     splits = [Split(name, split_files(examples, name), PayloadFormat.PARQUET) for name in SPLITS]
-    sample = take_sample(splits)
+    sample = read_sample(splits)
     found = candidates(evaluation, models[0], models[1], "test")
     capabilities = [check_model(each, sample, evaluation.config) for each in found]
     assert row_by_row_reasons(evaluation.config, capabilities, sample) == []
