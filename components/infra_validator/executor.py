@@ -43,7 +43,7 @@ def execute(context: ExecutorContext) -> None:
         finding = validate(launcher, candidate)
         if finding.refusal:
             refusal = f"{launcher}: {finding.refusal}"
-            context.note(_refused(refusal, finding.last_words))
+            context.note(_refused(refusal, finding.log_tail))
             break
         passed.append(str(launcher))
         answered = tuple(finding.answered)
@@ -99,11 +99,11 @@ def _passed(servers: Sequence[str], requests: int) -> str:
     return f"{what} in {', '.join(servers)}"
 
 
-def _refused(refusal: str, last_words: str) -> str:
+def _refused(refusal: str, log_tail: str) -> str:
     note = f"not blessed: {refusal}"
-    if not last_words:
+    if not log_tail:
         return note
-    indented = "\n".join(f"  {line}" for line in last_words.splitlines())
+    indented = "\n".join(f"  {line}" for line in log_tail.splitlines())
     return f"{note}\nthe last lines of the server's log:\n{indented}"
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from tensorflow_serving.apis import prediction_log_pb2
 
-from prodml.components.infra_validator.answers import fault
 from prodml.components.infra_validator.component import RequestSpec, ValidationSpec
 from prodml.components.infra_validator.requests import build_requests, row_count, send
+from prodml.components.infra_validator.responses import fault
 from prodml.errors import ServingError
 from prodml.serving.clients.grpc_client import GrpcClient
 from prodml.serving.processes.server_launchers import ServerLauncher
@@ -45,14 +45,14 @@ class Finding:
 
     Attributes:
         refusal: the reason why the model must not be pushed; empty if it may be pushed.
-        last_words: the last lines of the server's log; empty if the model may be pushed.
-        is_wrong_answer: whether the reason is a wrong response.
+        log_tail: the last lines of the server's log; empty unless the server failed.
+        is_wrong_response: whether the reason is a wrong response.
         answered: requests with their responses.
     """
 
     refusal: str = ""
-    last_words: str = ""
-    is_wrong_answer: bool = False
+    log_tail: str = ""
+    is_wrong_response: bool = False
     answered: Sequence[prediction_log_pb2.PredictionLog] = field(default=())
 
 
@@ -65,7 +65,7 @@ def validate(launcher: ServerLauncher, candidate: Candidate) -> Finding:
     """
     for number in range(1, candidate.limits.num_tries + 1):
         finding = _validate_once(launcher, candidate, number)
-        if not finding.refusal or finding.is_wrong_answer:
+        if not finding.refusal or finding.is_wrong_response:
             break
     return finding
 

@@ -10,7 +10,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from prodml.components.infra_validator.answers import fault
+from prodml.components.infra_validator.responses import fault
 from prodml.serving.values.tensors import to_proto
 
 FLOAT, INT, STRING = types_pb2.DT_FLOAT, types_pb2.DT_INT64, types_pb2.DT_STRING
