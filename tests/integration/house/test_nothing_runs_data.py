@@ -44,6 +44,10 @@ ARGUMENTS = {
 
 ALLOWED = {
     (
+        "prodml/beam/local_runner.py",
+        "pickler",
+    ): "copies a function within one process, as every runner of Beam does; nothing is stored",
+    (
         "prodml/beam/portability.py",
         "pickler",
     ): "copies a function within one process, as every runner of Beam does; nothing is stored",
