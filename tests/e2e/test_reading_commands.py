@@ -92,7 +92,7 @@ def test_show_has_the_reason_of_each_node(work: Workspace) -> None:
 
 
 def test_the_error_for_an_unknown_id_names_the_command_that_lists_them(work: Workspace) -> None:
-    assert "`prodml runs` lists them" in work.prodml("show", "nothing", code=2)
+    assert "`prodml runs` lists all runs" in work.prodml("show", "nothing", code=2)
     assert "`prodml artifacts` lists them" in work.prodml("lineage", "999", code=2)
 
 

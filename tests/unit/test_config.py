@@ -103,11 +103,11 @@ def test_a_value_that_may_be_a_secret_is_not_shown(
     ("text", "message"),
     [
         ("{transport: http}", r"events\.openlineage: transport http needs a url, such as http"),
-        ("{transport: http, url: 'localhost:5000'}", r"url: write http://host:port or .*, got "),
+        ("{transport: http, url: 'localhost:5000'}", r"url: expected http://host:port or .*, got "),
         ("{transport: file, url: 'http://h'}", "transport file uses path"),
         ("{transport: kafka}", r"transport: .*'file' or 'http'"),
         ("{transport: http, url: 'http://me:c4n4ry@h'}", "no name or password allowed; use token"),
-        ("{transport: http, url: 'http://h', token: c4n4ry}", "a secret is given by reference"),
+        ("{transport: http, url: 'http://h', token: c4n4ry}", "a secret must be a reference"),
         (
             "{transport: file, pat: x}",
             r"unknown key 'events\.openlineage\.pat'; did you mean 'path'",

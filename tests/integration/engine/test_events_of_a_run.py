@@ -147,7 +147,7 @@ def test_runs_are_told_to_a_file_and_shown(work: Workplace) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], r"there is no run 'nothing'"),
+        (["nothing"], r"run 'nothing' does not exist"),
         (["latest", "Nothing"], r"has no output of a node 'Nothing'; nodes with output: Copy, Ma"),
         (["latest", "../Make"], r"'../Make' is not a valid node name"),
         (["latest", "Make", "--json"], r"--json is for the events"),

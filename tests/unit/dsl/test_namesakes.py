@@ -30,7 +30,7 @@ def declare_function(annotation: Any) -> None:
 
 @pytest.mark.parametrize("name", ["Input", "Output"])
 def test_a_message_used_as_a_marker_shows_the_right_import(name: str) -> None:
-    with pytest.raises(DefinitionError, match=f"{HERE}.*write `from prodml import {name}`"):
+    with pytest.raises(DefinitionError, match=f"{HERE}.*use `from prodml import {name}`"):
         getattr(messages, name)[Examples]
 
 

@@ -125,7 +125,7 @@ def test_an_execution_whose_end_is_recorded_publishes_nothing(store: Store) -> N
     writer, reader = LineageWriter(store), LineageReader(store)
     execution = writer.begin_execution(Attempt("p", "run", "node", "Type"), {}, {})
     writer.end_execution(execution, State.FAILED, {"message": "its run died"})
-    with pytest.raises(FencedError, match="took the run of execution 1 for dead"):
+    with pytest.raises(FencedError, match="closed the run of execution 1"):
         writer.complete_execution(execution, {}, {"model": [Model(final_uri="/m")]})
     assert reader.list_artifacts(10) == []
 
