@@ -97,7 +97,14 @@ class _Heartbeat:
     def stop(self) -> None:
         """Returns when no heartbeat can follow, which would make a released lease held again."""
         self._is_done.set()
-        if self._thread.ident is not None:
+        if self._thread.ident is None:
+            return
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            # The thread's own: it found the lease lost when the block had ended.
+            if not self.is_lost:
+                raise
             self._thread.join()
 
     def _run(self) -> None:

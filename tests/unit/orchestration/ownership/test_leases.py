@@ -2,15 +2,17 @@
 
 import itertools
 import multiprocessing
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from prodml.errors import BusyError, MetadataUnavailableError
+from prodml.errors import BusyError, FencedError, MetadataUnavailableError
 from prodml.metadata.leases import LeaseTable
-from prodml.metadata.records import LeaseRecord
+from prodml.metadata.records import LeaseRecord, ProcessRecord
 from prodml.metadata.store import Store
+from prodml.orchestration.ownership import liveness
 from prodml.orchestration.ownership.leases import hold
 from prodml.orchestration.ownership.liveness import is_held
 
@@ -69,6 +71,47 @@ def test_an_interrupt_beside_the_block_leaves_a_free_lease(
     assert not left.ended
     assert not is_held(left)
     assert not held_elsewhere(left)
+
+
+class LateHeartbeat:
+    """Opens stores; the heartbeat's only when the block has ended, so that it looks then."""
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open_store = open_store
+        self._has_ended = threading.Event()
+
+    def __call__(self) -> Store:
+        if threading.current_thread() is not threading.main_thread():
+            self._has_ended.wait(30)
+        return self._open_store()
+
+    def take_over_and_end(self, lease: LeaseRecord) -> None:
+        thief = ProcessRecord("there", "boot", 1, "token")
+        assert LeaseTable(self._open_store()).take("p", lease.number + 1, "run-1", thief)
+        self._has_ended.set()
+
+
+def test_a_failed_block_reports_a_lost_lease_that_is_noticed_when_it_has_ended(
+    open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "HEARTBEAT_SECONDS", 0.0)
+    late = LateHeartbeat(open_store)
+    with (
+        pytest.raises(FencedError, match="run run-1 was taken over"),
+        hold(late, "p", "run-1") as lease,
+    ):
+        late.take_over_and_end(lease)
+        raise ValueError("as told")
+
+
+def test_a_block_that_has_ended_well_is_not_interrupted_any_more(
+    open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "HEARTBEAT_SECONDS", 0.0)
+    late = LateHeartbeat(open_store)
+    with hold(late, "p", "run-1") as lease:
+        late.take_over_and_end(lease)
+    assert newest(open_store).number == 2
 
 
 def test_other_leases_of_the_process_stay_held_when_one_is_left_behind(
