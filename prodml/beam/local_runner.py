@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import TypeOptions
 from apache_beam.options.value_provider import RuntimeValueProvider
 from apache_beam.runners.common import DoFnRunner, Receiver
@@ -28,7 +27,7 @@ from apache_beam.transforms.window import GlobalWindows
 from prodml.beam.barriers import Combining, Grouping
 from prodml.beam.local_claims import Kind, Unclaimed, unclaimed_options
 from prodml.beam.local_steps import Step, steps_of
-from prodml.beam.portability import AccumulatorCheck, ElementCheck, travelled
+from prodml.beam.portability import AccumulatorCheck, ElementCheck, pickled_copy, travelled
 from prodml.beam.reflection import view_options
 from prodml.beam.step_metrics import StepMetrics
 
@@ -104,7 +103,7 @@ class _Run:
             for output, step in self._producers.items()
         }
         self._held: dict[Any, list[Any]] = {}
-        """Elements of the PCollections that somebody needs in a later round, or all at once."""
+        """Elements of the PCollections that a later round takes, or that are side inputs."""
         self._uses: dict[Any, int] = defaultdict(int)
         self._barriers: dict[int, Grouping | Combining] = {}
         self._times_used = Counter(id(_function(step)) for step in steps)
@@ -225,7 +224,7 @@ class _Run:
             )
         if self._times_used[id(function)] > 1:
             # Transform copies parts of its graph, and the copies share what they run.
-            function = pickler.roundtrip(function)
+            function = pickled_copy(function)
         return function, transform.args, transform.kwargs
 
     def _read(self, step: Step) -> Iterable[Any]:

@@ -18,6 +18,11 @@ from prodml.beam.barriers import coder_of
 from prodml.errors import PortabilityError
 
 
+def pickled_copy(function: Any) -> Any:
+    """A copy of a function by pickle, within this process; nothing is stored."""
+    return pickler.roundtrip(function)
+
+
 def travelled(function: Any, label: str) -> Any:
     """A copy of a function, as a remote worker would get it.
 
@@ -29,9 +34,9 @@ def travelled(function: Any, label: str) -> Any:
         PortabilityError: names the step, and the innermost object that cannot be pickled.
     """
     try:
-        return pickler.roundtrip(function)
+        return pickled_copy(function)
     except Exception as error:
-        path, culprit = _innermost(function, type(function).__name__, pickler.roundtrip)
+        path, culprit = _innermost(function, type(function).__name__, pickled_copy)
         raise PortabilityError(
             f"step {label!r}: {path}, a {_name(culprit)}, cannot be pickled ({_first_line(error)});"
             " a remote runner could not send it to its workers. Make it in the DoFn's setup(), or"

@@ -17,8 +17,8 @@ class RunnerProfile:
         name: a Beam runner: FnApiRunner (in this process), FlinkRunner, SparkRunner,
             DataflowRunner or PortableRunner.
         options: Beam pipeline options by name, without dashes; True stands for a bare flag, a
-            list repeats the option. FnApiRunner with options is Beam's own in every case; without
-            them, what `prodml.beam.local_runner` can run it runs.
+            list repeats the option. FnApiRunner with options is Beam's own in every case;
+            without them, `prodml.beam.local_runner` runs the pipelines that it claims.
         check_portability: the local runner pickles every function and encodes every element, as
             remote runners do anyway.
     """

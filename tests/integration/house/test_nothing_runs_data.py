@@ -44,7 +44,7 @@ ARGUMENTS = {
 
 ALLOWED = {
     (
-        "prodml/beam/local_runner.py",
+        "prodml/beam/portability.py",
         "pickler",
     ): "copies a function within one process, as every runner of Beam does; nothing is stored",
     (
