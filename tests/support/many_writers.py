@@ -17,7 +17,7 @@ def write_with_many_processes(connection: Connection) -> None:
     """Checks that each process records its run once, even if all create the tables at once."""
     context = multiprocessing.get_context("spawn")
     # Imported again, because earlier tests may have reloaded user modules, and this module, too.
-    write = importlib.import_module("many_writers").write_executions
+    write = importlib.import_module("support.many_writers").write_executions
     processes = [
         context.Process(target=write, args=(connection, number, EXECUTIONS))
         for number in range(PROCESSES)

@@ -103,7 +103,7 @@ def test_the_service_answers_clients_like_ml_metadatas_own_server(service: int) 
 
 def test_an_unreachable_service_is_waited_for(tmp_path: Path) -> None:
     with (
-        pytest.raises(MetadataUnavailableError, match="grpc://127.0.0.1:1 did not answer"),
+        pytest.raises(MetadataUnavailableError, match="grpc://127.0.0.1:1 did not respond"),
     ):
         Store(GrpcConnection("127.0.0.1", 1), 0.2).context_type("x")
 
