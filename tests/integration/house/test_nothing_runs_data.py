@@ -47,10 +47,6 @@ ALLOWED = {
         "prodml/beam/portability.py",
         "pickler",
     ): "copies a function within one process, as every runner of Beam does; nothing is stored",
-    (
-        "prodml/beam/portability.py",
-        "pickler",
-    ): "copies a function within one process, as every runner of Beam does; nothing is stored",
 }
 
 
