@@ -87,6 +87,7 @@ class _Heartbeat:
         self._open_store = open_store
         self._lease = lease
         self._is_done = threading.Event()
+        self._table: LeaseTable | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.is_lost = False
         """Whether another process holds the pipeline."""
@@ -108,16 +109,19 @@ class _Heartbeat:
             self._thread.join()
 
     def _run(self) -> None:
-        table = None
-        while not self._is_done.wait(liveness.HEARTBEAT_SECONDS):
+        while not self._is_done.wait(liveness.HEARTBEAT_SECONDS) and not self.is_lost:
             # The next heartbeat makes up for one that fails; the run itself meets the error.
             with contextlib.suppress(ProdmlError):
-                table = table or LeaseTable(self._open_store())
-                if not table.is_newest(self._lease):
-                    self.is_lost = True
-                    _thread.interrupt_main()
-                    return
-                table.record_heartbeat(self._lease)
+                self._beat()
+
+    def _beat(self) -> None:
+        """Records a heartbeat, or interrupts the run if the lease is lost."""
+        self._table = self._table or LeaseTable(self._open_store())
+        if self._table.is_newest(self._lease):
+            self._table.record_heartbeat(self._lease)
+        else:
+            self.is_lost = True
+            _thread.interrupt_main()
 
 
 def _take(

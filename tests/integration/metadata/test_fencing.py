@@ -149,7 +149,7 @@ def test_nothing_starts_under_a_superseded_lease(
     assert first is not None
     writer = LineageWriter(Store(connection), first)
     writer.begin_execution(Attempt("p", "run", "node", "T"), {}, {})
-    assert table.take("p", 2, "other", ProcessRecord("there", "boot", 1, "b")) is not None
+    assert table.acquire("p", 2, "other", ProcessRecord("there", "boot", 1, "b")) is not None
     with pytest.raises(FencedError, match="was taken over"):
         writer.begin_execution(Attempt("p", "run", "next", "T"), {}, {})
     with pytest.raises(FencedError, match="was taken over"):

@@ -87,7 +87,7 @@ class LateHeartbeat:
 
     def take_over_and_end(self, lease: LeaseRecord) -> None:
         thief = ProcessRecord("there", "boot", 1, "token")
-        assert LeaseTable(self._open_store()).take("p", lease.number + 1, "run-1", thief)
+        assert LeaseTable(self._open_store()).acquire("p", lease.number + 1, "run-1", thief)
         self._has_ended.set()
 
 
