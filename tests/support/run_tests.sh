@@ -12,6 +12,7 @@ fi
 TMPDIR=$(mktemp -d "$parent/prodml-tests-XXXXXX")
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
-# Each worker gets a half, a third, ... of the tests in order, so that fixtures of a module are made
-# once, and takes over tests of another worker if it has finished its own.
-.venv/bin/pytest -n auto --dist worksteal "$@"
+# Two workers per core, because tests wait for servers and other processes. Each worker starts with
+# a part of the tests in order, so that most fixtures of a module are made once, and takes over tests
+# of another worker when its own are done.
+.venv/bin/pytest -n $((2 * $(getconf _NPROCESSORS_ONLN))) --dist worksteal "$@"
