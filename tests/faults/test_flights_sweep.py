@@ -1,14 +1,14 @@
-"""Twenty kills of the flights pipeline; `make kill-sweep` does two hundred."""
+"""Five kills of the flights pipeline; `make kill-sweep` does two hundred."""
 
 from pathlib import Path
 
 from faults.flights import FlightsTrials
 from faults.sweep import kill_often
 
-KILLS = 20
+KILLS = 5
 
 
-def test_flights_killed_twenty_times_gives_the_same_model(tmp_path: Path) -> None:
+def test_flights_killed_five_times_gives_the_same_model(tmp_path: Path) -> None:
     kills, seed = 0, 0
     with FlightsTrials(tmp_path / "flights") as flights:
         while kills < KILLS:

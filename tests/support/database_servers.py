@@ -114,10 +114,12 @@ class DatabaseServer(abc.ABC):
 
     def _as_account(self) -> dict[str, Any]:
         """Options of subprocess to run as the server's account."""
+        # MariaDB writes temporary files, and must not write into those of another user.
+        options: dict[str, Any] = {"env": {**os.environ, "TMPDIR": str(self.root)}}
         if os.geteuid() != 0:
-            return {}
+            return options
         account = pwd.getpwnam(self.account)
-        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        return {**options, "user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
     def _answers(self) -> bool:
         with contextlib.suppress(AssertionError):

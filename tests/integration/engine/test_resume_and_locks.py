@@ -23,12 +23,16 @@ from prodml.orchestration.ownership.liveness import SILENCE_SECONDS, is_held
 from prodml.orchestration.resolve.inputs import to_artifact
 
 PIPELINE = """
-import errno, hashlib, os, time
+import contextlib, errno, hashlib, os, time
 from prodml import Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Schema
 
 def write(artifact, text):
     open(os.path.join(artifact.uri, "text"), "w").write(text)
+
+def be_stuck():
+    # In C, for minutes: no handler of Python's is called meanwhile.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000_000)
 
 @component
 def First(made: Output[Schema]):
@@ -47,12 +51,15 @@ def Second(source: Input[Schema], made: Output[Schema]):
         if kind[0] == "EIO":
             raise OSError(errno.EIO, "input/output error")
         raise {"ConnectionError": ConnectionError, "ValueError": ValueError}[kind[0]]("as told")
+    if os.path.exists("stuck"):
+        # A signal that arrives before the first call interrupts Python; the second call is stuck.
+        with contextlib.suppress(KeyboardInterrupt):
+            open("working", "w").close()
+            be_stuck()
+        be_stuck()
     open("working", "w").close()
     while os.path.exists("hold"):
         time.sleep(0.01)
-    if os.path.exists("stuck"):
-        # In C, for minutes: no handler of Python's is called meanwhile.
-        hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000_000)
     write(made, "second")
 
 @component
