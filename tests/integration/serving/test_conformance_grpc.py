@@ -372,6 +372,7 @@ def test_a_swap_under_load_fails_no_request_and_bad_versions_replace_nothing(ser
 
 
 def test_a_deadline_ends_the_wait_and_the_server_goes_on(server, tmp_path):
+    # The server may begin the call only when the client has left, and must still be let go then.
     held = Held(tmp_path)
     code, _ = refusal(server.predictions.Predict, held.request, timeout=0.1)
     assert code == "DEADLINE_EXCEEDED"
