@@ -73,14 +73,14 @@ def open_reader(config: RunConfig) -> LineageReader | None:
 
     from prodml.errors import MetadataError
     from prodml.metadata.reading import LineageReader
-    from prodml.orchestration.recovery.dead_runs import settle_dead_runs
+    from prodml.orchestration.recovery.dead_runs import fail_dead_runs
 
     store = config.existing_store()
     if store is None:
         return None
     # A store without write permission can still be read.
     with contextlib.suppress(MetadataError):
-        settle_dead_runs(store)
+        fail_dead_runs(store)
     return LineageReader(store)
 
 

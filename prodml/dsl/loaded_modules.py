@@ -136,7 +136,7 @@ class LoadedModules:
 LOADED = LoadedModules()
 
 
-def search_also(roots: Iterable[str]) -> None:
+def add_to_search_path(roots: Iterable[str]) -> None:
     """Makes modules in these directories importable."""
     for root in reversed(tuple(roots)):
         if root not in sys.path:

@@ -106,8 +106,13 @@ def require_newest(store: Any, lease: LeaseRecord) -> None:
     """
     following = lease_name(lease.pipeline, lease.number + 1)
     if store.get_context_by_type_and_name(LEASE, following) is not None:
-        raise FencedError(
-            f"run {lease.run_id} was taken over: this process sent no heartbeat for too long (for "
-            f"example, because the machine was asleep), and another process now has the lease of "
-            f"pipeline {lease.pipeline}; see `prodml runs`"
-        )
+        raise lost_lease(lease.pipeline, lease.run_id)
+
+
+def lost_lease(pipeline: str, run_id: str) -> FencedError:
+    """The error of a run whose pipeline another process has locked."""
+    return FencedError(
+        f"run {run_id} was taken over: this process sent no heartbeat for too long (for example, "
+        f"because the machine was asleep), and another process now has the lease of pipeline "
+        f"{pipeline}; see `prodml runs`"
+    )

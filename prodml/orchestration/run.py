@@ -41,11 +41,11 @@ from prodml.orchestration.ownership.root_ownership import RootOwner, claim, owne
 from prodml.orchestration.recovery.dead_runs import (
     cancel_run_of_this_process,
     close_executions,
-    remove_half_done,
+    fail_dead_runs,
     remove_staging,
-    settle_dead_runs,
+    remove_unfinished,
 )
-from prodml.orchestration.recovery.earlier_attempts import History, history
+from prodml.orchestration.recovery.earlier_attempts import RunHistory, run_history
 from prodml.orchestration.resolve.keras_choices import keras_choices
 from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.storage.locations import is_url, join, normal
@@ -120,7 +120,7 @@ def run_pipeline(
     run_id = resumed.run_id if resumed else new_run_id()
     store = settings.open_store()
     with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:
-        settle_dead_runs(store)
+        fail_dead_runs(store)
         try:
             return _run_held(spec, settings, observer, store, lease, resumed)
         except KeyboardInterrupt:
@@ -242,7 +242,7 @@ def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter, sta
     """
     own = [e.id for e in reader.executions_of_run(run.run_id) if writer.is_own(e)]
     ended = close_executions(reader, writer, own, state)
-    remove_half_done(run.pipeline_root, run.scratch_root, ended)
+    remove_unfinished(run.pipeline_root, run.scratch_root, ended)
 
 
 def _roots(spec: PipelineSpec, settings: RunSettings, owner: RootOwner) -> tuple[str, str]:
@@ -269,7 +269,7 @@ def _begin(
     roots: tuple[str, str],
     lease: LeaseRecord,
     resumed: RunRecord | None,
-) -> History:
+) -> RunHistory:
     """Records that the run goes on; gives what it did before."""
     root, scratch = roots
     if resumed is None:
@@ -283,7 +283,7 @@ def _begin(
             root,
             settings.use_cache,
         )
-        return History()
+        return RunHistory()
     # Read again under the lease: another process may have finished it meanwhile.
     if reader.run(resumed.run_id).state is RunState.COMPLETE:
         raise RequestError(f"run {resumed.run_id} is complete, there is nothing to resume")
@@ -292,9 +292,9 @@ def _begin(
     close_executions(reader, writer, running, State.FAILED)
     # As they are recorded now: one may have become COMPLETE while it was about to be closed.
     executions = reader.executions_of_run(resumed.run_id)
-    remove_half_done(root, scratch, executions)
+    remove_unfinished(root, scratch, executions)
     writer.resume_run(resumed.run_id, lease.id)
-    return history(reader, executions)
+    return run_history(reader, executions)
 
 
 def _check_limits(spec: PipelineSpec, settings: RunSettings) -> None:

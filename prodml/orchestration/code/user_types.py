@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prodml.compiler.spec import PipelineSpec
 from prodml.dsl import references
-from prodml.dsl.loaded_modules import search_also
+from prodml.dsl.loaded_modules import add_to_search_path
 
 
 def load_user_types(spec: PipelineSpec) -> None:
@@ -15,6 +15,6 @@ def load_user_types(spec: PipelineSpec) -> None:
     Raises:
         UserCodeError: a module with an artifact type is gone or does not import.
     """
-    search_also(spec.import_roots)
+    add_to_search_path(spec.import_roots)
     for name in spec.artifact_types:
         references.load(name)

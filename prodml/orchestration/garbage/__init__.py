@@ -1,1 +1,1 @@
-"""Removes artifacts that nobody can ask for any more."""
+"""Garbage collection: removes artifacts that no run, resolver or server can need any more."""

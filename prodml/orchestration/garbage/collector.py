@@ -1,7 +1,8 @@
-"""Removes artifacts that nobody can ask for any more, so that it can be killed at any moment.
+"""Removes unneeded artifacts; safe to kill at any moment.
 
-An artifact is recorded as DELETED first, then its directory is renamed to a dotted name beside it,
-then that is removed. What a killed collection left is found on the disk by the next one.
+An artifact is first recorded as DELETED. Then its directory is renamed to a dotted name in the same
+folder, and the renamed directory is removed. The next collection finds on disk what a killed
+collection left.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from prodml.orchestration.garbage.decisions import (
 from prodml.orchestration.garbage.shared_places import Claims
 from prodml.orchestration.ownership import leases
 from prodml.orchestration.ownership.root_ownership import owner_of
-from prodml.orchestration.recovery.dead_runs import settle_dead_runs
+from prodml.orchestration.recovery.dead_runs import fail_dead_runs
 from prodml.orchestration.run import new_run_id
 from prodml.storage.locations import is_url, normal
 
@@ -45,19 +46,19 @@ _BATCH = 200
 _MANY = 10_000
 
 Progress = Callable[[str, int, int], None]
-"""Is told what is done, how many of it are, and how many there are; often."""
+"""Called often, with the current step, the number of items done, and the total number of items."""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """An artifact or a leftover that goes, or went.
+    """An artifact or a leftover that is to be removed, or was removed.
 
     Attributes:
         artifact_id: 0 for a leftover.
-        type: of the artifact; empty for a leftover.
+        type: type of the artifact; empty for a leftover.
         output: `node.output`.
         created: Unix ms; 0 for a leftover.
-        size: bytes of its files.
+        size: size of its files in bytes.
         why: the reason.
     """
 
@@ -73,12 +74,12 @@ class Removal:
 
 @dataclass(frozen=True)
 class Collected:
-    """What became of a pipeline's artifacts.
+    """The result of a collection for one pipeline.
 
     Attributes:
-        kept: how many stay because of a rule.
-        protected: how many stay whatever the rules, by reason.
-        busy: why the pipeline was left alone; empty where it was not.
+        kept: number of artifacts that a rule keeps.
+        protected: number of artifacts that are never removed, by reason.
+        busy: why the pipeline was skipped; empty if it was not skipped.
     """
 
     pipeline: str
@@ -90,7 +91,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class _Surveyed:
-    """What becomes of artifacts, what was left over, and the executions that were known then."""
+    """Decisions about artifacts, the leftovers, and the ids of all executions known by then."""
 
     decisions: list[Decision]
     leftovers: list[Leftover]
@@ -100,13 +101,13 @@ class _Surveyed:
 def preview(
     store: Store, rules: KeepRules, pipeline: str | None, progress: Progress
 ) -> list[Collected]:
-    """What a collection would remove now; changes nothing.
+    """Lists what a collection would remove now; changes nothing.
 
     Args:
-        pipeline: only this one; None for all.
+        pipeline: the only pipeline to look at; None for all.
 
     Raises:
-        NotFoundError: there is no such pipeline.
+        NotFoundError: the pipeline does not exist.
     """
     reader, own_id = LineageReader(store), known_store_id(store)
     names = _pipelines(reader, pipeline)
@@ -124,36 +125,37 @@ def collect(
     progress: Progress,
     wait: leases.Wait | None = None,
 ) -> Iterator[Collected]:
-    """Removes, pipeline by pipeline, what the rules do not keep and nothing protects.
+    """Removes, pipeline by pipeline, the artifacts that are neither kept by a rule nor protected.
 
-    Each pipeline is held meanwhile, as a run of it would; one that is in use is left alone.
+    The collection locks each pipeline with its lease, as a run does. A pipeline that is in use is
+    skipped.
 
     Args:
-        pipeline: only this one; None for all.
-        wait: where it is given, pipelines that are in use are waited for.
+        pipeline: the only pipeline to collect; None for all.
+        wait: if given, the collection waits for pipelines that are in use.
 
     Raises:
-        NotFoundError: there is no such pipeline.
-        StorageError: the filesystem refuses; the next collection goes on.
+        NotFoundError: the pipeline does not exist.
+        StorageError: the filesystem refuses; the next collection continues from there.
     """
     store = open_store()
     reader, writer, own_id = LineageReader(store), LineageWriter(store), known_store_id(store)
     names = _pipelines(reader, pipeline)
-    settle_dead_runs(store)
+    fail_dead_runs(store)
     runs = reader.runs_after(0)
     for name in names:
         try:
             with leases.hold(open_store, name, f"gc-{new_run_id()}", wait):
-                # Once more: the last run may have begun and died since.
-                settle_dead_runs(store)
+                # Again: a run may have started and died since the first call.
+                fail_dead_runs(store)
                 runs += reader.runs_after(runs[-1].id if runs else 0)
-                collected = _collect_held(reader, writer, own_id, name, rules, runs, progress)
+                collected = _collect_locked(reader, writer, own_id, name, rules, runs, progress)
         except BusyError as error:
             collected = Collected(name, [], busy=str(error))
         yield collected
 
 
-def _collect_held(
+def _collect_locked(
     reader: LineageReader,
     writer: LineageWriter,
     own_id: str | None,
@@ -167,18 +169,18 @@ def _collect_held(
     collected = _collected(pipeline, surveyed, progress)
     for done, leftover in enumerate(leftovers):
         remove_directory(leftover.uri)
-        progress(f"{pipeline}: removed what was left over", done + 1, len(leftovers))
-    because: dict[str, list[ArtifactRecord]] = defaultdict(list)
+        progress(f"{pipeline}: removed leftovers", done + 1, len(leftovers))
+    by_reason: dict[str, list[ArtifactRecord]] = defaultdict(list)
     for decision in decisions:
         if decision.fate is Fate.REMOVED:
-            because[decision.reason].append(decision.artifact)
-    done, count = 0, sum(map(len, because.values()))
+            by_reason[decision.reason].append(decision.artifact)
+    done, count = 0, sum(map(len, by_reason.values()))
     spared: set[int] = set()
-    for why, artifacts in because.items():
+    for why, artifacts in by_reason.items():
         for start in range(0, len(artifacts), _BATCH):
             batch = artifacts[start : start + _BATCH]
             done += len(batch)
-            spared |= _asked_for_since(reader, surveyed, batch)
+            spared |= _used_since(reader, surveyed, batch)
             batch = [artifact for artifact in batch if artifact.id not in spared]
             writer.mark_deleted([artifact.id for artifact in batch], f"prodml gc: {why}")
             for artifact in batch:
@@ -187,16 +189,17 @@ def _collect_held(
     if not spared:
         return collected
     removals = [each for each in collected.removals if each.artifact_id not in spared]
-    protected = {**collected.protected, "it was asked for meanwhile": len(spared)}
+    protected = {**collected.protected, "it was used during this collection": len(spared)}
     return dataclasses.replace(collected, removals=removals, protected=protected)
 
 
-def _asked_for_since(
+def _used_since(
     reader: LineageReader, surveyed: _Surveyed, artifacts: Sequence[ArtifactRecord]
 ) -> set[int]:
-    """Ids of those that somebody imported, or made the baseline, since the survey.
+    """Ids of the artifacts that were imported, or set as the baseline, since the survey.
 
-    Neither needs the lease of the pipeline, and to remove thousands takes minutes.
+    Neither action needs the lease of the pipeline, and removing thousands of artifacts takes
+    minutes.
     """
     links = reader.links_of_artifacts(artifact.id for artifact in artifacts)
     return {link.artifact_id for link in links if link.execution_id not in surveyed.executions}
@@ -207,7 +210,7 @@ def _pipelines(reader: LineageReader, wanted: str | None) -> list[str]:
     if wanted is None:
         return known
     if wanted not in known:
-        raise NotFoundError(f"there is no pipeline {wanted!r}; there is: {', '.join(known)}")
+        raise NotFoundError(f"there is no pipeline {wanted!r}; pipelines: {', '.join(known)}")
     return [wanted]
 
 
@@ -219,12 +222,12 @@ def _survey(
     runs: Sequence[RunRecord],
     progress: Progress,
 ) -> _Surveyed:
-    """What becomes of a pipeline's artifacts, and what earlier collections and runs left."""
+    """Decides on a pipeline's artifacts, and finds what earlier collections and runs left."""
     progress(f"{pipeline}: reading artifacts", 0, 0)
     artifacts = reader.live_artifacts(pipeline)
     links = reader.links_of_many_artifacts([artifact.id for artifact in artifacts])
     users = reader.many_executions(sorted({link.execution_id for link in links}))
-    # Files are removed on this machine's filesystems only, and from roots of this store.
+    # Files are removed only on this machine's filesystems, and only below roots of this store.
     recorded = {r.pipeline_root for r in runs if r.pipeline == pipeline and r.pipeline_root}
     roots = {root for root in recorded if not is_url(root) and os.path.isdir(root)}
     roots = {root for root in roots if _is_own(os.path.dirname(root), own_id)}
@@ -238,8 +241,8 @@ def _survey(
         open_runs=open_runs(runs),
         pinned=reader.pinned_model(pipeline),
         claimed=claimed,
-        is_there=functools.cache(os.path.isdir),
-        away=frozenset(recorded - roots),
+        exists=functools.cache(os.path.isdir),
+        unreachable=frozenset(recorded - roots),
     )
     decisions = [_without_links(decision) for decision in decide(lineage, rules)]
     live = frozenset(artifact.uri for artifact in artifacts)
@@ -248,7 +251,7 @@ def _survey(
 
 
 def _is_own(root: str, own_id: str | None) -> bool:
-    """Whether a pipeline root says that it belongs to the store with an id."""
+    """Whether a root's marker names the store with the id `own_id`."""
     try:
         owner = owner_of(root)
     except RootError:
@@ -257,9 +260,10 @@ def _is_own(root: str, own_id: str | None) -> bool:
 
 
 def _claimed(reader: LineageReader, roots: Iterable[str]) -> frozenset[str]:
-    """Directories of others, of any pipeline: imported artifacts and served versions.
+    """Directories of imported artifacts and served versions, of any pipeline.
 
-    What lies, really, in a root is named as the artifacts in this root are.
+    If the real path of one is below a root, its path is given with the root's own spelling, as in
+    the URIs of the root's artifacts.
     """
     pushed = reader.list_artifacts(_MANY, "PushedModel")
     served = {str(each.custom_properties.get("pushed_destination", "")) for each in pushed}
@@ -269,18 +273,18 @@ def _claimed(reader: LineageReader, roots: Iterable[str]) -> frozenset[str]:
     for root in roots:
         here = os.path.realpath(root)
         at_root = Claims([here])
-        inside = [os.path.relpath(place, here) for place in really if at_root.meet(place)]
+        inside = [os.path.relpath(place, here) for place in really if at_root.overlap(place)]
         claimed |= {os.path.normpath(os.path.join(root, path)) for path in inside}
     return frozenset(claimed)
 
 
 def _without_links(decision: Decision) -> Decision:
-    """The decision, unless a link on the way leads elsewhere."""
+    """The decision; changed to PROTECTED if a symbolic link on the path leads elsewhere."""
     place = decision.place
     if decision.fate is not Fate.REMOVED or place is None:
         return decision
     if is_reached_by_links(place.root, decision.artifact.uri):
-        why = "a link on the way to it leads elsewhere"
+        why = "a symbolic link on its path leads elsewhere"
         return dataclasses.replace(decision, fate=Fate.PROTECTED, reason=why)
     return decision
 
@@ -291,8 +295,8 @@ def _collected(pipeline: str, surveyed: _Surveyed, progress: Progress) -> Collec
         Removal(pipeline, 0, "", left.output, left.uri, 0, size_of(left.uri), left.why)
         for left in leftovers
     ]
-    going = [decision for decision in decisions if decision.fate is Fate.REMOVED]
-    for decision in going:
+    removed = [decision for decision in decisions if decision.fate is Fate.REMOVED]
+    for decision in removed:
         artifact, place = decision.artifact, decision.place
         removals.append(
             Removal(
@@ -306,7 +310,7 @@ def _collected(pipeline: str, surveyed: _Surveyed, progress: Progress) -> Collec
                 decision.reason,
             )
         )
-        progress(f"{pipeline}: measured artifacts", len(removals), len(going) + len(leftovers))
+        progress(f"{pipeline}: measured artifacts", len(removals), len(removed) + len(leftovers))
     reasons = Counter(d.reason for d in decisions if d.fate is Fate.PROTECTED)
     kept = sum(decision.fate is Fate.KEPT for decision in decisions)
     return Collected(pipeline, removals, kept, dict(reasons.most_common()))

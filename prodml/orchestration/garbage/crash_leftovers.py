@@ -1,4 +1,4 @@
-"""What runs and collections that were killed left under a pipeline's root, and removing it."""
+"""Finds and removes what killed runs and collections left under a pipeline's root."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 1000
 
 @dataclass(frozen=True)
 class Leftover:
-    """A directory that is nobody's; `output` is `node` or `node.output`."""
+    """A directory that belongs to no artifact; `output` is `node` or `node.output`."""
 
     uri: str
     output: str
@@ -31,7 +31,7 @@ class Leftover:
 
 @dataclass(frozen=True)
 class _Found:
-    """A directory on the disk; `id` is the execution in its name."""
+    """A directory on disk; `id` is the id of the execution in its name."""
 
     uri: str
     node: str
@@ -45,28 +45,28 @@ def find_leftovers(
     live: Collection[str],
     claimed: Collection[str],
 ) -> list[Leftover]:
-    """What is left under the roots of a pipeline of which nothing runs.
+    """Finds leftovers under the roots of a pipeline that has no active run.
 
     Args:
-        live: URIs of its live artifacts.
-        claimed: directories of others.
+        live: URIs of the pipeline's live artifacts.
+        claimed: directories of imported artifacts and served versions.
     """
     found = [each for root in roots for each in _walk(root)]
     found = [each for each in found if each.uri not in live]
     executions = {e.id: e for e in reader.many_executions(sorted({each.id for each in found}))}
     states = _recorded(reader, sorted(executions))
     recorded = {_names(uri) for uri in states}
-    taken = Claims(claimed)
+    claims = Claims(claimed)
     leftovers = []
     for each in found:
         execution = executions.get(each.id)
         name = os.path.basename(each.uri)
-        if taken.meet(each.uri):
+        if claims.overlap(each.uri):
             continue
         if name.startswith(_DELETED):
             why = "an earlier removal was interrupted"
         elif execution is None or execution.node_id != each.node:
-            # What this store does not know may be another store's.
+            # A directory that this store does not know may belong to another store.
             continue
         elif execution.state is State.RUNNING:
             continue
@@ -77,7 +77,7 @@ def find_leftovers(
                 continue
             why = "it was recorded as deleted"
         elif _names(each.uri) in recorded:
-            # By another way to the same directory, or before it was moved or copied.
+            # Recorded by another path to the same directory, or before it was moved or copied.
             continue
         elif _is_unrecorded(each, execution):
             why = "no artifact is recorded there"
@@ -88,7 +88,7 @@ def find_leftovers(
 
 
 def _recorded(reader: LineageReader, executions: Sequence[int]) -> dict[str, str]:
-    """States, by URI, of all artifacts that executions made."""
+    """States, by URI, of all artifacts that the executions published."""
     states: dict[str, str] = {}
     for start in range(0, len(executions), _BATCH):
         links = reader.links_of_executions(executions[start : start + _BATCH])
@@ -98,12 +98,12 @@ def _recorded(reader: LineageReader, executions: Sequence[int]) -> dict[str, str
 
 
 def _names(uri: str) -> tuple[str, ...]:
-    """Node, output and execution id, which are the same under whatever root."""
+    """Node, output and execution id, which are the same under any root."""
     return tuple(uri.split(os.sep)[-3:])
 
 
 def remove_directory(uri: str) -> None:
-    """Removes a directory: out of sight at once, then file by file.
+    """Removes a directory: hides it with one rename, then removes its files.
 
     Raises:
         StorageError: the filesystem refuses.
@@ -117,19 +117,19 @@ def remove_directory(uri: str) -> None:
             os.rename(uri, hidden)
         shutil.rmtree(hidden)
     except FileNotFoundError:
-        # Somebody removed it by hand.
+        # A person removed it by hand.
         return
     except OSError as error:
         raise refused_by_filesystem(error, uri) from error
 
 
 def is_reached_by_links(root: str, uri: str) -> bool:
-    """Whether a directory below a root is, really, elsewhere."""
+    """Whether the real path of a directory below a root is elsewhere."""
     return os.path.realpath(uri) != os.path.join(os.path.realpath(root), os.path.relpath(uri, root))
 
 
 def size_of(directory: str) -> int:
-    """Bytes of all files below a directory; 0 where there is none."""
+    """Size in bytes of all files below a directory; 0 if it does not exist."""
     size = 0
     for folder, _, names in os.walk(directory):
         for name in names:
@@ -141,7 +141,7 @@ def size_of(directory: str) -> int:
 
 
 def _walk(root: str) -> Iterator[_Found]:
-    """Directories of executions below a root, those with a dot, too; links are not followed."""
+    """Directories of executions below a root, also dotted ones; links are not followed."""
     for node in _folders(root):
         if node.name.startswith("."):
             continue
@@ -168,7 +168,7 @@ def _number(text: str) -> int | None:
 
 
 def _is_unrecorded(found: _Found, execution: ExecutionRecord) -> bool:
-    """Whether an execution put a directory in place, but did not record it, over an hour ago."""
+    """Whether an execution published a directory over an hour ago, but did not record it."""
     try:
         age = time.time() - os.stat(found.uri).st_mtime
     except OSError:

@@ -1,4 +1,4 @@
-"""Which artifacts of a pipeline may go: records in, decisions with their reasons out."""
+"""Decides from records alone which artifacts of a pipeline may be removed, with reasons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from prodml.storage.locations import is_url, normal
 
 
 class Fate(StrEnum):
-    """What becomes of an artifact."""
+    """Whether an artifact is removed, and if not, why it stays."""
 
     KEPT = "kept"
     PROTECTED = "protected"
@@ -30,13 +30,15 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class KeepRules:
-    """What to keep: an artifact that one of them names stays.
+    """Rules that keep artifacts; one matching rule is enough.
 
     Attributes:
-        last: so many of each output of each node, newest first; None for no such rule.
-        blessed: models that were blessed, with the blessing and its evaluation.
-        pushed: models that were pushed, with their PushedModel.
-        since: what was made, or used by a run, since; Unix ms, None for no such rule.
+        last: keep this number of artifacts of each output of each node, newest first; None for no
+            such rule.
+        blessed: keep blessed models, each with its blessing and evaluation.
+        pushed: keep pushed models, each with its PushedModel.
+        since: keep artifacts that were created, or used by a run, since this time in Unix ms; None
+            for no such rule.
     """
 
     last: int | None = None
@@ -47,19 +49,19 @@ class KeepRules:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What is known of the live artifacts of a pipeline.
+    """The records and facts about the live artifacts of a pipeline.
 
     Attributes:
-        roots: directories in which its runs published.
-        artifacts: live, that its runs made or used.
-        executions: by id, all that the links name, of other pipelines, too.
-        links: of these artifacts.
-        open_runs: run ids, of any pipeline, that go on or can be resumed.
+        roots: directories in which the pipeline's runs published.
+        artifacts: live artifacts that the pipeline's runs published or used.
+        executions: all executions that the links name, by id, also those of other pipelines.
+        links: links of these artifacts.
+        open_runs: ids of runs, of any pipeline, that are active or can be resumed.
         pinned: id of the model that was set as the baseline.
-        claimed: directories of imported artifacts, of any pipeline.
-        is_there: whether a directory exists.
-        away: roots that are not here (in an object store, on another machine, not mounted), or
-            that do not say that they belong to this store.
+        claimed: directories of imported artifacts and served versions, of any pipeline.
+        exists: whether a directory exists.
+        unreachable: roots that this machine cannot reach (in an object store, on another machine,
+            not mounted), or whose marker does not name this store.
     """
 
     pipeline: str
@@ -70,13 +72,13 @@ class Lineage:
     open_runs: frozenset[str]
     pinned: int | None
     claimed: frozenset[str]
-    is_there: Callable[[str], bool]
-    away: frozenset[str] = frozenset()
+    exists: Callable[[str], bool]
+    unreachable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of an artifact, and why; `place` is None where no run published it."""
+    """The fate of an artifact and the reason; `place` is None if no run published it there."""
 
     artifact: ArtifactRecord
     fate: Fate
@@ -85,14 +87,14 @@ class Decision:
 
 
 def decide(lineage: Lineage, rules: KeepRules) -> list[Decision]:
-    """What becomes of each live artifact, oldest first.
+    """Decides on each live artifact, oldest first.
 
-    One whose directory is gone takes no place among the newest, but is not removed for that: it may
-    only be out of reach.
+    An artifact whose directory is missing does not count among the newest, but is not removed for
+    that reason alone: the directory may only be unreachable.
 
-    Never removed, whatever the rules: what a run that goes on or can be resumed made or used, what
-    another pipeline used, what is served, what a resolver can still ask for, what was imported,
-    and what does not lie where a run published it.
+    These artifacts are never removed, whatever the rules: those that an active or resumable run
+    published or used, that another pipeline used, that are served, that a resolver can still
+    return, that were imported, and those that are not where a run published them.
     """
     known = _Known(lineage)
     protected = _protected(known)
@@ -111,7 +113,7 @@ def decide(lineage: Lineage, rules: KeepRules) -> list[Decision]:
 
 
 def open_runs(runs: Iterable[RunRecord]) -> frozenset[str]:
-    """Ids of the runs that go on, and of each pipeline's newest that did not end well.
+    """Ids of the active runs, and of the newest run of each pipeline that did not succeed.
 
     Args:
         runs: oldest first.
@@ -122,18 +124,18 @@ def open_runs(runs: Iterable[RunRecord]) -> frozenset[str]:
 
 
 class _Known:
-    """A lineage, and what follows from it."""
+    """A lineage with indexes derived from it."""
 
     def __init__(self, lineage: Lineage) -> None:
         self.lineage = lineage
         self.artifacts = {artifact.id: artifact for artifact in lineage.artifacts}
         self.newest = sorted(lineage.artifacts, key=lambda artifact: artifact.id, reverse=True)
         self.users: dict[int, list[ExecutionRecord]] = defaultdict(list)
-        """Executions that made, found or used an artifact."""
+        """Executions that published, resolved or used an artifact."""
         self.made: dict[int, list[int]] = defaultdict(list)
-        """Artifacts that an execution gave."""
+        """Output artifacts of an execution."""
         self.outputs: dict[int, dict[int, str]] = defaultdict(dict)
-        """Output key by execution, of an artifact."""
+        """Output key of an artifact by execution."""
         for link in lineage.links:
             if link.execution_id in lineage.executions:
                 self.users[link.artifact_id].append(lineage.executions[link.execution_id])
@@ -146,11 +148,11 @@ class _Known:
             if (place := self._place(artifact)) is not None
         }
 
-    def is_there(self, artifact: ArtifactRecord) -> bool:
-        return self.lineage.is_there(artifact.uri)
+    def exists(self, artifact: ArtifactRecord) -> bool:
+        return self.lineage.exists(artifact.uri)
 
     def _place(self, artifact: ArtifactRecord) -> Place | None:
-        """Where the execution that made it put it; its URI alone is not believed."""
+        """Where an execution published the artifact; the URI must agree with the records."""
         place = place_of(artifact.uri, self.lineage.roots)
         if place is None:
             return None
@@ -165,62 +167,62 @@ class _Known:
 
 
 def _protected(known: _Known) -> dict[int, str]:
-    """Why, by artifact id, of all that must stay."""
+    """The reasons, by artifact id, for all artifacts that must stay."""
     lineage = known.lineage
     claims = Claims(lineage.claimed)
-    reasons = {**_asked_for(known), **_served(known)}
+    reasons = {**_resolvable(known), **_served(known)}
     for artifact in lineage.artifacts:
         runs = {str(e.properties.get("run_id", "")) for e in known.users[artifact.id]}
         pipelines = {str(e.properties.get("pipeline_name", "")) for e in known.users[artifact.id]}
         if open_ := sorted(runs & lineage.open_runs):
-            reasons[artifact.id] = f"run {open_[-1]} goes on or can be resumed"
+            reasons[artifact.id] = f"run {open_[-1]} is active or can be resumed"
         elif others := sorted(pipelines - {lineage.pipeline, ""}):
             reasons[artifact.id] = f"pipeline {others[0]} uses it"
         if artifact.custom_properties.get("is_external"):
             reasons[artifact.id] = "it was imported"
-        elif away := place_of(artifact.uri, lineage.away):
+        elif place := place_of(artifact.uri, lineage.unreachable):
             reasons[artifact.id] = (
-                f"its pipeline root {away.root} is not here, or is another store's"
+                f"its pipeline root {place.root} is unreachable, or belongs to another store"
             )
         elif artifact.id not in known.places:
-            reasons[artifact.id] = "it lies where no run of the pipeline published it"
-        elif claims.meet(artifact.uri):
-            reasons[artifact.id] = "an imported artifact is this directory or lies in it"
+            reasons[artifact.id] = "no run of the pipeline published it at its URI"
+        elif claims.overlap(artifact.uri):
+            reasons[artifact.id] = "an imported artifact is this directory or in it"
     return reasons
 
 
 def _served(known: _Known) -> dict[int, str]:
-    """Pushed models that stand in a serving directory, and the models that they were."""
+    """Pushed models that are in a serving directory, and the models that they were copied from."""
     reasons = {}
     for pushed in known.newest:
         directory = str(pushed.custom_properties.get("pushed_destination", ""))
-        if pushed.type_name == "PushedModel" and directory and _stands(known, directory):
-            reasons[pushed.id] = f"it stands in {directory}"
-            reasons[_id_in(pushed, "pushed_model_id")] = f"it stands in {directory}"
+        if pushed.type_name == "PushedModel" and directory and _may_be_served(known, directory):
+            reasons[pushed.id] = f"it is served from {directory}"
+            reasons[_id_in(pushed, "pushed_model_id")] = f"it is served from {directory}"
     return reasons
 
 
-def _stands(known: _Known, directory: str) -> bool:
+def _may_be_served(known: _Known, directory: str) -> bool:
     if is_url(directory):
         return True
-    here = normal(directory)
-    # Where the base directory is not here either, it may be on another machine or not mounted.
-    return known.lineage.is_there(here) or not known.lineage.is_there(os.path.dirname(here))
+    path = normal(directory)
+    # If the base directory does not exist either, it may be on another machine or not mounted.
+    return known.lineage.exists(path) or not known.lineage.exists(os.path.dirname(path))
 
 
-def _asked_for(known: _Known) -> dict[int, str]:
-    """What a resolver can still ask for, by the strategies that there are."""
+def _resolvable(known: _Known) -> dict[int, str]:
+    """The reasons, by artifact id, for the artifacts that a resolver can still return."""
     reasons = {}
-    counts = _found_at_once(known)
+    counts = _resolved_at_once(known)
     left: dict[tuple[str, str | None], int] = {}
     for artifact in known.newest:
         key = str(artifact.custom_properties.get("output_key", ""))
-        for asked in ((artifact.type_name, None), (artifact.type_name, key)):
-            if left.setdefault(asked, counts.get(artifact.type_name, 1)):
-                left[asked] -= known.is_there(artifact)
+        for query in ((artifact.type_name, None), (artifact.type_name, key)):
+            if left.setdefault(query, counts.get(artifact.type_name, 1)):
+                left[query] -= known.exists(artifact)
                 reasons[artifact.id] = f"the newest {artifact.type_name} of the pipeline"
     for id in _latest_blessed(known):
-        reasons[id] = "of the latest blessed model, the baseline"
+        reasons[id] = "part of the latest blessed model, the baseline"
     if (pinned := known.lineage.pinned) is not None:
         reasons[pinned] = "it was set as the baseline"
         for blessing in known.newest:
@@ -229,14 +231,14 @@ def _asked_for(known: _Known) -> dict[int, str]:
     return reasons
 
 
-def _found_at_once(known: _Known) -> dict[str, int]:
-    """How many artifacts of a type each resolver found when it ran last; the most of any."""
+def _resolved_at_once(known: _Known) -> dict[str, int]:
+    """By type, the largest number of artifacts that any resolver returned in its latest run."""
     newest: dict[str, int] = {}
     for id, artifacts in known.made.items():
         execution = known.lineage.executions.get(id)
         if execution is None or execution.state is not State.COMPLETE:
             continue
-        if any(_was_found(known, artifact, id) for artifact in artifacts):
+        if any(_was_resolved(known, artifact, id) for artifact in artifacts):
             newest[execution.node_id] = max(id, newest.get(execution.node_id, 0))
     counts: dict[str, int] = {}
     for id in newest.values():
@@ -246,27 +248,27 @@ def _found_at_once(known: _Known) -> dict[str, int]:
     return counts
 
 
-def _was_found(known: _Known, artifact_id: int, execution_id: int) -> bool:
+def _was_resolved(known: _Known, artifact_id: int, execution_id: int) -> bool:
     place = known.places.get(artifact_id)
     return place is not None and place.execution_id != execution_id
 
 
 def _latest_blessed(known: _Known) -> set[int]:
     found: set[int] = set()
-    settled: set[str | None] = set()
+    complete: set[str | None] = set()
     for blessing in known.newest:
         if not _is_blessing(blessing):
             continue
         model = known.artifacts.get(_model_of(blessing))
-        keys = {None, str(blessing.custom_properties.get("output_key", ""))} - settled
+        keys = {None, str(blessing.custom_properties.get("output_key", ""))} - complete
         if model is not None and keys:
             found |= {blessing.id, model.id}
-            settled |= keys if known.is_there(blessing) and known.is_there(model) else set()
+            complete |= keys if known.exists(blessing) and known.exists(model) else set()
     return found
 
 
 def _kept(known: _Known, rules: KeepRules) -> dict[int, str]:
-    """By which rule, of all that the rules name."""
+    """The rule, by artifact id, for all artifacts that a rule keeps."""
     reasons: dict[int, str] = {}
     if rules.since is not None:
         used = {a.id for a in known.newest if _last_used(known, a) >= rules.since}
@@ -279,7 +281,7 @@ def _kept(known: _Known, rules: KeepRules) -> dict[int, str]:
                 continue
             output = (place.node, place.output)
             if left.setdefault(output, rules.last):
-                left[output] -= known.is_there(artifact)
+                left[output] -= known.exists(artifact)
                 reasons[artifact.id] = "--keep-last"
     if rules.pushed:
         for pushed in known.newest:
@@ -289,8 +291,8 @@ def _kept(known: _Known, rules: KeepRules) -> dict[int, str]:
     if rules.blessed:
         for blessing in filter(_is_blessing, known.newest):
             place = known.places.get(blessing.id)
-            beside = known.made[place.execution_id] if place else []
-            together = (blessing.id, _model_of(blessing), *beside)
+            siblings = known.made[place.execution_id] if place else []
+            together = (blessing.id, _model_of(blessing), *siblings)
             reasons |= dict.fromkeys(together, "--keep-blessed")
     return reasons
 
@@ -305,13 +307,13 @@ def _why_removed(known: _Known, artifact: ArtifactRecord, rules: KeepRules) -> s
     if rules.last is not None:
         reasons.append(f"not among the newest {rules.last} of {place.node}.{place.output}")
     if rules.blessed:
-        reasons.append("of no blessed model")
+        reasons.append("not part of a blessed model")
     if rules.pushed:
-        reasons.append("of no pushed model")
+        reasons.append("not part of a pushed model")
     if rules.since is not None:
-        reasons.append("used by no run since then")
-    if not known.is_there(artifact):
-        reasons.append("its directory is gone")
+        reasons.append("not used by a run since then")
+    if not known.exists(artifact):
+        reasons.append("its directory is missing")
     return ", ".join(reasons)
 
 

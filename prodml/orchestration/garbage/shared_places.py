@@ -1,4 +1,4 @@
-"""Where runs publish artifacts, and which of these places are somebody else's, too."""
+"""Where runs publish artifacts, and which of these directories others use, too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Place:
 
 
 def place_of(uri: str, roots: Iterable[str]) -> Place | None:
-    """The place that a URI names below one of some roots, or None."""
+    """The place that a URI names below one of the roots; None if it names none."""
     head, id = os.path.split(uri)
     head, output = os.path.split(head)
     root, node = os.path.split(head)
@@ -29,7 +29,7 @@ def place_of(uri: str, roots: Iterable[str]) -> Place | None:
 
 
 class Claims:
-    """Directories that are somebody's; as quick to ask for many of them as for one.
+    """A set of directories in use; a look-up costs the same for many directories as for one.
 
     Args:
         directories: absolute paths.
@@ -37,17 +37,17 @@ class Claims:
 
     def __init__(self, directories: Iterable[str]) -> None:
         self._claimed = frozenset(directories)
-        self._around = frozenset(above for each in self._claimed for above in _above(each))
+        self._parents = frozenset(parent for each in self._claimed for parent in _parents(each))
 
-    def meet(self, directory: str) -> bool:
-        """Whether a directory is one of them, holds one, or lies in one."""
-        if directory in self._claimed or directory in self._around:
+    def overlap(self, directory: str) -> bool:
+        """Whether a directory is one of the claimed directories, contains one, or is in one."""
+        if directory in self._claimed or directory in self._parents:
             return True
-        return any(above in self._claimed for above in _above(directory))
+        return any(parent in self._claimed for parent in _parents(directory))
 
 
-def _above(path: str) -> Iterator[str]:
-    """The directories that a path lies in, nearest first."""
+def _parents(path: str) -> Iterator[str]:
+    """All parent directories of a path, nearest first."""
     folder = os.path.dirname(path)
     while folder != path:
         yield folder

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prodml.compiler.spec import NodeKind, NodeSpec
-from prodml.orchestration.recovery.earlier_attempts import FinishedNode, History
+from prodml.orchestration.recovery.earlier_attempts import CompletedNode, RunHistory
 from prodml.orchestration.resolve.blocking import blocked_by_others, blocked_by_upstream
 from prodml.orchestration.resolve.conditions import unmet_condition
 from prodml.orchestration.resolve.inputs import Artifacts
@@ -30,7 +30,7 @@ class Skip:
 class Adopt:
     """The node ended well before the run was resumed, and its outputs are used."""
 
-    finished: FinishedNode
+    finished: CompletedNode
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def decide(
     node: NodeSpec,
     ended: Mapping[str, NodeResult],
     produced: Mapping[str, Artifacts],
-    finished: FinishedNode | None,
+    finished: CompletedNode | None,
 ) -> Decision:
     """What a run does with a node when all that it waits for has ended.
 
@@ -74,15 +74,15 @@ def decide(
 
 
 def adoptable(
-    node: NodeSpec, ended: Mapping[str, NodeResult], history: History
-) -> FinishedNode | None:
+    node: NodeSpec, ended: Mapping[str, NodeResult], history: RunHistory
+) -> CompletedNode | None:
     """How the node ended before the run was resumed; None if it did not end well, or if one of its
     upstream nodes was not adopted: its inputs may be others now."""
     if all(id in ended and _is_adopted(ended[id], history) for id in node.upstream):
-        return history.finished.get(node.id)
+        return history.completed.get(node.id)
     return None
 
 
-def _is_adopted(result: NodeResult, history: History) -> bool:
-    finished = history.finished.get(result.node_id)
+def _is_adopted(result: NodeResult, history: RunHistory) -> bool:
+    finished = history.completed.get(result.node_id)
     return finished is not None and finished.execution_id == result.execution_id

@@ -24,7 +24,7 @@ from prodml.orchestration.launch.failures import failure_message, was_interrupte
 from prodml.orchestration.launch.recording import Recorder
 from prodml.orchestration.launch.retries import is_transient
 from prodml.orchestration.launch.run_context import RunContext
-from prodml.orchestration.recovery.earlier_attempts import FinishedNode
+from prodml.orchestration.recovery.earlier_attempts import CompletedNode
 from prodml.orchestration.resolve import cache, inputs
 from prodml.orchestration.resolve.prepared_node import Prepared, Preparer
 from prodml.orchestration.results import NodeResult, NodeState
@@ -121,7 +121,7 @@ class Launcher:
         self._remember(prepared.hit.outputs)
         return self._end(result, prepared.inputs)
 
-    def _adoptable(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> FinishedNode | None:
+    def _adoptable(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> CompletedNode | None:
         """How the node ended before the run was resumed, if its outputs are still complete."""
         finished = adoptable(node, ended, self._run.history)
         if finished is None or (damage := self._damage(node, finished)) is None:
@@ -130,7 +130,7 @@ class Launcher:
             self._recorder.delete({id for ids in finished.outputs.values() for id in ids}, damage)
         return None
 
-    def _damage(self, node: NodeSpec, finished: FinishedNode) -> str | None:
+    def _damage(self, node: NodeSpec, finished: CompletedNode) -> str | None:
         if node.kind is NodeKind.EXECUTOR:
             return cache.damage_of(node, self._artifacts_of(finished.outputs))
         links = self._reader.links_of_executions([finished.execution_id])
@@ -215,7 +215,7 @@ class Launcher:
         return result
 
 
-def _adopted(node: NodeSpec, finished: FinishedNode) -> NodeResult:
+def _adopted(node: NodeSpec, finished: CompletedNode) -> NodeResult:
     return NodeResult(
         node.id,
         NodeState.COMPLETE,

@@ -11,7 +11,7 @@ from prodml.compiler.spec import NodeSpec, PipelineSpec
 from prodml.metadata.records import Attempt
 from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.launch.retries import RetryPolicy
-from prodml.orchestration.recovery.earlier_attempts import History
+from prodml.orchestration.recovery.earlier_attempts import RunHistory
 from prodml.orchestration.resolve.keras_choices import KerasChoices
 
 
@@ -38,7 +38,7 @@ class RunContext:
     beam: RunnerProfile = field(default_factory=RunnerProfile)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: Mapping[str, NodeLimits] = field(default_factory=dict)
-    history: History = field(default_factory=History)
+    history: RunHistory = field(default_factory=RunHistory)
     keras: KerasChoices = field(default_factory=KerasChoices)
 
     def attempt(self, node: NodeSpec, number: int) -> Attempt:

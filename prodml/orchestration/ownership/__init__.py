@@ -1,1 +1,1 @@
-"""Who holds a pipeline, whether the holder is alive, and whose a pipeline root is."""
+"""Leases of pipelines, the liveness of their holders, and the owner of a pipeline root."""

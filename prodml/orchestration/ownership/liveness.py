@@ -1,11 +1,10 @@
-"""Whether the holder of a lease still lives.
+"""Determines whether the holder of a lease is alive.
 
-Whoever holds a lease holds a lock on a file of its own, in the temporary directory of this machine.
-The kernel releases the lock, however the process ends. Whoever finds the file unlocked knows that
-the holder is gone. Whoever does not find the file cannot see the holder: it runs, or ran, on
-another machine, in another container, as another user, or in another copy of a
-virtual machine, where host names, boot ids and process numbers may be equal. Then heartbeats alone
-count.
+Each holder locks a file of its own in the temporary directory of its machine. The kernel releases
+the lock, however the process ends. If another process finds the file unlocked, the holder is dead.
+If it does not find the file, it cannot see the holder: the holder runs, or ran, on another machine,
+in another container, as another user, or in another copy of a virtual machine, where host names,
+boot ids and process numbers may be equal. Then only the heartbeats count.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from prodml.metadata.records import LeaseRecord, ProcessRecord
 
 HEARTBEAT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0
-"""A holder that cannot be seen counts as dead when its last heartbeat is so old. Clocks of machines
-that share a store must agree to well within this time."""
+"""A holder that cannot be seen counts as dead if its last heartbeat is older than this. The clocks
+of machines that share a store must differ by much less."""
 
 _FORGOTTEN_SECONDS = 7 * 24 * 3600.0
 _LOCK = ".lock"
@@ -34,17 +33,17 @@ _own: dict[str, int | None] = {}
 
 
 def new_holder() -> ProcessRecord:
-    """This process as the holder of one lease, alive until `let_go`, or the end of the process."""
+    """Makes this process the holder of one lease, until `end_holder` or the end of the process."""
     token = secrets.token_hex(8)
     _own[token] = _lock_file(token)
     return ProcessRecord(socket.gethostname(), _machine(), os.getpid(), token)
 
 
-def let_go(holder: ProcessRecord, is_released: bool) -> None:
-    """Ends a holder of this process: whoever looks at its lease finds it gone, at once.
+def end_holder(holder: ProcessRecord, is_released: bool) -> None:
+    """Ends a holder of this process; other processes see it as dead at once.
 
     Args:
-        is_released: whether that is recorded in the lease, so that nobody needs to look.
+        is_released: whether the lease is recorded as released; its lock file is then removed.
     """
     descriptor = _own.pop(holder.token, None)
     with contextlib.suppress(OSError):
@@ -60,7 +59,7 @@ def is_own(holder: ProcessRecord) -> bool:
 
 
 def is_held(lease: LeaseRecord) -> bool:
-    """Whether a lease was not released and its holder lives, as far as can be known."""
+    """Whether a lease is not released and its holder is alive, as far as this process can see."""
     if lease.ended:
         return False
     is_alive = _is_alive(lease.holder)
@@ -70,13 +69,13 @@ def is_held(lease: LeaseRecord) -> bool:
 
 
 def is_on_this_machine(holder: ProcessRecord) -> bool:
-    """Whether a process number means the same here as where the process runs."""
+    """Whether a holder has the same boot and process namespace as this process."""
     return bool(holder.machine) and holder.machine == _machine()
 
 
 def _is_alive(holder: ProcessRecord) -> bool | None:
-    """Whether a process runs; None if it cannot be seen from here."""
-    # Asked first: closing a file releases the locks that this very process has on it.
+    """Whether a holder's process runs; None if this process cannot see it."""
+    # Checked first: closing a file releases all locks that this process has on it.
     if is_own(holder):
         return True
     if not is_on_this_machine(holder):
@@ -88,7 +87,7 @@ def _is_alive(holder: ProcessRecord) -> bool | None:
     except OSError:
         return None
     try:
-        # Shared, so that two that look at once do not take each other for the holder.
+        # Shared, so that two processes that check at once do not see each other as the holder.
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
@@ -98,7 +97,7 @@ def _is_alive(holder: ProcessRecord) -> bool | None:
 
 
 def _lock_file(token: str) -> int | None:
-    """Makes and locks a file; None if that cannot be: then others go by heartbeats alone."""
+    """Creates and locks a file; None if that fails: then other processes rely on heartbeats."""
     with contextlib.suppress(OSError):
         directory = _lock_directory()
         with contextlib.suppress(FileExistsError):
@@ -114,9 +113,9 @@ def _lock_file(token: str) -> int | None:
 
 
 def _is_private(directory: str) -> bool:
-    """Whether only this user can have made what is in a directory.
+    """Whether only this user can have created the files in a directory.
 
-    Everybody may write to the temporary directory: a link there can lead to any other place.
+    Every user may write to the temporary directory: a link in it can lead to any other place.
     """
     try:
         status = os.lstat(directory)
@@ -149,7 +148,7 @@ def _lock_directory() -> str:
 
 
 def _machine() -> str:
-    """Boot and process namespace; empty if the system does not say."""
+    """Boot id and process namespace; empty if the system does not provide them."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"

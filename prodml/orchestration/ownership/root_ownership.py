@@ -1,7 +1,7 @@
-"""A pipeline root belongs to one metadata store, and says so on disk.
+"""The owner of a pipeline root: one metadata store, named by a marker file in the root.
 
-`<pipeline_root>/.prodml-root.json` names the store. Ids of executions name directories, and they
-start at 1 in every store: two stores on one root would meet in the same directories.
+`<pipeline_root>/.prodml-root.json` names the store. Execution ids name directories, and they start
+at 1 in every store: two stores that share a root would use the same directories.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class RootOwner:
 
     Attributes:
         store_id: its id, see `prodml.metadata.identity`.
-        connection: where it was when it took the root, for a person; without a password.
+        connection: where the store was when it claimed the root, without a password; for messages.
     """
 
     store_id: str
@@ -46,22 +46,22 @@ class RootOwner:
 
 
 def owner(store: Store) -> RootOwner:
-    """A store, as the roots that belong to it name it."""
+    """The owner record of a store, as written to the marker of its roots."""
     return RootOwner(store_id(store), place_of(store.connection))
 
 
 def place_of(connection: Connection) -> str:
-    """Where a store is, so that it says the same in every directory; without a password."""
+    """Where a store is, independent of the working directory and without a password."""
     if isinstance(connection, SqliteConnection):
         return os.path.abspath(connection.path)
     return str(connection)
 
 
 def owner_of(root: str) -> RootOwner | None:
-    """The store that a root belongs to, or None if it belongs to none yet.
+    """The store that a root belongs to; None if it belongs to none yet.
 
     Raises:
-        RootError: its marker is damaged.
+        RootError: the root's marker is damaged.
         StorageError: the filesystem or the object store refuses.
     """
     place = join(normal(root), MARKER)
@@ -81,13 +81,14 @@ def owner_of(root: str) -> RootOwner | None:
 
 
 def claim(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) -> None:
-    """Returns if a root belongs to a store; one that belongs to none does from now on.
+    """Checks that a root belongs to a store; claims a root that has no owner yet.
 
     Args:
-        is_recorded: whether the store knows an artifact at a place.
+        is_recorded: whether the store has a record of an artifact at a path or URL.
 
     Raises:
-        RootError: it belongs to another store, or holds artifacts that the store does not know.
+        RootError: the root belongs to another store, or contains artifacts that the store does not
+            know.
         StorageError: the filesystem or the object store refuses.
     """
     root = normal(root)
@@ -96,7 +97,7 @@ def claim(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) ->
         foreign = next((each for each in _artifacts_in(root) if not is_recorded(each)), None)
         if foreign is not None:
             raise RootError(
-                f"pipeline root {root} holds artifacts that the metadata store "
+                f"pipeline root {root} contains artifacts that the metadata store "
                 f"{claimant.connection} does not know, such as {foreign}; {_ADVICE}"
             )
         found = _mark(root, claimant)
@@ -110,20 +111,21 @@ def claim(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) ->
 def adopt(
     root: str, open_store: Callable[[], Store], wait: leases.Wait | None = None
 ) -> str | None:
-    """Gives a root to a store, whoever it belonged to.
+    """Makes a store the owner of a root, whichever store owned it before.
 
-    Artifacts that the store does not know would meet its own, so they are moved out of the way,
-    while no run of the store publishes in the root.
+    Artifacts that the store does not know could be in the way of its own, so they are moved aside.
+    The store's pipelines in the root are locked meanwhile, so that no run publishes there.
 
     Args:
         wait: if given, pipelines that are in use are waited for.
 
     Returns:
-        The directory that artifacts were moved to, or None if none were.
+        The directory that artifacts were moved to; None if there were none.
 
     Raises:
-        BusyError: a run of a pipeline in the root goes on.
-        RootError: it is in an object store and holds such artifacts: nothing can be moved there.
+        BusyError: a run of a pipeline in the root is active.
+        RootError: the root is in an object store, where files cannot be moved, and contains
+            artifacts that the store does not know.
         StorageError: the filesystem or the object store refuses.
     """
     root, store = normal(root), open_store()
@@ -137,16 +139,16 @@ def adopt(
             if os.path.isdir(join(root, name)):
                 id = f"adopt-{secrets.token_hex(4)}"
                 held.enter_context(leases.hold(open_store, name, id, wait))
-        return _adopt_held(root, claimant, reader.is_artifact_at)
+        return _adopt_locked(root, claimant, reader.is_artifact_at)
 
 
-def _adopt_held(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) -> str | None:
+def _adopt_locked(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) -> str | None:
     foreign = [each for each in _artifacts_in(root) if not is_recorded(each)]
     if is_url(root):
         if foreign:
             raise RootError(
-                f"{root} holds artifacts of another metadata store, and an object store cannot "
-                f"move them out of the way; set pipeline_root to another place"
+                f"{root} contains artifacts of another metadata store, and files in an object "
+                f"store cannot be moved aside; set pipeline_root to another place"
             )
         objects.write(join(root, MARKER), _text(claimant))
         return None
@@ -160,19 +162,19 @@ def _adopt_held(root: str, claimant: RootOwner, is_recorded: Callable[[str], boo
 
 _ADVICE = (
     "set pipeline_root to another place, or use the store that made them; if that store is gone, "
-    "`prodml root adopt` moves its artifacts aside and takes the root over"
+    "`prodml root adopt` moves its artifacts aside and claims the root"
 )
 
 
 def _artifacts_in(root: str) -> Iterator[str]:
-    """Places below a root in which any store's run published an artifact."""
+    """Paths or URLs below a root at which a run of any store published an artifact."""
     if is_url(root):
         for path in objects.listing(root):
             *names, last = path.split("/")
             if last == MANIFEST and len(names) == 4:
                 yield join(root, *names)
         return
-    # A star matches no leading dot, so what was set aside before is left alone.
+    # A star does not match a leading dot, so directories that were set aside before are skipped.
     pattern = os.path.join(glob.escape(root), "*", "*", "*", "*", MANIFEST)
     yield from map(os.path.dirname, glob.iglob(pattern))
 
@@ -182,27 +184,28 @@ def _staging_in(root: str) -> list[str]:
 
 
 def _mark(root: str, claimant: RootOwner) -> RootOwner:
-    """Writes the marker unless another process was first; gives what the root says then."""
+    """Writes the marker unless another process wrote it first; returns the owner in the marker."""
     place = join(root, MARKER)
     if is_url(place):
         objects.create(place, _text(claimant))
     else:
         try:
-            _create_whole(place, _text(claimant))
+            _create_atomically(place, _text(claimant))
         except OSError as error:
             raise refused_by_filesystem(error, place) from error
     return owner_of(root) or claimant
 
 
-def _create_whole(path: str, content: bytes) -> None:
-    """Makes a file that is there whole or not at all; one that exists stays as it is."""
+def _create_atomically(path: str, content: bytes) -> None:
+    """Creates a complete file in one step; an existing file is not changed."""
     with _written_beside(path, content) as partial, contextlib.suppress(FileExistsError):
         try:
             os.link(partial, path)
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            # As on FAT, SMB and some filesystems in user space. Only a crash leaves half of it.
+            # FAT, SMB and some FUSE filesystems have no hard links. Only a crash here leaves a
+            # partial file.
             with open(path, "xb") as file:
                 file.write(content)
                 file.flush()
@@ -218,7 +221,7 @@ def _replace(path: str, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _written_beside(path: str, content: bytes) -> Iterator[str]:
-    """A file with the content that is gone after the block, unless it was renamed."""
+    """Writes a temporary file beside a path; it is removed after the block unless renamed."""
     make_directories(os.path.dirname(path))
     partial = f"{path}.{secrets.token_hex(4)}"
     try:
@@ -244,7 +247,7 @@ def _move_aside(root: str, places: Sequence[str]) -> str | None:
         sync(os.path.dirname(place))
     for place in places:
         with contextlib.suppress(OSError):
-            # Those that are empty now, so that what was moved can be moved back as a whole.
+            # Removes empty directories, so that the moved directories can be moved back as a whole.
             os.removedirs(os.path.dirname(place))
     return aside
 

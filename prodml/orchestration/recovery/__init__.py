@@ -1,1 +1,1 @@
-"""Takes up what runs left whose process died."""
+"""Cleans up after runs whose process died, and reads the history of runs that are resumed."""

@@ -1,4 +1,4 @@
-"""What is left of runs whose process died: they are recorded as failed, and cleaned up."""
+"""Records runs whose process died as failed, and removes their unfinished files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from prodml.storage import objects
 from prodml.storage.locations import is_url, join
 
 
-def settle_dead_runs(store: Store) -> list[RunRecord]:
-    """Records every run that is shown as running, but whose process is gone, as FAILED.
+def fail_dead_runs(store: Store) -> list[RunRecord]:
+    """Records every run as FAILED that is recorded as running, but whose process is dead.
 
     Returns:
-        The runs that were found dead.
+        The runs that this call recorded as FAILED.
     """
     reader = LineageReader(store)
     running = reader.runs_in_state(RunState.RUNNING)
@@ -30,30 +30,30 @@ def settle_dead_runs(store: Store) -> list[RunRecord]:
         run for run in running if run.lease_id not in leases or not is_held(leases[run.lease_id])
     ]
     writer = LineageWriter(store)
-    message = "its process died; to go on: prodml run --resume {}"
+    message = "its process died; to resume it: prodml run --resume {}"
     return [
         run
         for run in dead
-        if _settle(reader, writer, run, RunState.FAILED, message.format(run.run_id))
+        if _end(reader, writer, run, RunState.FAILED, message.format(run.run_id))
     ]
 
 
 def cancel_run_of_this_process(store: Store) -> None:
-    """Records the run that goes on in this process, which is about to be ended, as CANCELED."""
+    """Records the active run of this process, which is about to exit, as CANCELED."""
     reader, writer = LineageReader(store), LineageWriter(store)
     running = reader.runs_in_state(RunState.RUNNING)
     leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
     for run in running:
         if run.lease_id in leases and is_own(leases[run.lease_id].holder):
-            _settle(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
+            _end(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
 
 
 def close_executions(
     reader: LineageReader, writer: LineageWriter, ids: Iterable[int], state: State
 ) -> list[ExecutionRecord]:
-    """Ends executions that no live process runs, and gives them as they are recorded then.
+    """Ends executions that no live process runs, and returns their final records.
 
-    One that became COMPLETE meanwhile stays so.
+    An execution that another process recorded as COMPLETE in the meantime stays COMPLETE.
     """
     closed = list(ids)
     for id in closed:
@@ -61,14 +61,14 @@ def close_executions(
     return reader.executions(closed) if closed else []
 
 
-def remove_half_done(
+def remove_unfinished(
     pipeline_root: str, scratch_root: str, executions: Iterable[ExecutionRecord]
 ) -> None:
-    """Removes what ended executions staged, and what they put in place but did not record.
+    """Removes the staging directories of ended executions, and outputs that are not recorded.
 
     Args:
         pipeline_root: directory or URL of the pipeline's artifacts.
-        scratch_root: directory for staging if that is a URL.
+        scratch_root: directory for staging if `pipeline_root` is a URL.
     """
     staging_root = scratch_root if is_url(pipeline_root) else pipeline_root
     for execution in executions:
@@ -85,7 +85,7 @@ def remove_half_done(
 def remove_staging(reader: LineageReader, pipeline_root: str) -> None:
     """Removes the staging directories of all ended executions of a pipeline.
 
-    Those of executions that the store does not know, or of other nodes, are left alone.
+    Staging directories of executions that the store does not know, or of other nodes, stay.
 
     Args:
         pipeline_root: a directory; the pipeline's lease is held.
@@ -104,7 +104,7 @@ def remove_staging(reader: LineageReader, pipeline_root: str) -> None:
 
 
 def _outputs(node: str) -> list[str]:
-    """Directories, or URLs, of a node's outputs."""
+    """Directories or URLs of a node's outputs."""
     if is_url(node):
         return [join(node, name) for name in {p.split("/")[0] for p in objects.listing(node)}]
     return _folders(node)
@@ -119,13 +119,13 @@ def _folders(directory: str) -> list[str]:
         return []
 
 
-def _settle(
+def _end(
     reader: LineageReader, writer: LineageWriter, run: RunRecord, state: RunState, message: str
 ) -> bool:
     executions = reader.executions_of_run(run.run_id)
     now = reader.run(run.run_id)
     if (now.state, now.lease_id) != (RunState.RUNNING, run.lease_id):
-        # It was resumed meanwhile. The executions that were read before are of its earlier life.
+        # Another process resumed the run. The executions above are from before the resume.
         return False
     running = [e.id for e in executions if e.state is State.RUNNING]
     close_executions(reader, writer, running, State(state))

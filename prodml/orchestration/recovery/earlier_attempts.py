@@ -1,4 +1,4 @@
-"""What earlier attempts of a run left: nodes that had ended well, and how often each was tried."""
+"""Reads the history of a run that is resumed: its completed nodes, and attempts by node."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from prodml.orchestration.resolve.cache import outputs_of
 
 
 @dataclass(frozen=True)
-class FinishedNode:
-    """A node that ended well before its run was resumed.
+class CompletedNode:
+    """A node that completed before its run was resumed.
 
     Attributes:
         outputs: ids of its live artifacts by output key.
@@ -27,30 +27,34 @@ class FinishedNode:
 
 
 @dataclass(frozen=True)
-class History:
+class RunHistory:
     """What a run did before it was resumed; empty for a new run.
 
     Attributes:
-        finished: by node id.
-        attempts: executions by node id, however they ended.
+        completed: completed nodes by node id.
+        attempts: number of executions by node id, in any state.
     """
 
-    finished: Mapping[str, FinishedNode] = field(default_factory=dict)
+    completed: Mapping[str, CompletedNode] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
 
 
-def history(reader: LineageReader, executions: Sequence[ExecutionRecord]) -> History:
-    """The history that the executions of a run, oldest first, tell."""
-    ended_well = {e.node_id: e for e in executions if e.state in (State.COMPLETE, State.CACHED)}
-    return History(
-        {node: _finished(reader, execution) for node, execution in ended_well.items()},
+def run_history(reader: LineageReader, executions: Sequence[ExecutionRecord]) -> RunHistory:
+    """The history of a run, from its executions.
+
+    Args:
+        executions: all executions of the run, oldest first.
+    """
+    completed = {e.node_id: e for e in executions if e.state in (State.COMPLETE, State.CACHED)}
+    return RunHistory(
+        {node: _completed_node(reader, execution) for node, execution in completed.items()},
         Counter(e.node_id for e in executions),
     )
 
 
-def _finished(reader: LineageReader, execution: ExecutionRecord) -> FinishedNode:
+def _completed_node(reader: LineageReader, execution: ExecutionRecord) -> CompletedNode:
     outputs = outputs_of(reader, execution.id)
-    return FinishedNode(
+    return CompletedNode(
         execution.id,
         {key: tuple(artifact.id for artifact in found) for key, found in outputs.items()},
         tuple(json.loads(str(execution.properties.get("notes", "[]")))),

@@ -24,7 +24,7 @@ from prodml.orchestration.garbage.collector import Collected, collect, preview
 from prodml.orchestration.garbage.decisions import KeepRules
 from prodml.orchestration.ownership import leases
 from prodml.orchestration.publish.manifest import seal
-from prodml.orchestration.recovery.dead_runs import settle_dead_runs
+from prodml.orchestration.recovery.dead_runs import fail_dead_runs
 from prodml.orchestration.results import NodeState, RunResult
 from prodml.orchestration.run import RunSettings, run_pipeline
 from prodml.releases.baseline import set_baseline
@@ -428,7 +428,7 @@ def test_a_held_collection_is_no_run_and_says_who_it_is(work: Workplace) -> None
     work.train(1)
     store = work.settings.open_store()
     with leases.hold(work.settings.open_store, "training", "gc-1") as lease:
-        assert settle_dead_runs(store) == []
+        assert fail_dead_runs(store) == []
         with pytest.raises(BusyError, match="gc-1"):
             work.run(number=2)
         assert LeaseTable(store).newest("training") == lease

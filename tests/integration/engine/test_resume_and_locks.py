@@ -272,7 +272,7 @@ def test_what_cannot_be_resumed_is_refused(work: Workplace) -> None:
 def test_a_pipeline_that_runs_is_not_run_again_but_waited_for(work: Workplace) -> None:
     running = work.start_and_hold()
     refused = work.prodml("run", "pipeline.py", code=2)
-    assert f"goes on in process {running.pid}" in refused and "--wait" in refused
+    assert f"is active in process {running.pid}" in refused and "--wait" in refused
     assert "RUNNING" in work.prodml("runs")
     waiting = work.start("run", "pipeline.py", "--wait")
     assert waiting.stdout is not None

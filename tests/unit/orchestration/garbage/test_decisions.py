@@ -1,4 +1,4 @@
-"""Decisions over random lineages: what is protected is never chosen."""
+"""Decisions over random lineages: protected artifacts are never removed."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +46,7 @@ class World:
     open: set[str] = field(default_factory=set)
     claimed: set[str] = field(default_factory=set)
     pinned: int | None = None
-    away: set[str] = field(default_factory=set)
+    unreachable: set[str] = field(default_factory=set)
 
     def execute(
         self, run: str, node: str, pipeline: str = "flights", state: str = "COMPLETE"
@@ -88,7 +88,7 @@ class World:
         self.links.append(Link(execution, artifact, "found", 0, True))
 
     def retrain(self, run: str, blessed: bool = False, pushed: bool = False) -> dict[str, int]:
-        """A run as of flights: examples, model, evaluation with blessing, push."""
+        """A run of the flights pipeline: examples, model, evaluation with blessing, push."""
         made = {"examples": self.make(self.execute(run, "ExampleGen"), "examples")}
         trainer = self.execute(run, "Trainer")
         self.use(trainer, made["examples"])
@@ -119,7 +119,7 @@ class World:
             self.pinned,
             frozenset(self.claimed),
             lambda uri: uri not in self.missing,
-            frozenset(self.away),
+            frozenset(self.unreachable),
         )
         return {d.artifact.id: d for d in decide(lineage, KeepRules(**rules))}
 
@@ -173,7 +173,7 @@ rules = st.fixed_dictionaries(
 
 
 @given(worlds(), rules)
-def test_what_is_protected_is_never_chosen(world: World, rules: dict[str, Any]) -> None:
+def test_protected_artifacts_are_never_removed(world: World, rules: dict[str, Any]) -> None:
     removed = world.removed(**rules)
     by_id = {artifact.id: artifact for artifact in world.artifacts}
     used = {
@@ -194,14 +194,14 @@ def test_what_is_protected_is_never_chosen(world: World, rules: dict[str, Any]) 
 
 
 @given(worlds(), rules)
-def test_a_resolver_finds_after_it_what_it_found_before(
+def test_a_resolver_finds_the_same_artifacts_after_a_collection(
     world: World, rules: dict[str, Any]
 ) -> None:
     removed = world.removed(**rules)
 
     def newest(artifacts: list[ArtifactRecord], type_name: str) -> list[int]:
-        there = [a for a in artifacts if a.type_name == type_name and a.uri not in world.missing]
-        return sorted((a.id for a in there), reverse=True)
+        existing = [a for a in artifacts if a.type_name == type_name and a.uri not in world.missing]
+        return sorted((a.id for a in existing), reverse=True)
 
     def blessed(artifacts: list[ArtifactRecord]) -> tuple[int, int] | None:
         by_id = {a.id: a for a in artifacts}
@@ -225,7 +225,7 @@ def test_one_more_rule_never_removes_more(world: World, rules: dict[str, Any]) -
 
 
 @given(worlds(), rules)
-def test_nothing_is_removed_because_no_directory_can_be_reached(
+def test_an_unreachable_directory_is_no_reason_to_remove_an_artifact(
     world: World, rules: dict[str, Any]
 ) -> None:
     world.missing = {artifact.uri for artifact in world.artifacts}
@@ -242,7 +242,7 @@ def test_the_newest_of_each_output_are_kept() -> None:
     assert why == "not among the newest 2 of Trainer.model"
 
 
-def test_a_directory_that_is_gone_is_not_counted_among_the_newest() -> None:
+def test_a_missing_directory_is_not_counted_among_the_newest() -> None:
     world = World()
     made = [world.retrain(f"run-{n}")["model"] for n in range(3)]
     world.missing.add(world.artifacts[made[2] - 1001].uri)
@@ -250,18 +250,18 @@ def test_a_directory_that_is_gone_is_not_counted_among_the_newest() -> None:
     assert made[0] in world.removed(last=1)
 
 
-def test_what_lies_under_a_root_that_is_not_here_stays() -> None:
-    world = World(away={"/mnt/artifacts/flights"})
+def test_artifacts_below_an_unreachable_root_stay() -> None:
+    world = World(unreachable={"/mnt/artifacts/flights"})
     made = [
         world.make(world.execute(f"run-{n}", "Trainer"), "model", uri=f"{root}/Trainer/model/{n}")
         for n, root in enumerate(["/mnt/artifacts/flights", ROOT, ROOT], 1)
     ]
     assert world.removed(last=1) == {made[1]}
-    why = "its pipeline root /mnt/artifacts/flights is not here, or is another store's"
+    why = "its pipeline root /mnt/artifacts/flights is unreachable, or belongs to another store"
     assert world.decide(last=1)[made[0]].reason == why
 
 
-def test_a_model_whose_serving_directory_is_not_here_may_be_served() -> None:
+def test_a_model_whose_serving_directory_is_unreachable_may_be_served() -> None:
     world = World(missing={"/serving/run-0"})
     pushed = world.retrain("run-0", pushed=True)
     world.retrain("run-1", pushed=True)
@@ -289,14 +289,14 @@ def test_a_pushed_model_is_kept_with_its_pushed_model() -> None:
     assert world.removed(last=1) >= {pushed["model"], pushed["pushed_model"]}
 
 
-def test_a_model_that_is_served_stays_without_any_rule_for_it() -> None:
+def test_a_served_model_stays_even_if_no_rule_keeps_it() -> None:
     world = World()
     pushed = world.retrain("run-0", pushed=True)
     world.retrain("run-1", pushed=True)
     assert not world.removed(last=1) & {pushed["model"], pushed["pushed_model"]}
 
 
-def test_what_a_later_run_used_counts_as_that_new() -> None:
+def test_keep_since_counts_from_the_latest_use_of_an_artifact() -> None:
     world = World()
     old = world.retrain("run-0")
     for number in range(1, 3):
@@ -307,7 +307,7 @@ def test_what_a_later_run_used_counts_as_that_new() -> None:
     assert old["examples"] not in removed and old["model"] in removed
 
 
-def test_as_many_are_left_as_a_resolver_found_last() -> None:
+def test_as_many_artifacts_stay_as_a_resolver_returned_last() -> None:
     world = World()
     models = [world.retrain(f"run-{n}")["model"] for n in range(5)]
     resolver = world.execute("run-5", "newest_models")
@@ -324,7 +324,7 @@ def test_a_pinned_baseline_stays_with_its_blessing() -> None:
     assert not world.removed(last=1) & {made[0]["model"], made[0]["blessing"]}
 
 
-def test_runs_that_go_on_and_the_newest_that_did_not_end_well_are_open() -> None:
+def test_active_runs_and_the_newest_run_that_did_not_succeed_are_open() -> None:
     states = ["FAILED", "COMPLETE", "CANCELED", "RUNNING", "FAILED", "COMPLETE"]
     runs = [
         RunRecord(n, f"run-{n}", "flights", RunState(state), n, 0, "{}", "")

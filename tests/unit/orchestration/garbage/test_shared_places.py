@@ -13,17 +13,17 @@ paths = st.lists(st.sampled_from(["a", "b", "aa"]), min_size=1, max_size=5).map(
 
 
 @given(st.sets(paths, max_size=4), paths)
-def test_claims_meet_what_is_holds_or_lies_in_one_of_them(claimed: set[str], path: str) -> None:
+def test_claims_overlap_equal_parent_and_child_directories(claimed: set[str], path: str) -> None:
     def lies_in(inner: str, outer: str) -> bool:
         return os.path.commonpath([inner, outer]) == outer
 
     expected = any(lies_in(path, each) or lies_in(each, path) for each in claimed)
-    assert Claims(claimed).meet(path) is expected
+    assert Claims(claimed).overlap(path) is expected
 
 
-def test_a_claim_of_everything_meets_everything() -> None:
-    assert Claims(["/"]).meet("/a/b") and Claims(["/a/b"]).meet("/")
-    assert not Claims([]).meet("/a")
+def test_a_claim_of_the_root_directory_overlaps_every_path() -> None:
+    assert Claims(["/"]).overlap("/a/b") and Claims(["/a/b"]).overlap("/")
+    assert not Claims([]).overlap("/a")
 
 
 def test_only_node_output_and_number_below_a_root_are_a_place() -> None:

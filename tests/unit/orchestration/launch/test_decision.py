@@ -13,7 +13,7 @@ from prodml.compiler.spec import (
     NodeSpec,
 )
 from prodml.orchestration.launch.decision import Adopt, Prepare, Search, Skip, adoptable, decide
-from prodml.orchestration.recovery.earlier_attempts import FinishedNode, History
+from prodml.orchestration.recovery.earlier_attempts import CompletedNode, RunHistory
 from prodml.orchestration.results import NodeResult, NodeState
 
 IDS = ("Upstream", "Other", "Guard", "Rest")
@@ -30,7 +30,7 @@ def results(node_id: str) -> st.SearchStrategy[NodeResult]:
 
 
 ENDED = st.fixed_dictionaries({id: results(id) for id in IDS})
-FINISHED = st.none() | st.just(FinishedNode(9, {"model": (1,)}))
+FINISHED = st.none() | st.just(CompletedNode(9, {"model": (1,)}))
 NODES = st.builds(
     lambda kind, upstream, has_guard, has_rest, has_condition: NodeSpec(
         id="Node",
@@ -66,7 +66,7 @@ def produced(version: int) -> dict[str, dict[str, list[Model]]]:
 
 @given(NODES, ENDED, VERSIONS, FINISHED)
 def test_a_node_goes_on_exactly_if_nothing_that_it_waits_for_blocks_it(
-    node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: FinishedNode | None
+    node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: CompletedNode | None
 ) -> None:
     decision = decide(node, ended, produced(version), finished)
     guard_failed = ended["Guard"].state is NodeState.FAILED or bool(ended["Guard"].blocked_by)
@@ -81,7 +81,7 @@ def test_a_node_goes_on_exactly_if_nothing_that_it_waits_for_blocks_it(
 
 @given(NODES, ENDED, VERSIONS, FINISHED)
 def test_a_skip_names_failed_nodes_only_and_any_that_are_behind_its_upstream(
-    node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: FinishedNode | None
+    node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: CompletedNode | None
 ) -> None:
     decision = decide(node, ended, produced(version), finished)
     if not isinstance(decision, Skip):
@@ -95,7 +95,7 @@ def test_a_skip_names_failed_nodes_only_and_any_that_are_behind_its_upstream(
 
 @given(NODES, ENDED, VERSIONS, FINISHED)
 def test_what_goes_on_is_adopted_if_it_can_be_and_else_done_by_its_kind(
-    node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: FinishedNode | None
+    node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: CompletedNode | None
 ) -> None:
     decision = decide(node, ended, produced(version), finished)
     if isinstance(decision, Skip):
@@ -111,8 +111,8 @@ def test_a_node_is_adopted_only_with_all_of_its_upstream(
     node: NodeSpec, ended: dict[str, NodeResult], finished: set[str], is_same: bool
 ) -> None:
     shift = 0 if is_same else 100
-    history = History(
-        {id: FinishedNode(IDS.index(id) + 1 + shift if id in IDS else 9, {}) for id in finished}
+    history = RunHistory(
+        {id: CompletedNode(IDS.index(id) + 1 + shift if id in IDS else 9, {}) for id in finished}
     )
     adopted = {id for id in node.upstream if is_same and id in finished and ended[id].execution_id}
     expected = "Node" in finished and adopted == set(node.upstream)

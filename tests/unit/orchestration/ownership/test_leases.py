@@ -1,4 +1,4 @@
-"""Leases that are held, released, and left behind, on a real store."""
+"""Leases that are held, released, and abandoned, on a real store."""
 
 import itertools
 import multiprocessing
@@ -29,7 +29,7 @@ def newest(open_store: Callable[[], Store]) -> LeaseRecord:
 
 
 def held_elsewhere(lease: LeaseRecord) -> bool:
-    """Whether another process of this machine takes a lease for held."""
+    """Whether another process on this machine sees a lease as held."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(is_held, (lease,))
 
@@ -41,7 +41,7 @@ def test_a_pipeline_is_free_after_the_block(open_store: Callable[[], Store]) -> 
         assert lease.number == 2
 
 
-def test_a_lease_that_could_not_be_released_is_free_though_its_process_lives(
+def test_a_lease_that_could_not_be_released_is_free_while_its_process_lives(
     open_store: Callable[[], Store],
 ) -> None:
     with pytest.raises(MetadataUnavailableError), hold(open_store, "p", "run-1"):
@@ -53,7 +53,7 @@ def test_a_lease_that_could_not_be_released_is_free_though_its_process_lives(
 
 
 @pytest.mark.parametrize("step", ["acquire", "release"])
-def test_an_interrupt_beside_the_block_leaves_a_free_lease(
+def test_an_interrupt_before_or_after_the_block_leaves_a_free_lease(
     open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     real = getattr(LeaseTable, step)
@@ -74,7 +74,7 @@ def test_an_interrupt_beside_the_block_leaves_a_free_lease(
 
 
 class LateHeartbeat:
-    """Opens stores; the heartbeat's only when the block has ended, so that it looks then."""
+    """Opens stores; delays the store of the heartbeat thread until the block has ended."""
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open_store = open_store
@@ -91,7 +91,7 @@ class LateHeartbeat:
         self._has_ended.set()
 
 
-def test_a_failed_block_reports_a_lost_lease_that_is_noticed_when_it_has_ended(
+def test_a_failed_block_reports_a_lost_lease_that_is_noticed_after_its_end(
     open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "HEARTBEAT_SECONDS", 0.0)
@@ -101,10 +101,10 @@ def test_a_failed_block_reports_a_lost_lease_that_is_noticed_when_it_has_ended(
         hold(late, "p", "run-1") as lease,
     ):
         late.take_over_and_end(lease)
-        raise ValueError("as told")
+        raise ValueError("deliberate")
 
 
-def test_a_block_that_has_ended_well_is_not_interrupted_any_more(
+def test_a_block_that_succeeded_is_not_interrupted(
     open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "HEARTBEAT_SECONDS", 0.0)
@@ -114,7 +114,7 @@ def test_a_block_that_has_ended_well_is_not_interrupted_any_more(
     assert newest(open_store).number == 2
 
 
-def test_other_leases_of_the_process_stay_held_when_one_is_left_behind(
+def test_other_leases_of_the_process_stay_held_if_one_is_abandoned(
     open_store: Callable[[], Store],
 ) -> None:
     with hold(open_store, "p", "run-1"):
@@ -124,14 +124,14 @@ def test_other_leases_of_the_process_stay_held_when_one_is_left_behind(
             pass
 
 
-def test_a_system_that_forbids_to_watch_processes_is_no_reason_not_to_wait(
+def test_waiting_works_where_the_system_forbids_pidfd_open(
     open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(pid: int) -> int:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.pidfd_open", forbidden)
-    monkeypatch.setattr("prodml.orchestration.ownership.leases._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("prodml.orchestration.ownership.leases._POLL_SECONDS", 0.01)
     looks = itertools.count()
     monkeypatch.setattr(
         "prodml.orchestration.ownership.leases.is_held", lambda lease: next(looks) < 2

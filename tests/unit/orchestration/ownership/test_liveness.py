@@ -1,4 +1,4 @@
-"""Whether the holder of a lease lives, with real processes."""
+"""Whether the holder of a lease is alive, with real processes."""
 
 import multiprocessing
 import os
@@ -60,15 +60,15 @@ def test_a_fresh_heartbeat_keeps_a_lease_on_a_clone_with_the_same_host_name() ->
         assert not is_held(lease(clone, LONG_AGO))
 
 
-def test_a_copy_of_this_machine_whose_process_was_never_here_is_not_taken_for_dead() -> None:
+def test_a_process_of_a_copied_machine_is_not_seen_as_dead() -> None:
     us = new_holder()
-    # All that a copied virtual machine says of itself is the same; the lock file is not there.
+    # A copied virtual machine has the same host name and boot id, but not the lock file.
     elsewhere = ProcessRecord(us.host, us.machine, 999_999, "never-here")
     assert is_held(lease(elsewhere))
     assert not is_held(lease(elsewhere, LONG_AGO))
 
 
-def test_a_process_here_is_alive_until_it_ends_however_silent_it_is() -> None:
+def test_a_process_on_this_machine_is_alive_until_it_ends_even_without_heartbeats() -> None:
     holder = Holder()
     try:
         assert is_held(lease(holder.record)) and is_held(lease(holder.record, LONG_AGO))
@@ -88,14 +88,14 @@ def test_an_orphaned_child_does_not_keep_a_lease() -> None:
     holder.process.stdin.close()
 
 
-def test_this_process_holds_its_leases_also_after_looking_at_them() -> None:
+def test_checking_a_lease_of_this_process_does_not_release_it() -> None:
     ours = lease(new_holder(), LONG_AGO)
     assert is_held(ours) and is_held(ours)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         assert pool.map(is_held, [ours, ours]) == [True, True]
 
 
-def test_a_released_lease_is_held_by_nobody() -> None:
+def test_a_released_lease_is_not_held() -> None:
     assert not is_held(lease(new_holder(), ended=1))
 
 
@@ -141,7 +141,7 @@ def test_a_link_in_place_of_the_lock_directory_is_not_followed(temporary: Path) 
     assert is_held(lease(holder.record)), "only its heartbeat can say that it ended"
 
 
-def test_what_is_no_lock_file_stays_in_the_lock_directory(temporary: Path) -> None:
+def test_only_old_lock_files_are_removed_from_the_lock_directory(temporary: Path) -> None:
     directory = temporary / f"prodml-{os.geteuid()}"
     directory.mkdir(mode=0o700)
     notes, forgotten = old_file(directory / "notes.txt"), old_file(directory / "gone.lock")
@@ -150,7 +150,7 @@ def test_what_is_no_lock_file_stays_in_the_lock_directory(temporary: Path) -> No
     assert notes.exists() and not forgotten.exists()
 
 
-def test_files_that_others_can_make_in_the_lock_directory_prove_no_death(temporary: Path) -> None:
+def test_a_lock_directory_that_others_can_write_to_is_ignored(temporary: Path) -> None:
     directory = temporary / f"prodml-{os.geteuid()}"
     directory.mkdir()
     directory.chmod(0o777)
