@@ -1,4 +1,4 @@
-"""What the code of a node is: the one answer that the cache and `module_roots` go by.
+"""Defines what the code of a node is, for the cache and for `module_roots`.
 
 | a component                  | its code                                                         |
 |------------------------------|------------------------------------------------------------------|
@@ -6,10 +6,10 @@
 | a function with `@component` | the function                                                     |
 | either, with user modules    | the file or function that the parameter names                    |
 
-With each goes all that it depends on: files by the closure of their imports, classes and functions
-by what they name (`reached_definitions.py`). A component that ships with prodml counts by whole
-files. Files are known by their path under the directory that they are imported from, so the answer
-is the same in every checkout, and from an installed wheel.
+The code includes all of its dependencies: for files, the closure of their imports; for classes and
+functions, the names that they use (`reached_definitions.py`). A component that ships with prodml
+counts by whole files. A file is identified by its path relative to the directory that it is
+imported from, so the result is the same in every checkout and in an installed wheel.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class NodeCode:
     """The code of a node.
 
     Attributes:
-        component: the component's name, without the place of its project.
-        executor: what does the work, and what declares it.
-        modules: by parameter (with a JSON pointer if its value is no text), what it names.
+        component: the component's name, without the location of its project.
+        executor: the code that executes the node, and the component's declaration.
+        modules: the code that a parameter names, by parameter name (with a JSON pointer if the
+            value is not a string).
     """
 
     component: str
@@ -44,7 +45,7 @@ class NodeCode:
 
 
 def node_code(node: NodeSpec) -> NodeCode:
-    """The code of a node as it is on the disk now; nothing is imported.
+    """The code of a node as it is on disk now; nothing is imported.
 
     Raises:
         UserCodeError: a file that the node names does not exist.
@@ -66,25 +67,25 @@ def node_code(node: NodeSpec) -> NodeCode:
 
 
 def component_files(node: NodeSpec) -> list[ModuleFile]:
-    """The file of a node's component, and the `executor.py` and `driver.py` of a class beside it.
+    """The file of a node's component and, for a class, the `executor.py` and `driver.py` beside it.
 
     Raises:
-        UserCodeError: the component's file or module is gone.
+        UserCodeError: the component's file or module does not exist.
     """
     files = [references.source_file(node.component)]
     if not node.is_function:
-        beside = (
+        neighbours = (
             references.neighbour_file(node.component, each) for each in ("executor", "driver")
         )
-        files += [file for file in beside if file is not None]
+        files += [file for file in neighbours if file is not None]
     return files
 
 
 def existing_file(node: NodeSpec, name: str, path: str) -> str:
-    """The path that a parameter gives.
+    """Returns the path in a parameter if it is an existing file.
 
     Raises:
-        UserCodeError: there is no such file.
+        UserCodeError: the file does not exist.
     """
     if not os.path.isfile(path):
         raise UserCodeError(f"{name}={path!r} does not exist (declared at {node.location})")
@@ -110,18 +111,18 @@ def _definition_closure(module: ModuleFile, name: str) -> SourceClosure:
 
     def is_foreign(imported: str) -> bool:
         top = imported.partition(".")[0]
-        # What cannot be found may be found later, by a path that the file adds itself.
+        # A module that is not found now may be found later, on a path that the file itself adds.
         return finder.origin(top) not in (Origin.USER, None) or top in sys.builtin_module_names
 
     with open(module.path, "rb") as file:
         found = definition(file.read(), name, is_foreign)
     if found is None:
         return source_closure(module)
-    behind = source_closure(module, found.imports)
+    imported = source_closure(module, found.imports)
     part = SourceFile(module, found.digest)
-    # If what it imports imports the file itself, all of it counts.
-    files = behind.files if part.module.label in _labels(behind) else (part, *behind.files)
-    return SourceClosure(files, behind.versions)
+    # If an imported module imports the file itself, the whole file counts.
+    files = imported.files if part.module.label in _labels(imported) else (part, *imported.files)
+    return SourceClosure(files, imported.versions)
 
 
 def _labels(closure: SourceClosure) -> set[str]:

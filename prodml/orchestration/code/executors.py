@@ -1,4 +1,4 @@
-"""Finds the code of a node: its executor, its driver, and its parameters as they were declared."""
+"""Loads a node's executor, calls its driver, and decodes its parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Execute = Callable[[ExecutorContext], None]
 
 
 def load_executor(node: NodeSpec) -> Execute:
-    """The function that does a node's work; imports the libraries it needs.
+    """Loads the function that executes a node, and the libraries that it needs.
 
     Raises:
         DefinitionError: the component has no `executor.py` with `execute`.
@@ -38,27 +38,27 @@ def load_executor(node: NodeSpec) -> Execute:
 
 
 def drive(node: NodeSpec) -> DriverResult | None:
-    """What the component's driver finds in the outside world; None if it looks at nothing.
+    """Calls `resolve` of the component's driver; None if the component has no such function.
 
     Raises:
-        NodeError: the driver failed; its exception stays chained.
+        NodeError: the driver failed; its exception is chained.
     """
     resolve = _driver_function(node, "resolve")
     if resolve is None:
         return None
     result = resolve(parameters_of(node))
     if not isinstance(result, DriverResult) or not isinstance(result.fingerprint, str):
-        raise _wrong_result(node, "resolve must return a DriverResult with a text as fingerprint")
+        raise _wrong_result(node, "resolve must return a DriverResult with a str as fingerprint")
     return result
 
 
 def judge_cached(
     pipeline: str, node: NodeSpec, outputs: Mapping[str, Sequence[Artifact]]
 ) -> CacheVerdict:
-    """How the component's driver finds that a cached result compares with the outside world.
+    """Calls `judge_cached` of the component's driver: is the cached result still current?
 
     Raises:
-        NodeError: the driver failed; its exception stays chained.
+        NodeError: the driver failed; its exception is chained.
     """
     judge = _driver_function(node, "judge_cached")
     if judge is None:
@@ -76,7 +76,7 @@ def _wrong_result(node: NodeSpec, rule: str) -> UserCodeError:
 
 
 def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
-    """A function of the component's driver, whose errors name the driver's line."""
+    """A function of the component's driver, wrapped so that errors name the driver's line."""
     module = None if node.is_function else references.neighbour(node.component, "driver")
     if module is None:
         return None
@@ -93,7 +93,7 @@ def _driver_function(node: NodeSpec, name: str) -> Callable[..., Any] | None:
 
 
 def parameters_of(node: NodeSpec) -> dict[str, Any]:
-    """A node's parameters, of the types that its component declares."""
+    """A node's parameters by name, decoded to the types that its component declares."""
     return {
         parameter.name: None
         if parameter.value is None

@@ -1,4 +1,4 @@
-"""Keeps users' code to the directories that the configuration allows."""
+"""Restricts user code to the directories in the configuration's `module_roots`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from prodml.paths import inside_any
 
 
 def require_inside(roots: Sequence[str], file: str, what: str) -> None:
-    """Refuses a Python file, or one that it imports from beside it, outside of all roots.
+    """Rejects a Python file outside of all roots, or with imports from its directory that are.
 
-    Files are found by reading import statements; nothing is imported. Where a path really leads
-    counts: a link in a root that leads out of it is refused. Without roots everything is allowed.
+    Files are found by reading import statements; nothing is imported. The real path counts: a
+    symbolic link in a root that leads out of it is rejected. If there are no roots, everything is
+    allowed.
 
     Args:
         roots: directories.
-        file: the Python file; one that does not exist is left for its loader to tell.
-        what: what it is, for the message.
+        file: the Python file; if it does not exist, its loader reports that.
+        what: describes the file in the message.
 
     Raises:
-        RequestError: a file lies outside.
+        RequestError: a file is outside of all roots.
     """
     if roots and os.path.isfile(file):
         start = file_by_path(file)
@@ -35,10 +36,10 @@ def require_inside(roots: Sequence[str], file: str, what: str) -> None:
 
 
 def require_modules_inside(roots: Sequence[str], spec: PipelineSpec) -> None:
-    """The same for all user code that a pipeline's nodes name.
+    """Like `require_inside`, for all user code that a pipeline's nodes name.
 
     Raises:
-        RequestError: some of it, or what it imports, lies outside.
+        RequestError: a file that a node names, or that is imported by it, is outside of all roots.
     """
     if not roots:
         return
@@ -49,7 +50,7 @@ def require_modules_inside(roots: Sequence[str], spec: PipelineSpec) -> None:
             for at, name in parameter.texts(Watched.FUNCTION):
                 function = references.file_of_function(name)
                 _require_own(roots, spec, function, f"{node.id}: {parameter.name}{at}")
-        # All of the file and not what the component needs of it: loading it runs all.
+        # The whole file, not only the part that the component needs: loading it runs everything.
         for file in component_files(node):
             if references.is_path(node.component):
                 _require(roots, file, source_closure(file), f"{node.id}: component")
@@ -58,21 +59,22 @@ def require_modules_inside(roots: Sequence[str], spec: PipelineSpec) -> None:
 
 
 def _require_own(roots: Sequence[str], spec: PipelineSpec, start: ModuleFile, what: str) -> None:
-    """Checks a module if it is imported from where the pipeline's file is.
+    """Checks a module if it is imported from the directory of the pipeline's file.
 
-    What comes from PYTHONPATH or an installation was put there by whoever runs prodml.
+    Modules on PYTHONPATH and installed modules are trusted, because the user who runs prodml chose
+    them.
     """
     if start.origin is Origin.USER and start.root == spec.import_roots[0]:
         _require(roots, start, source_closure(start), what)
 
 
 def _require(roots: Sequence[str], start: ModuleFile, closure: SourceClosure, what: str) -> None:
-    """Refuses files outside of all roots, if they are found from where `start` is."""
+    """Rejects files outside of all roots, if they are imported from the directory of `start`."""
     for file in sorted(closure.files, key=lambda file: file.module != start):
         path = os.path.realpath(file.module.path)
         if file.module.root == start.root and not inside_any(roots, path):
             by = "" if file.module == start else f", imported by {start.path},"
             raise RequestError(
-                f"{what} {path}{by} lies outside of module_roots ({', '.join(roots)}); move it "
-                f"there, or name its directory in module_roots"
+                f"{what} {path}{by} is outside of module_roots ({', '.join(roots)}); move it "
+                f"there, or add its directory to module_roots"
             )

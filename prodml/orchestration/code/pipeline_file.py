@@ -1,4 +1,4 @@
-"""The pipeline in a Python file, compiled with the parameters of one run."""
+"""Loads the pipeline in a Python file, and compiles it with the parameters of one run."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def load_spec(
     *,
     module_roots: Sequence[str],
 ) -> PipelineSpec:
-    """The spec of the one pipeline that a file defines.
+    """Compiles the one pipeline that a file defines.
 
     Args:
         path: the file.
         values: runtime parameters, such as those of the configuration.
-        params: `name=value` texts, which override them.
-        module_roots: directories that the file and all modules it names must lie in; where there
-            are none, they may lie anywhere.
+        params: `name=value` strings, which override `values`.
+        module_roots: directories that must contain the file and all modules that it names; empty
+            to allow any directory.
 
     Raises:
-        RequestError: the file, the pipeline or a parameter is wrong.
+        RequestError: the file, the pipeline or a parameter is invalid.
     """
     require_inside(module_roots, path, "pipeline file")
     try:
@@ -45,7 +45,7 @@ def load_spec(
 def _only_pipeline(path: str) -> PipelineDefinition:
     module = load_module(path)
     found = [v for v in vars(module).values() if isinstance(v, PipelineDefinition)]
-    # Imported pipelines do not count beside one of the file's own.
+    # Imported pipelines are ignored if the file defines one itself.
     found = [d for d in found if d.location.file == module.__file__] or found
     if len(found) != 1:
         names = ", ".join(definition.name for definition in found) or "none"

@@ -1,13 +1,13 @@
-"""The part of a file that one of its functions or classes depends on.
+"""Finds the part of a file that one of its functions or classes depends on.
 
-A pipeline's file holds functions that become components next to much that they do not use. Of such
-a file count: the definition; what it names, directly or not, with the imports that bring it; and
-each statement that does more than bind a name, for that may change what the definition uses. Where
-names cannot be followed, the whole file counts.
+A pipeline's file contains functions that become components, and much that they do not use. These
+statements of the file count: the definition; the definitions and imports of all names that it uses,
+directly or indirectly; and each statement that does more than bind a name, because it may change
+what the definition uses. If names cannot be followed, the whole file counts.
 
-What functions do to objects of the module while the pipeline is built is followed only so far: a
-function that assigns to a name, an attribute or an item of one, or calls a method that changes
-a container, counts where that name does.
+Functions can change objects of the module while the pipeline is built. Only these changes are
+followed: if a function assigns to a name, or to an attribute or item of it, or calls a method of it
+that changes a container, the function counts if the name counts.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from prodml.orchestration.code.source_text import (
 )
 
 IsForeign = Callable[[str], bool]
-"""Whether a dotted name that a file imports is not user code: importing or calling it cannot change
-what a user's file has defined."""
+"""Whether an imported dotted name is not user code: importing or calling it cannot change the
+definitions of a user's file."""
 
 _DYNAMIC = frozenset(
     {"__import__", "compile", "eval", "exec", "globals", "import_module", "locals", "vars"}
@@ -45,11 +45,11 @@ _DYNAMIC = frozenset(
 
 @dataclass(frozen=True)
 class Definition:
-    """What counts of a file.
+    """The part of a file that counts.
 
     Attributes:
-        digest: of the statements.
-        imports: dotted names that they import; relative ones keep their dots.
+        digest: digest of the statements.
+        imports: dotted names that the statements import; relative names keep their dots.
     """
 
     digest: str
@@ -57,11 +57,11 @@ class Definition:
 
 
 def definition(content: bytes, name: str, is_foreign: IsForeign) -> Definition | None:
-    """The part of a file that a top-level function or class depends on.
+    """Finds the part of a file that a top-level function or class depends on.
 
     Returns:
         None if the whole file counts: it does not parse, does not define the name, imports `*`,
-        or names what it uses dynamically.
+        or uses names dynamically.
     """
     tree = parsed(content)
     if tree is None:
@@ -78,7 +78,7 @@ def definition(content: bytes, name: str, is_foreign: IsForeign) -> Definition |
 
 
 class _Module:
-    """The statements of a file, and which names each of them binds and uses."""
+    """The statements of a file, with the names that each of them binds and uses."""
 
     def __init__(self, body: Sequence[ast.stmt], is_foreign: IsForeign) -> None:
         self._body = body
@@ -119,7 +119,7 @@ class _Module:
                 defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
                 return self._decorates(node) or any(map(self._calls_users_code, defaults))
             case ast.ClassDef():
-                # A base of the user's may register its subclasses.
+                # A base class in user code may register its subclasses.
                 bases = [*node.bases, *(keyword.value for keyword in node.keywords)]
                 inner = (self._acts(each) for each in node.body if not _is_idle(each))
                 return self._decorates(node) or any(map(self._is_users, bases)) or any(inner)
@@ -143,7 +143,7 @@ class _Module:
         return not any(names & used for used in self._used.values())
 
     def _decorates(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-        """Whether a decorator may register what it decorates."""
+        """Whether a statement has a decorator that may register the decorated object."""
         return any(not self._is_harmless(each) for each in node.decorator_list)
 
     def _is_harmless(self, decorator: ast.expr) -> bool:
@@ -153,11 +153,11 @@ class _Module:
         return name in vars(builtins) or source.partition(".")[0] in _HARMLESS
 
     def _calls_users_code(self, value: ast.expr) -> bool:
-        """Whether an expression may call what the file, or other user code, defines."""
+        """Whether an expression may call code that the file, or other user code, defines."""
         calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
         if any(self._is_users(call.func) for call in calls):
             return True
-        # What is handed over may be called as well.
+        # An argument of a call may be called as well.
         return any(
             isinstance(each, ast.Name) and self._is_users_callable(each.id)
             for call in calls
@@ -179,7 +179,7 @@ class _Module:
 
 
 _HARMLESS = frozenset({"contextlib", "dataclasses", "enum", "functools", "prodml", "typing"})
-"""Packages whose decorators only wrap what they decorate."""
+"""Packages whose decorators only wrap the decorated object."""
 
 
 def _is_idle(node: ast.stmt) -> bool:
@@ -212,7 +212,7 @@ def _inner_statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _parts(node: ast.stmt) -> list[ast.stmt]:
-    """An import of several names as one of each: only those that are used count."""
+    """Splits an import of several names, so that only the names that are used count."""
     if not isinstance(node, ast.Import | ast.ImportFrom):
         return [node]
     parts: list[ast.stmt] = []

@@ -1,8 +1,8 @@
-"""Which code something depends on: files, the modules that they import, and libraries' versions.
+"""Finds the code that a module depends on: files, imported modules and versions of libraries.
 
-Followed are a user's modules wherever they are imported from (the project, PYTHONPATH, an editable
-installation), prodml's own, and the package that the search starts in. What else is installed
-counts by the version of its distribution.
+Imports are followed into user modules (in the project, on PYTHONPATH or in an editable
+installation), into prodml, and into the package in which the search starts. All other installed
+packages count by the version of their distribution.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prodml.orchestration.code.source_text import source_text
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that counts, by its content at one time."""
+    """A file with the digest of its content."""
 
     module: ModuleFile
     digest: str
@@ -26,23 +26,23 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class SourceClosure:
-    """Files, sorted by label, and versions of libraries by distribution, sorted."""
+    """Files, sorted by label; and pairs of distribution and version, sorted."""
 
     files: tuple[SourceFile, ...]
     versions: tuple[tuple[str, str], ...]
 
 
 def source_closure(start: ModuleFile, imports: Sequence[str] | None = None) -> SourceClosure:
-    """All code that a module depends on, directly or not.
+    """Finds all code that a module depends on, directly or indirectly.
 
     A file that does not parse counts by its bytes.
 
     Args:
-        start: the module; packages around it count as well.
-        imports: names that alone are followed, instead of all that the module imports; the module
-            itself is then left out.
+        start: the module; its parent packages count as well.
+        imports: if given, only these names are followed, instead of all imports of the module, and
+            the module itself is excluded.
     """
-    # The directory of the module goes first, as when it is loaded.
+    # The directory of the module is searched first, as when the module is loaded.
     finder = ModuleFinder([start.root])
     own_package = start.name.partition(".")[0]
     files: dict[str, SourceFile] = {}
@@ -70,7 +70,7 @@ def source_closure(start: ModuleFile, imports: Sequence[str] | None = None) -> S
 
 @dataclass(frozen=True)
 class _Links:
-    """What one file imports: modules to follow, and libraries by distribution and version."""
+    """The imports of one file: modules to follow, and libraries by distribution and version."""
 
     digest: str
     modules: tuple[ModuleFile, ...]
@@ -79,7 +79,7 @@ class _Links:
 
 @functools.lru_cache(maxsize=4096)
 def _prodml_links(module: ModuleFile) -> _Links:
-    """Kept as long as the process: it does not load prodml's modules again either."""
+    """Cached for the life of the process, which does not reload prodml's modules either."""
     return _links(module, _prodml_finder(), "prodml")
 
 
@@ -113,13 +113,13 @@ def _resolved(
         if version is not None:
             versions.add(version)
         elif origin not in (Origin.STANDARD, None):
-            # Also what was put among the installed packages and belongs to no distribution.
+            # Also modules among the installed packages that belong to no distribution.
             modules.update(dict.fromkeys(finder.files(absolute)))
     return _Links("", tuple(modules), tuple(sorted(versions)))
 
 
 def _absolute(name: str, importer: ModuleFile) -> str:
-    """The name without leading dots."""
+    """The absolute name for a relative import."""
     rest = name.lstrip(".")
     level = len(name) - len(rest)
     if level == 0:
@@ -130,7 +130,7 @@ def _absolute(name: str, importer: ModuleFile) -> str:
 
 
 def _import_package(finder: ModuleFinder, name: str) -> str:
-    """The package of a name that one distribution brings: below namespace packages."""
+    """The first package of a name that is not a namespace package: one distribution has it."""
     parts = name.split(".")
     lengths = range(1, len(parts) + 1)
     packages = (".".join(parts[:length]) for length in lengths)

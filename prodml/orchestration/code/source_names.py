@@ -1,4 +1,4 @@
-"""Which names the statements of a file bind, change and use."""
+"""Finds the names that the statements of a file bind, change and use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHANGING_METHODS = frozenset(
 
 
 def bound_names(node: ast.stmt) -> Iterator[str]:
-    """The names that a top-level statement binds, or whose objects it changes when it runs."""
+    """The names that a top-level statement binds, or whose objects it can change."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
         yield from _changed_names(node)
@@ -29,7 +29,7 @@ def bound_names(node: ast.stmt) -> Iterator[str]:
 
 
 def _changed_names(node: ast.AST) -> Iterator[str]:
-    """Names of the module that a function or class changes, or changes what they stand for."""
+    """Module-level names that a function or class rebinds, or whose objects it changes."""
     own, changed = set(), set()
     for each in ast.walk(node):
         match each:
@@ -49,7 +49,7 @@ def _changed_names(node: ast.AST) -> Iterator[str]:
 
 
 def imports_by_name(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
-    """The dotted name that each imported name stands for."""
+    """Pairs of each imported name and the dotted name that it refers to."""
     for node in statements(body):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -67,7 +67,7 @@ def names_of_import(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 
 def used_names(node: ast.AST) -> Iterator[str]:
-    """The names that a statement uses, also in annotations that are texts."""
+    """The names that a statement uses, also in string annotations."""
     for each in ast.walk(node):
         if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Store):
             yield each.id
@@ -93,7 +93,7 @@ def _names_in(annotation: str) -> Iterator[str]:
 
 
 def root_name(node: ast.AST) -> str | None:
-    """The name that an expression such as `a.b[0].c` starts with; None if it starts otherwise."""
+    """The name at the start of an expression such as `a.b[0].c`; None if it has none."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else None

@@ -1,7 +1,7 @@
-"""What a file of source holds: a digest of its bytes, and the modules that it imports.
+"""Reads a source file: the digest of its bytes, and the modules that it imports.
 
-Found with Python's `ast`, without running anything. Imports inside functions count; imports by
-computed name are not seen.
+Imports are found with Python's `ast`, without running anything. Imports inside functions count;
+imports with a computed name are not found.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from prodml.dsl.module_search import FileState, file_state
 
 @dataclass(frozen=True)
 class SourceText:
-    """A file of source.
+    """A source file.
 
     Attributes:
-        digest: of its bytes.
-        imports: dotted names, sorted; relative ones keep their dots.
+        digest: digest of the file's bytes.
+        imports: imported dotted names, sorted; relative names keep their dots.
     """
 
     digest: str
@@ -29,13 +29,13 @@ class SourceText:
 
 
 def source_text(path: str, *, is_source: bool = True) -> SourceText:
-    """Reads a file; one that does not parse, or is no source, imports nothing."""
+    """Reads a file; a file that does not parse, or is not source code, has no imports."""
     return _read(path, file_state(path), is_source)
 
 
 @functools.lru_cache(maxsize=4096)
 def _read(path: str, state: FileState, is_source: bool) -> SourceText:
-    """Kept while the file is in the same state: one run asks for a file once a node."""
+    """Cached while the file does not change: one run reads a file once for each node."""
     with open(path, "rb") as file:
         content = file.read()
     tree = parsed(content) if is_source else None
@@ -56,7 +56,7 @@ def parsed(content: bytes) -> ast.Module | None:
 
 
 def imported_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """The names that import statements among `nodes` name: `from a import b` gives a and a.b."""
+    """The names in all import statements among `nodes`: `from a import b` yields a and a.b."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -68,8 +68,10 @@ def imported_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def statements(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """All statements below `roots` that can run, without the expressions in them: no import is in
-    an expression, and nothing under `if TYPE_CHECKING` runs."""
+    """All statements below `roots` that can run, without their expressions.
+
+    An expression contains no import, and nothing below `if TYPE_CHECKING` runs.
+    """
     pending = list(roots)
     while pending:
         node = pending.pop()
@@ -78,7 +80,7 @@ def statements(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
             if block == "body" and is_type_checking(node):
                 continue
             inner = getattr(node, block, ())
-            # The body of a lambda and of a conditional expression is no block.
+            # The body of a lambda or of a conditional expression is not a list of statements.
             pending += inner if isinstance(inner, list) else ()
 
 

@@ -1,4 +1,4 @@
-"""Makes the user code of a pipeline known to this process, from its spec alone."""
+"""Loads the artifact types of a pipeline's user code, from its spec alone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prodml.dsl.loaded_modules import add_to_search_path
 def load_user_types(spec: PipelineSpec) -> None:
     """Makes user modules importable, and imports those that declare artifact types.
 
-    A type says which properties of an artifact are its provenance, and so count in no fingerprint.
+    A type declares which properties of an artifact are provenance, which fingerprints ignore.
 
     Raises:
-        UserCodeError: a module with an artifact type is gone or does not import.
+        UserCodeError: a module with an artifact type does not exist or cannot be imported.
     """
     add_to_search_path(spec.import_roots)
     for name in spec.artifact_types:

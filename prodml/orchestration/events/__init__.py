@@ -1,1 +1,1 @@
-"""What happens in a run, for people, event logs and OpenLineage."""
+"""Events of a run, for the console, event logs and OpenLineage."""

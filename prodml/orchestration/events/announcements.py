@@ -1,4 +1,4 @@
-"""Tells everybody who listens what happens in a run."""
+"""Sends the events of a run to its observer and its event sinks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Artifacts = Mapping[str, Sequence[Artifact]]
 
 
 class Announcements:
-    """What happens in one run, told to the person who waits and to event sinks.
+    """Sends the events of one run to its observer and its event sinks.
 
     Args:
-        observer: the person who waits.
-        sinks: the others; each is told one thing at a time.
+        observer: shows progress to the user.
+        sinks: event sinks; each receives one event at a time.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Announcements:
         self._observer.node_progress(node_id, done, total, unit)
 
     def node_retried(self, failed: NodeResult, wait_seconds: float) -> None:
-        """An attempt failed, and another one follows after a while."""
+        """Announces that an attempt failed and that another one follows after `wait_seconds`."""
         self._observer.node_retried(failed, wait_seconds)
         self._emit(EventKind.NODE_RETRIED, **_fields(failed))
 
@@ -71,10 +71,10 @@ class Announcements:
         self._emit(EventKind.NODE_ENDED, **fields, row_counts=result.row_counts)
 
     def replay(self, events: Sequence[Event], result: NodeResult) -> None:
-        """Announces what happened to a node in another process.
+        """Announces the events of a node that ran in another process.
 
         Args:
-            events: oldest first.
+            events: the node's events, oldest first.
             result: how the node ended.
         """
         for event in events:
@@ -85,7 +85,7 @@ class Announcements:
             self._send(event)
 
     def close(self) -> None:
-        """Returns when all that was told is written or sent, or after a bounded time."""
+        """Closes all sinks: waits, for a bounded time, until all events are written or sent."""
         for sink in self._sinks:
             sink.close()
 

@@ -1,6 +1,6 @@
 """Files of lines that several processes append to, and that are read while they grow.
 
-A line is whole or it is not there for a reader: a process may be killed in the middle of one.
+A reader sees only complete lines: a process may be killed while it writes one.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import threading
 
 
 class AppendedLines:
-    """Appends whole lines to a file, which it makes, with its directory, for the first of them.
+    """Appends complete lines to a file; the first one creates the file and its directory.
 
-    Each is one write to a file opened for appending, so that lines of several processes do not
-    mix, and what was appended outlives the process.
+    Each line is one write to a file opened for appending, so that lines of several processes do
+    not mix, and appended lines survive the process.
     """
 
     def __init__(self, path: str) -> None:
@@ -32,10 +32,10 @@ class AppendedLines:
             if self._descriptor < 0:
                 self._open()
             text = (b"\n" if self._is_torn else b"") + line + b"\n"
-            # A disk that fills up takes a part: the next line must not be glued to it.
+            # A full disk can accept part of a line: the next line must not be joined to it.
             self._is_torn = os.write(self._descriptor, text) < len(text)
             if self._is_torn:
-                raise OSError(f"only a part of a line fitted into {self._path}")
+                raise OSError(f"only part of a line was written to {self._path}")
 
     def close(self) -> None:
         with self._lock:
@@ -52,17 +52,17 @@ class AppendedLines:
 
 
 class GrowingFile:
-    """What is appended to a file, from its beginning; it need not exist yet."""
+    """Reads a file piece by piece while it grows; the file need not exist yet."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._position = 0
 
     def read(self) -> bytes:
-        """What has come since the last call; empty where nothing has.
+        """The bytes appended since the last call; empty if there are none.
 
         Raises:
-            OSError: the file is there, and cannot be read.
+            OSError: the file exists, but cannot be read.
         """
         try:
             with open(self.path, "rb") as file:
@@ -75,13 +75,13 @@ class GrowingFile:
 
 
 class GrowingLines:
-    """The whole lines of a file that grows; the last one waits until its newline has come."""
+    """Reads the complete lines of a file while it grows."""
 
     def __init__(self, path: str) -> None:
         self._file = GrowingFile(path)
         self._rest = b""
 
     def read(self) -> list[bytes]:
-        """The lines, without newlines, that are whole since the last call."""
+        """The lines, without newlines, that were completed since the last call."""
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         return lines

@@ -1,4 +1,4 @@
-"""What happens in a run, as events: one record for everything that is told of it."""
+"""Events of a run: one record type for all observers and logs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from prodml.dsl.executor import RowCount
 
 
 class EventKind(StrEnum):
-    """What happened."""
+    """The kind of an event."""
 
     RUN_STARTED = "run_started"
     RUN_RESUMED = "run_resumed"
     RUN_ENDED = "run_ended"
     NODE_STARTED = "node_started"
     NODE_RETRIED = "node_retried"
-    """An attempt failed, and another one follows."""
+    """An attempt failed, and the node is retried."""
     NODE_ENDED = "node_ended"
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in a run.
+    """An event of a run.
 
     Attributes:
         time: Unix seconds.
-        node_id: the node; empty for what happened to the run as a whole.
-        execution_id: the execution in ML Metadata; 0 where there is none.
-        attempt: which attempt to run the node, from 1; 0 where it was not run.
-        state: how the run (a RunState) or the node (a NodeState) ended; empty before.
+        node_id: the node; empty for events of the run as a whole.
+        execution_id: the execution in ML Metadata; 0 if absent.
+        attempt: number of the attempt to run the node, from 1; 0 if it did not run.
+        state: final state of the run (a RunState) or of the node (a NodeState); empty before the
+            end.
         message: why the node ran, was cached or was skipped; why the node or run failed.
-        seconds: how long the node or run took, where it has ended.
-        log: file with what the node printed.
-        inputs, outputs: artifacts by key; outputs only once they are published.
+        seconds: duration of the node or run, if it has ended.
+        log: file with the node's output.
+        inputs, outputs: artifacts by key; outputs only after they are published.
     """
 
     kind: EventKind
@@ -56,10 +57,10 @@ class Event:
 
 
 class EventSink(Protocol):
-    """Takes events, one at a time, in the order in which they happened."""
+    """Receives events, one at a time, in the order in which they happened."""
 
     def emit(self, event: Event) -> None:
-        """Never raises: what is told of a run must not end it."""
+        """Receives an event; never raises, because reporting must not fail a run."""
 
     def close(self) -> None:
-        """Returns when what was taken is written or sent, or after a bounded time."""
+        """Waits, for a bounded time, until all received events are written or sent."""

@@ -1,4 +1,4 @@
-"""Reads the event log of a run, also while it is written, and of a run that was killed."""
+"""Reads the event log of a run, also of an active or killed run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from prodml.orchestration.events.log_writing import NAME
 
 @dataclass(frozen=True)
 class LoggedEvent:
-    """A line of the event log: as it stands there, and its fields."""
+    """A line of the event log: its text and its fields."""
 
     line: str
     fields: Mapping[str, Any]
 
     def text(self, key: str) -> str:
-        """A field as text; empty where it is missing."""
+        """A field as text; empty if absent."""
         return str(self.fields.get(key, ""))
 
 
 class EventLogReader:
-    """The events of a run, oldest first.
+    """Reads the events of a run, oldest first.
 
     Args:
         log_dir: directory of the run's logs; it need not exist yet.
@@ -35,10 +35,10 @@ class EventLogReader:
     def __init__(self, log_dir: str) -> None:
         self._lines = GrowingLines(os.path.join(log_dir, NAME))
         self.has_ended = False
-        """Whether the last that was read of the run as a whole is its end."""
+        """Whether the latest event of the run as a whole, of those read so far, is its end."""
 
     def read(self) -> list[LoggedEvent]:
-        """The events that were written since the last call; half-written lines are left out."""
+        """The events written since the last call; incomplete lines are skipped."""
         events = [event for line in self._lines.read() if (event := _event(line)) is not None]
         for event in events:
             if event.text("event").startswith("run_"):
@@ -46,8 +46,8 @@ class EventLogReader:
         return events
 
 
-def left_open(log_dir: str) -> list[LoggedEvent]:
-    """The starts of nodes whose end was never told: their process was killed."""
+def started_not_ended(log_dir: str) -> list[LoggedEvent]:
+    """The start events of nodes without an end event, because their process was killed."""
     open_nodes: dict[str, LoggedEvent] = {}
     for event in EventLogReader(log_dir).read():
         match event.text("event"):
@@ -61,7 +61,7 @@ def left_open(log_dir: str) -> list[LoggedEvent]:
 
 
 def ended_executions(log_dir: str) -> set[int]:
-    """The executions whose end was told."""
+    """Ids of the executions that have an end event."""
     return {
         event.fields["execution"]
         for event in EventLogReader(log_dir).read()

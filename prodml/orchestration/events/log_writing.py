@@ -1,6 +1,6 @@
 """The event log of a run: `events.jsonl` in its log directory, one JSON object a line.
 
-Keys: `timestamp` (UTC, ISO 8601), `level`, `event`, `run`, `pipeline`, and where they have a value
+Keys: `timestamp` (UTC, ISO 8601), `level`, `event`, `run`, `pipeline`, and, if they have a value,
 `node`, `execution`, `attempt`, `state`, `message`, `seconds`, `log`, `inputs` and `outputs`
 (`{key: [{id, uri}]}`) and `rows`.
 """
@@ -38,7 +38,7 @@ class EventLog:
     """An event sink that appends every event to the event log of a run.
 
     Args:
-        log_dir: directory of the run's logs, made where it is missing.
+        log_dir: directory of the run's logs; created if missing.
     """
 
     def __init__(self, log_dir: str) -> None:
@@ -51,10 +51,10 @@ class EventLog:
         level, fields = level_of(event), _fields(event)
         try:
             if self._logger is None and event.kind in _WITHOUT_STRUCTLOG:
-                # Importing structlog takes 20 ms, with rich's tracebacks and pygments: a tenth of
-                # the time of a run in which every node is cached. Until a node runs, what structlog
-                # would call is called here.
-                line = _in_turn(level, {"event": str(event.kind), **fields})
+                # Importing structlog, with rich's tracebacks and pygments, takes 20 ms: a tenth of
+                # the time of a run in which every node is cached. Until a node runs, the
+                # processors are called directly.
+                line = _processed(level, {"event": str(event.kind), **fields})
                 self._lines.append(line)
                 return
             if self._logger is None:
@@ -76,8 +76,8 @@ class EventLog:
 def run_logger(log_dir: str, **context: Any) -> FilteringBoundLogger:
     """A structlog logger that appends to the event log of a run.
 
-    Of the engine's own messages: `run_logger(dir, run=..., pipeline=...).warning("waiting",
-    message="the database is busy", seconds=3.0)`. It raises OSError where the filesystem refuses.
+    Example: `run_logger(dir, run=..., pipeline=...).warning("waiting", message="the database is
+    busy", seconds=3.0)`. A call of the logger raises OSError if the filesystem refuses.
 
     Args:
         log_dir: directory of the run's logs.
@@ -127,7 +127,7 @@ def _artifacts(by_key: Mapping[str, Sequence[Artifact]]) -> dict[str, list[dict[
     }
 
 
-# structlog's processors: each takes what the one before it gave.
+# structlog processors: each receives the result of the previous one.
 
 
 def _add_time_and_level(logger: object, level: str, fields: Fields) -> Fields:
@@ -140,14 +140,14 @@ def _hide_secrets(logger: object, level: str, fields: Fields) -> Fields:
 
 
 def _render(logger: object, level: str, fields: Fields) -> bytes:
-    # ASCII: a node id or message may hold half a surrogate pair, which UTF-8 has no bytes for.
+    # ASCII: a node id or message may contain a lone surrogate, which UTF-8 cannot encode.
     return json.dumps(fields, default=str).encode("ascii")
 
 
 _PROCESSORS = (_add_time_and_level, _hide_secrets)
 
 
-def _in_turn(level: str, fields: Fields) -> bytes:
+def _processed(level: str, fields: Fields) -> bytes:
     for processor in _PROCESSORS:
         fields = processor(None, level, fields)
     return _render(None, level, fields)
@@ -176,7 +176,7 @@ def _logger(lines: AppendedLines) -> FilteringBoundLogger:
 
 
 class _LineLogger:
-    """What structlog calls last: one method a level, each of which appends the line."""
+    """The logger that structlog wraps: one method for each level, which appends the line."""
 
     def __init__(self, lines: AppendedLines) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = lines.append

@@ -1,8 +1,8 @@
-"""What happens in a run, as OpenLineage events.
+"""Converts the events of a run to OpenLineage events.
 
-The run and every attempt to run a node is a run of OpenLineage, whose id follows from ours: told
-twice, as after a resume, it is the same one. Source of the format:
-https://openlineage.io/spec/2-0-2/OpenLineage.json and the facets that each class names.
+The run, and every attempt to run a node, is an OpenLineage run. Its id is derived from the ids of
+prodml, so that an event that is sent again, for example after a resume, has the same id. Source of
+the format: https://openlineage.io/spec/2-0-2/OpenLineage.json and the facets that each class names.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IDS: Final = uuid.UUID("a3e3c5ad-6a6f-5c55-9d0c-3a9a4f0c2b11")
 
 @attr.define
 class ProdmlExecutionRunFacet(RunFacet):
-    """What ML Metadata knows of a run or of an attempt to run a node, and how it went."""
+    """The record of a run, or of an attempt to run a node, in ML Metadata, with its result."""
 
     runId: str
     node: str | None = attr.field(default=None)
@@ -50,24 +50,24 @@ class ProdmlExecutionRunFacet(RunFacet):
 
 
 class LineageEvents:
-    """Turns the events of one run into OpenLineage's.
+    """Converts the events of one run to OpenLineage events.
 
     Args:
-        namespace: of the jobs.
-        dead: starts of nodes in an earlier process, killed before it told their end.
-        told: executions whose end an earlier process told.
+        namespace: namespace of the jobs.
+        dead: start events of nodes in an earlier process that was killed before their end.
+        reported: ids of executions whose end an earlier process reported.
     """
 
     def __init__(
-        self, namespace: str, dead: Iterable[LoggedEvent] = (), told: Set[int] = frozenset()
+        self, namespace: str, dead: Iterable[LoggedEvent] = (), reported: Set[int] = frozenset()
     ) -> None:
         self._namespace = namespace
         self._dead = list(dead)
-        self._known = told
+        self._reported = reported
         self._open: dict[int, Event] = {}
 
     def of(self, event: Event) -> list[RunEvent]:
-        """The OpenLineage events that tell this one, oldest first."""
+        """The OpenLineage events for an event, oldest first."""
         match event.kind:
             case EventKind.RUN_STARTED:
                 return [self._told(event, RunState.START)]
@@ -78,7 +78,7 @@ class LineageEvents:
                 return [self._told(event, RunState.START)]
             case EventKind.NODE_RETRIED:
                 return [*self._start_of(event), self._told(event, RunState.FAIL)]
-            case EventKind.NODE_ENDED if event.execution_id in self._known:
+            case EventKind.NODE_ENDED if event.execution_id in self._reported:
                 return []
             case EventKind.NODE_ENDED:
                 ended = {"failed": RunState.FAIL, "skipped": RunState.ABORT}
@@ -86,17 +86,20 @@ class LineageEvents:
                 return [*self._start_of(event), self._told(event, state)]
             case EventKind.RUN_ENDED:
                 ended = {"FAILED": RunState.FAIL, "CANCELED": RunState.ABORT}
-                left = [self._told(self._left(node, event), RunState.ABORT) for node in self._open]
+                aborted = [
+                    self._told(self._aborted(execution_id, event), RunState.ABORT)
+                    for execution_id in self._open
+                ]
                 self._open.clear()
                 state = ended.get(event.state, RunState.COMPLETE)
-                return [*left, self._told(event, state)]
+                return [*aborted, self._told(event, state)]
 
     def _start_of(self, event: Event) -> list[RunEvent]:
-        """The start of a node that was not told: cached, found or skipped, it took no time."""
+        """The start of a node without a start event, because it was cached, found or skipped."""
         known = self._open.pop(event.execution_id, None) if event.execution_id else None
         return [] if known else [self._told(_without_result(event), RunState.START)]
 
-    def _left(self, execution_id: int, end: Event) -> Event:
+    def _aborted(self, execution_id: int, end: Event) -> Event:
         started = self._open[execution_id]
         return replace(started, time=end.time, state=end.state.lower(), message=end.message)
 

@@ -1,6 +1,7 @@
-"""Artifacts as OpenLineage datasets.
+"""Describes artifacts as OpenLineage datasets.
 
-Source of the names: https://openlineage.io/docs/spec/naming, of the facets: what each class names.
+Source of the names: https://openlineage.io/docs/spec/naming. Source of the facets: the schema that
+each class names.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from prodml.orchestration.events.event import Event
 PRODUCER: Final = f"urn:prodml:producer:{__version__}"
 
 SCHEMA: Final = "urn:prodml:openlineage:1-0-0"
-"""Of our own facets: docs/openlineage/1-0-0.json has this `$id`."""
+"""Schema of prodml's own facets: the `$id` of docs/openlineage/1-0-0.json."""
 
 _ROWS: Final = "Examples"
 
 
 @attr.define
 class ProdmlArtifactDatasetFacet(DatasetFacet):
-    """What ML Metadata knows of an artifact."""
+    """The record of an artifact in ML Metadata."""
 
     artifactId: int
     artifactType: str
@@ -50,7 +51,7 @@ class ProdmlArtifactDatasetFacet(DatasetFacet):
 
 
 def inputs_of(event: Event) -> list[InputDataset]:
-    """The artifacts that a node used, with the rows it read where they are known."""
+    """The artifacts that a node used, with the number of rows that it read, if known."""
     rows = sum(count.read for count in event.row_counts)
     counted = _one_of_rows(event.inputs) if event.row_counts else None
     datasets = []
@@ -70,7 +71,7 @@ def inputs_of(event: Event) -> list[InputDataset]:
 
 
 def outputs_of(event: Event) -> list[OutputDataset]:
-    """The artifacts that a node made, with the rows it wrote where they are known."""
+    """The artifacts that a node published, with the number of rows that it wrote, if known."""
     rows = sum(count.written for count in event.row_counts)
     counted = _one_of_rows(event.outputs) if event.row_counts else None
     datasets = []
@@ -99,13 +100,13 @@ def dataset_name(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return "file", unquote(parts.path)
-    # A name and password in the URI are nobody's business.
+    # A user name and password in the URI must not be published.
     place = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{place}", parts.path.strip("/") or "/"
 
 
 def _one_of_rows(by_key: Mapping[str, Sequence[Artifact]]) -> Artifact | None:
-    """The artifact that a node's row counts are of; None where that cannot be told."""
+    """The artifact that a node's row counts describe; None if that is ambiguous."""
     found = [artifact for _, artifact in _flat(by_key) if artifact.type_name == _ROWS]
     return found[0] if len(found) == 1 else None
 

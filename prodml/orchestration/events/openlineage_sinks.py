@@ -1,4 +1,4 @@
-"""Hands OpenLineage events on: to a file, or to a server that may be slow or gone."""
+"""Sends OpenLineage events to a file, or to a server that may be slow or unreachable."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from prodml.orchestration.events.appended_lines import AppendedLines
 from prodml.orchestration.events.event import Event
 from prodml.orchestration.events.openlineage import LineageEvents
 
-_MAY_PASS: Final = frozenset({408, 429, 500, 502, 503, 504})
+_TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 Warn = Callable[[str], None]
-"""Tells the person who waits; called once at most, when the run has ended."""
+"""Shows a warning to the user; called at most once, at the end of the run."""
 
 
 class LineageFile:
     """An event sink that appends OpenLineage events to a file, one JSON object a line.
 
     Args:
-        path: made where it is missing, with its directory; several runs may share it.
+        path: the file, created with its directory if missing; several runs may share it.
     """
 
     # Not openlineage-python's FileTransport: it opens the file for each event and writes through
@@ -45,11 +45,10 @@ class LineageFile:
 
     def emit(self, event: Event) -> None:
         try:
-            for told in self._lineage.of(event):
-                self._lines.append(Serde.to_json(told).encode("ascii"))
+            for converted in self._lineage.of(event):
+                self._lines.append(Serde.to_json(converted).encode("ascii"))
         except (OSError, ValueError) as error:
-            # ValueError: something in it, such as an artifact's URI, is nothing that OpenLineage
-            # has a form for.
+            # ValueError: a value, such as an artifact's URI, has no form in OpenLineage.
             self._lost += 1
             self._cause = str(error)
 
@@ -62,16 +61,16 @@ class LineageFile:
 
 
 class LineageServer:
-    """An event sink that posts OpenLineage events to a server, in order, from a thread of its own.
+    """An event sink that posts OpenLineage events to a server, in order, in a separate thread.
 
-    A run never waits for the server but at its end, for at most `timeout_seconds`, and never fails
-    because of it: what could not be sent is counted, and told in one warning.
+    A run waits for the server only at its end, for at most `timeout_seconds`, and never fails
+    because of the server: events that could not be sent are counted and reported in one warning.
 
     Args:
-        url: of the server, such as `http://localhost:5000`.
-        endpoint: path below it.
-        token: sent as a bearer token; None for none.
-        timeout_seconds: for one answer, and for all that is left when the run has ended.
+        url: URL of the server, such as `http://localhost:5000`.
+        endpoint: path below the URL.
+        token: sent as a bearer token; None for no token.
+        timeout_seconds: timeout of one request, and of all remaining events at the end of the run.
     """
 
     # Not openlineage-python's AsyncHttpTransport: when its queue is full, `emit` waits.
@@ -95,19 +94,19 @@ class LineageServer:
             url=url.rstrip("/") + "/",
             endpoint=endpoint.lstrip("/"),
             timeout=timeout_seconds,
-            # urllib3 would log every one of its attempts into the output of a node.
+            # urllib3 would log each of its attempts into the output of a node.
             retry={"total": 0},
         )
         if token is not None:
             config.auth = ApiKeyTokenProvider({"apiKey": token})
         self._transport = HttpTransport(config)
         self._queue: queue.Queue[RunEvent | None] = queue.Queue(self._CAPACITY)
-        self._taken = 0
+        self._received = 0
         self._sent = 0
         self._cause = "it did not answer in time"
         self._is_closing = threading.Event()
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
+            retry=tenacity.retry_if_exception(_is_transient),
             wait=tenacity.wait_exponential(multiplier=0.1),
             stop=tenacity.stop_after_attempt(3),
             sleep=self._wait,
@@ -120,53 +119,53 @@ class LineageServer:
         try:
             events = self._lineage.of(event)
         except ValueError as error:
-            self._taken += 1
+            self._received += 1
             self._cause = str(error)
             return
-        for told in events:
-            self._taken += 1
+        for converted in events:
+            self._received += 1
             try:
-                self._queue.put_nowait(told)
+                self._queue.put_nowait(converted)
             except queue.Full:
                 self._cause = "it is too slow"
 
     def close(self) -> None:
         deadline = time.monotonic() + self._timeout_seconds
-        # The queue is full, and stays so, where the server holds the thread up.
+        # The queue is full, and stays full, if the server blocks the thread.
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=self._timeout_seconds)
         self._thread.join(max(0.0, deadline - time.monotonic()))
         self._is_closing.set()
-        lost = self._taken - self._sent
+        lost = self._received - self._sent
         if lost:
             self._warn(
-                f"{lost} of {self._taken} OpenLineage event(s) were not sent to {self._url}: "
+                f"{lost} of {self._received} OpenLineage event(s) were not sent to {self._url}: "
                 f"{self._cause}"
             )
 
     def _wait(self, seconds: float) -> None:
-        """Waits, but not beyond the end of the run."""
+        """Waits, at most until the end of the run."""
         self._is_closing.wait(seconds)
 
     def _send(self) -> None:
-        while (told := self._queue.get()) is not None and not self._is_closing.is_set():
+        while (event := self._queue.get()) is not None and not self._is_closing.is_set():
             try:
-                self._retrying(self._transport.emit, told)
+                self._retrying(self._transport.emit, event)
                 self._sent += 1
             except Exception as error:
-                # Whatever it is, it is told when the run has ended, and the next event is tried.
+                # Any error is reported at the end of the run; the next event is sent anyway.
                 self._cause = _cause(error)
         self._transport.close()
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if not isinstance(error, RequestException):
         return False
-    return error.response is None or error.response.status_code in _MAY_PASS
+    return error.response is None or error.response.status_code in _TRANSIENT
 
 
 def _cause(error: Exception) -> str:
     if isinstance(error, RequestException) and error.response is not None:
         return f"it answered {error.response.status_code} {error.response.reason}"
-    # Not its text, which is long and may hold what was sent.
+    # Not the error's text, which is long and may contain the request.
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""Opens the event sinks of a run: the event log always, OpenLineage where it is configured."""
+"""Opens the event sinks of a run: always the event log; OpenLineage if it is configured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prodml.orchestration.events.log_writing import EventLog, run_logger
 
 @dataclass(frozen=True)
 class LineageSettings:
-    """Where OpenLineage events go: to a file or a server, one of which is given.
+    """Where OpenLineage events are sent: to the file `path`, or to the server at `url`.
 
     Attributes:
-        namespace: of the jobs.
+        namespace: namespace of the jobs.
         path: a file of JSON lines.
-        url: a server.
+        url: URL of a server.
         endpoint: path below the URL.
         token: sent to the server as a bearer token.
         timeout_seconds: longest wait for the server.
@@ -35,10 +35,10 @@ class LineageSettings:
 def sinks_of_runs(
     log_root: str, lineage: LineageSettings | None = None
 ) -> Callable[[str], Sequence[EventSink]]:
-    """What opens the sinks of a run, by its id.
+    """Returns a function that opens the sinks of a run, given its id.
 
     Args:
-        log_root: directory of logs; each run has its own below it.
+        log_root: directory of logs; each run has a directory below it.
         lineage: None for no OpenLineage events.
     """
 
@@ -52,9 +52,9 @@ def sinks_of_runs(
 
 
 def _lineage_sink(log_dir: str, run_id: str, settings: LineageSettings) -> EventSink:
-    # 0.15 s, for those who asked for it; and in the thread that runs the pipeline, because two
-    # threads must not import at once.
-    from prodml.orchestration.events.log_reading import ended_executions, left_open
+    # Imported only if configured, because it takes 0.15 s; and in the thread that runs the
+    # pipeline, because two threads must not import at the same time.
+    from prodml.orchestration.events.log_reading import ended_executions, started_not_ended
     from prodml.orchestration.events.openlineage import LineageEvents
     from prodml.orchestration.events.openlineage_sinks import LineageFile, LineageServer
 
@@ -65,7 +65,9 @@ def _lineage_sink(log_dir: str, run_id: str, settings: LineageSettings) -> Event
         except OSError:
             return
 
-    lineage = LineageEvents(settings.namespace, left_open(log_dir), ended_executions(log_dir))
+    lineage = LineageEvents(
+        settings.namespace, started_not_ended(log_dir), ended_executions(log_dir)
+    )
     if settings.path:
         return LineageFile(lineage, settings.path, warn)
     return LineageServer(

@@ -1,1 +1,1 @@
-"""Puts what a node made in its place, whole, and knows it again."""
+"""Publishes the outputs of a node atomically, and detects later changes to them."""

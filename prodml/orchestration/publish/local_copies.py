@@ -1,7 +1,7 @@
-"""Local copies of artifacts that lie in an object store: what executors read.
+"""Fetches local copies of artifacts in an object store, for executors to read.
 
-The libraries underneath read local files alone, so a node's inputs are fetched before it runs,
-once for each content: `<copies_root>/<digest>/`.
+The libraries that executors use read only local files. So a node's inputs are fetched before it
+runs, each content once: `<copies_root>/<digest>/`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from prodml.storage.locations import is_url, join
 
 
 def local_copy(artifact: Artifact, copies_root: str) -> Artifact:
-    """The artifact with a local directory as its `uri`; `final_uri` is where it really lies.
+    """The artifact with a local directory as its `uri`, and its URL as `final_uri`.
 
-    Several processes may fetch the same at once: the first to be done is used by all.
+    Several processes may fetch the same artifact at once: all use the copy that is finished first.
 
     Raises:
-        ArtifactError: a file is not what its producer published.
-        StorageError: the store refuses.
+        ArtifactError: a file differs from what its producer published.
+        StorageError: the object store refuses.
     """
     if not is_url(artifact.uri):
         return artifact
     directory = os.path.join(copies_root, str(artifact.custom_properties["digest"]))
-    # Asked first: what another process puts there meanwhile is whole, and not removed.
+    # Checked first: a copy that another process adds in the meantime is complete, so it stays.
     was_there = os.path.lexists(directory)
     if manifest.difference(directory) is not None:
         if was_there:
@@ -49,7 +49,7 @@ def _fetch(artifact: Artifact, directory: str) -> None:
             objects.download(join(artifact.uri, path), target)
             if manifest.file_digest(target) != entry.digest:
                 raise ArtifactError(f"{join(artifact.uri, path)} is not what was published")
-            # The same time as in the manifest: it is then known as unchanged without being read.
+            # With the time in the manifest, the file counts as unchanged without being read.
             os.utime(target, ns=(entry.modified, entry.modified))
         objects.download(
             join(artifact.uri, manifest.MANIFEST), os.path.join(partial, manifest.MANIFEST)

@@ -1,8 +1,8 @@
-"""Manifests: what an artifact's directory held when it was published.
+"""Manifests: the files of an artifact's directory when it was published.
 
-`.prodml-manifest.json` in the directory names the execution that made it, and lists every file with
-its size, modification time and BLAKE2b digest. The digest of the whole identifies the content
-wherever it lies.
+`.prodml-manifest.json` in the directory names the execution that published it, and lists every file
+with its size, modification time and BLAKE2b digest. The digest of the manifest identifies the
+content, independent of its location.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file: `path` relative to the directory, `size` in bytes, `modified` in ns since 1970."""
+    """A file: `path` is relative to the directory, `size` in bytes, `modified` in Unix ns."""
 
     path: str
     size: int
@@ -36,43 +36,43 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Entries sorted by path."""
+    """The files of an artifact, sorted by path."""
 
     files: tuple[FileEntry, ...]
 
     @property
     def digest(self) -> str:
-        """Identifies the content: paths and file contents, not times."""
+        """Digest of the paths and file contents, without times."""
         whole = hashlib.blake2b(digest_size=20)
         for entry in self.files:
-            # A file's name may be bytes that are no UTF-8.
+            # A file name may contain bytes that are not valid UTF-8.
             line = f"{entry.path}\0{entry.digest}\n"
             whole.update(line.encode(errors="surrogateescape"))
         return whole.hexdigest()
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Size of all files in bytes."""
         return sum(entry.size for entry in self.files)
 
 
 def describe(directory: str) -> Manifest:
-    """The manifest of a directory as it is now; reads every file.
+    """Computes the manifest of a directory as it is now; reads every file.
 
     Raises:
-        InputDataError: a link in it leads out of it, to what is not its own.
+        InputDataError: a symbolic link in the directory leads out of it.
     """
     link = leading_out(directory)
     if link is not None:
         raise InputDataError(
-            f"{os.path.join(directory, link)} is a link that leads out of the artifact; put the "
-            f"file itself there"
+            f"{os.path.join(directory, link)} is a link that leads out of the artifact; replace "
+            f"the link with the file itself"
         )
     return Manifest(tuple(_entry(directory, path) for path in _paths(directory)))
 
 
 def seal(directory: str, maker: str) -> Manifest:
-    """Writes the manifest into a directory, and all of it through to the disk.
+    """Writes the manifest into a directory, and syncs all of its files to disk.
 
     Args:
         maker: name of the execution that made the content.
@@ -91,11 +91,11 @@ def seal(directory: str, maker: str) -> Manifest:
 
 
 def difference(place: str) -> str | None:
-    """What changed in an artifact since it was sealed, for a person, or None.
+    """Describes how an artifact has changed since it was sealed; None if it has not.
 
-    In a directory, a file whose size and time are as recorded is taken as unchanged; one that was
-    only touched is read again. In an object store sizes are compared; what is fetched from there
-    is compared by content.
+    In a directory, a file whose size and time are as recorded counts as unchanged; a file with
+    another time is read. In an object store, only sizes are compared; the content of files is
+    compared when they are fetched.
 
     Args:
         place: a directory, or a URL.
@@ -114,8 +114,9 @@ def recorded_files(place: str) -> dict[str, FileEntry]:
     """The entries of an artifact's manifest, by path.
 
     Raises:
-        FileNotFoundError: it has none.
-        ValueError, TypeError, KeyError: it is damaged, or names a file that is not in there.
+        FileNotFoundError: the artifact has no manifest.
+        ValueError, TypeError, KeyError: the manifest is damaged, or names a file outside the
+            artifact.
     """
     recorded = {item["path"]: FileEntry(**item) for item in _read(place)["files"]}
     for path in recorded:
@@ -125,7 +126,7 @@ def recorded_files(place: str) -> dict[str, FileEntry]:
 
 
 def recorded_maker(place: str) -> str | None:
-    """Name of the execution that made what stands at a place, or None if no manifest says so."""
+    """Name of the execution that published a directory or URL; None if no manifest names one."""
     try:
         return str(_read(place)["maker"])
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
@@ -145,7 +146,7 @@ def _read(place: str) -> Mapping[str, Any]:
 def _difference(directory: str, recorded: Mapping[str, FileEntry]) -> str | None:
     link = leading_out(directory)
     if link is not None:
-        return f"{os.path.join(directory, link)} is a link that leads out"
+        return f"{os.path.join(directory, link)} is a link that leads out of the artifact"
     present = set(_paths(directory))
     for path, entry in recorded.items():
         if path not in present:
@@ -171,7 +172,7 @@ def _difference_there(url: str, recorded: Mapping[str, FileEntry]) -> str | None
 
 
 def file_digest(path: str) -> str:
-    """BLAKE2b of a file's content."""
+    """BLAKE2b digest of a file's content."""
     with open(path, "rb") as file:
         whole = hashlib.blake2b(digest_size=20)
         while block := file.read(_BLOCK):

@@ -1,14 +1,14 @@
-"""Staging and atomic publication: nothing is visible before it is whole.
+"""Staging and atomic publication: an output becomes visible only when it is complete.
 
 <pipeline_root>/<node>/<output>/<execution id>/     published
 <pipeline_root>/<node>/.staging-<execution id>/     while the node runs, same filesystem
 
-If the pipeline root is a URL, a node writes to a directory on this machine; its files are copied
-to their final names, and the manifest last: without it there is no artifact.
+If the pipeline root is a URL, a node writes to a directory on this machine. Its files are copied
+to their final names, and the manifest last: without a manifest there is no artifact.
 
-A place that exists already is never written to, and what is removed names the execution in whose
-name it is removed as its maker: ids of executions repeat if a metadata store is made anew,
-restored or copied.
+An existing directory is never written to. A directory is removed only if its manifest names the
+execution for which it is removed: execution ids repeat if a metadata store is recreated, restored
+or copied.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Staging:
 
     Attributes:
         maker: name of the execution.
-        outputs: one artifact by output key, its `uri` an empty directory in the staging area.
+        outputs: one artifact for each output key; its `uri` is an empty staging directory.
         tmp_dir: scratch directory.
     """
 
@@ -48,14 +48,14 @@ class Staging:
 def stage(
     pipeline_root: str, scratch_root: str, node: NodeSpec, execution_id: int, maker: str
 ) -> Staging:
-    """Makes empty output directories for an execution.
+    """Creates empty output directories for an execution.
 
     Args:
         scratch_root: directory for staging if the pipeline root is a URL.
         maker: name of the execution.
 
     Raises:
-        StorageError: the filesystem refuses, or the staging directory or a final place exists.
+        StorageError: the filesystem refuses, or the staging directory or a final directory exists.
     """
     root = normal(pipeline_root)
     base = scratch_root if is_url(root) else root
@@ -81,7 +81,7 @@ def _fill(root: str, node: NodeSpec, execution_id: int, maker: str, directory: s
     outputs: dict[str, Artifact] = {}
     for declared in node.outputs:
         final = join(root, node.id, declared.name, str(execution_id))
-        # Found before hours of training, not after.
+        # Checked before hours of training, not after.
         _refuse_existing(final)
         uri = os.path.join(directory, declared.name)
         os.mkdir(uri)
@@ -92,11 +92,11 @@ def _fill(root: str, node: NodeSpec, execution_id: int, maker: str, directory: s
 
 
 def publish(staging: Staging) -> None:
-    """Seals every output and puts it in its final place; sets the custom property `digest`.
+    """Seals every output and moves it to its final URI; sets the custom property `digest`.
 
     Raises:
-        StorageError: the filesystem or the store refuses, or a final place exists; what this call
-            put in place is removed again.
+        StorageError: the filesystem or the object store refuses, or a final URI exists; outputs
+            that this call has published are removed again.
     """
     placed: list[Artifact] = []
     try:
@@ -123,18 +123,18 @@ def publish(staging: Staging) -> None:
 
 
 def withdraw(artifacts: list[Artifact]) -> None:
-    """Removes outputs that this process put in place but could not record."""
+    """Removes outputs that this process published but could not record."""
     for artifact in artifacts:
         _remove(artifact.final_uri)
 
 
 def remove_unrecorded(place: str, maker: str) -> None:
-    """Removes what an execution put in its final place but did not record, if anything.
+    """Removes an output that an execution published but did not record, if it exists.
 
     Args:
         place: `<pipeline_root>/<node>/<output>/<execution id>`.
-        maker: name of the execution; what another one made stays. In an object store, files
-            without a manifest are those of an upload that did not end.
+        maker: name of the execution; the output of another execution stays. In an object store,
+            files without a manifest are from an incomplete upload, and are removed.
     """
     made_by = manifest.recorded_maker(place)
     if made_by == maker or (made_by is None and is_url(place)):
@@ -142,27 +142,27 @@ def remove_unrecorded(place: str, maker: str) -> None:
 
 
 def discard(staging: Staging) -> None:
-    """Removes the staging directory and all that is left in it."""
+    """Removes the staging directory with its content."""
     shutil.rmtree(staging.directory, ignore_errors=True)
 
 
 def _remove(place: str) -> None:
     if is_url(place):
-        # The manifest first: without it there is no artifact.
+        # The manifest first: without a manifest there is no artifact.
         objects.remove(place, first=[manifest.MANIFEST])
     else:
         shutil.rmtree(place, ignore_errors=True)
 
 
 def _refuse_existing(place: str) -> None:
-    # Under the pipeline's lease nobody else makes it between this look and the rename.
+    # This process has the pipeline's lease, so no other run creates it between check and rename.
     if objects.listing(place) if is_url(place) else os.path.lexists(place):
         raise _already_there(place)
 
 
 def _already_there(place: str) -> StorageError:
     return StorageError(
-        f"{place} exists already, and the metadata store in use does not know it: an older copy of "
-        f"the store was restored, or another store shares the pipeline root; set pipeline_root to "
+        f"{place} exists already, but is not in the metadata store in use: an older copy of the "
+        f"store was restored, or another store uses the same pipeline root; set pipeline_root to "
         f"another place, or move that directory away"
     )

@@ -1,1 +1,1 @@
-"""What is known of a node before it runs: inputs, conditions, fingerprint, cache; and the plan."""
+"""Resolves a node before it runs: inputs, conditions, fingerprint and cache; and makes plans."""

@@ -1,4 +1,4 @@
-"""Why a node is skipped because of how other nodes ended."""
+"""Decides whether a node is skipped because other nodes failed or were skipped."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Block:
     """Why a node is skipped.
 
     Attributes:
-        reason: for a person.
-        failed: ids of the failed nodes behind it; empty if only conditions did not hold.
+        reason: the reason, for messages.
+        failed: ids of the failed nodes that caused it; empty if only conditions were not met.
     """
 
     reason: str
@@ -23,10 +23,10 @@ class Block:
 
 
 def blocked_by_upstream(node: NodeSpec, ended: Mapping[str, NodeResult]) -> Block | None:
-    """Why the node has no inputs; None if all of its upstream succeeded.
+    """Why the node has no inputs; None if all of its upstream nodes succeeded.
 
     Args:
-        ended: results by node id, of all that the node waits for.
+        ended: results by node id, of all nodes that the node waits for.
     """
     missing = [ended[id] for id in node.upstream if not ended[id].state.is_success]
     if not missing:
@@ -36,12 +36,12 @@ def blocked_by_upstream(node: NodeSpec, ended: Mapping[str, NodeResult]) -> Bloc
 
 
 def blocked_by_others(node: NodeSpec, ended: Mapping[str, NodeResult]) -> Block | None:
-    """Why the node must not run though it has its inputs; None if nothing keeps it from running.
+    """Why the node must not run although it has its inputs; None if it may run.
 
-    A guard whose condition did not hold judged nothing, and blocks nothing.
+    A guard whose condition was not met did not check anything, so it does not block the node.
 
     Args:
-        ended: results by node id, of all that the node waits for.
+        ended: results by node id, of all nodes that the node waits for.
     """
     for guard in node.guards:
         if failed := _failed(ended[guard.node]):

@@ -1,4 +1,4 @@
-"""The cache: earlier executions with the same fingerprint whose outputs are still whole."""
+"""The cache: finds earlier executions with the same fingerprint and undamaged outputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prodml.orchestration.resolve.fingerprint import Fingerprint, explain_differ
 from prodml.orchestration.resolve.inputs import to_artifact
 
 FINGERPRINT_PARTS = "fingerprint_parts"
-"""Execution property that keeps the parts of a fingerprint, so that a miss can be explained."""
+"""Execution property that stores the parts of a fingerprint, so that a miss can be explained."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An earlier execution's outputs can be used; `notes` are what it left for the user."""
+    """An earlier execution whose outputs can be used; `notes` are its messages for the user."""
 
     execution_id: int
     outputs: Mapping[str, Sequence[Artifact]]
@@ -36,21 +36,24 @@ class Miss:
 def look_up(
     reader: LineageReader, pipeline: str, node: NodeSpec, wanted: Fingerprint
 ) -> Hit | Miss:
-    """Finds the newest execution with this fingerprint whose outputs are as they were."""
-    answer = _newest_whole(reader, node, wanted.key)
+    """Finds the newest execution with this fingerprint whose outputs are undamaged."""
+    answer = _newest_undamaged(reader, node, wanted.key)
     if isinstance(answer, Hit):
         return answer
     return answer or Miss(_reason(reader, pipeline, node, wanted))
 
 
-def look_up_own(reader: LineageReader, node: NodeSpec, wanted: Fingerprint) -> Hit | None:
-    """The same, whatever a Resolver found at the time."""
-    answer = _newest_whole(reader, node, wanted.own_key) if wanted.own_key else None
+def look_up_without_resolved(
+    reader: LineageReader, node: NodeSpec, wanted: Fingerprint
+) -> Hit | None:
+    """Like `look_up`, but ignores inputs that a Resolver found, now and at the time."""
+    key = wanted.key_without_resolved
+    answer = _newest_undamaged(reader, node, key) if key else None
     return answer if isinstance(answer, Hit) else None
 
 
-def _newest_whole(reader: LineageReader, node: NodeSpec, key: str) -> Hit | Miss | None:
-    """None where no execution has the key; a Miss where none of them is whole."""
+def _newest_undamaged(reader: LineageReader, node: NodeSpec, key: str) -> Hit | Miss | None:
+    """None if no execution has the key; a Miss if the outputs of all of them are damaged."""
     broken = None
     for execution in reader.cached_executions(key):
         outputs = outputs_of(reader, execution.id)
@@ -63,7 +66,7 @@ def _newest_whole(reader: LineageReader, node: NodeSpec, key: str) -> Hit | Miss
 
 
 def _why_deleted(reader: LineageReader, execution_id: int) -> str | None:
-    """Why an output of an execution was recorded as deleted, or None where none was."""
+    """Why an output of an execution was recorded as deleted; None if none was."""
     links = [link for link in reader.links_of_executions([execution_id]) if link.is_output]
     keys = {link.artifact_id: link.key for link in links}
     for record in sorted(reader.artifacts(keys), key=lambda record: record.id):
@@ -74,6 +77,7 @@ def _why_deleted(reader: LineageReader, execution_id: int) -> str | None:
 
 
 def outputs_of(reader: LineageReader, execution_id: int) -> dict[str, list[Artifact]]:
+    """The live outputs of an execution by output key."""
     links = [link for link in reader.links_of_executions([execution_id]) if link.is_output]
     by_id = {record.id: record for record in reader.artifacts(link.artifact_id for link in links)}
     outputs: dict[str, list[Artifact]] = {}
@@ -85,6 +89,7 @@ def outputs_of(reader: LineageReader, execution_id: int) -> dict[str, list[Artif
 
 
 def damage_of(node: NodeSpec, outputs: Mapping[str, Sequence[Artifact]]) -> str | None:
+    """Describes the first output that is missing or changed; None if all are undamaged."""
     for declared in node.outputs:
         if not outputs.get(declared.name):
             return f"its output {declared.name!r} is no longer live"

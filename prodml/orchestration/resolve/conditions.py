@@ -1,4 +1,4 @@
-"""Whether the conditions of a node hold."""
+"""Evaluates the conditions of a node."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _OPERATORS: Mapping[str, Callable[[PropertyValue, PropertyValue], bool]] = {
 
 
 def unmet_condition(node: NodeSpec, produced: Mapping[str, Artifacts]) -> str | None:
-    """The first condition that does not hold, for a person, or None where all hold.
+    """Describes the first condition that is not met; None if all are met.
 
     Args:
         produced: outputs by node id of every node upstream.
 
     Raises:
-        ResolutionError: the artifact has no such property, or another type of value in it.
+        ResolutionError: the artifact lacks the property, or its value has another type.
     """
     for condition in node.conditions:
         found = _found(node, condition, produced)
         try:
-            holds = _OPERATORS[condition.comparison](found, condition.value)
+            is_met = _OPERATORS[condition.comparison](found, condition.value)
         except TypeError:
             raise ResolutionError(
                 f"the condition {_text(condition)} compares {found!r} with {condition.value!r} "
                 f"({node.location})"
             ) from None
-        if not holds:
+        if not is_met:
             return f"condition not met: {_text(condition)}, it is {found!r}"
     return None
 
@@ -49,7 +49,7 @@ def _found(
     artifacts = produced[condition.producer].get(condition.output, ())
     if condition.index >= len(artifacts):
         raise ResolutionError(
-            f"the condition {_text(condition)} has no artifact to look at ({node.location})"
+            f"the condition {_text(condition)} has no artifact to check ({node.location})"
         )
     artifact = artifacts[condition.index]
     values = _values(artifact, condition.place)

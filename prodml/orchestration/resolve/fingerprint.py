@@ -1,4 +1,4 @@
-"""Fingerprints: what a node's result depends on, and what changed between two of them."""
+"""Fingerprints: what a node's result depends on, and how two fingerprints differ."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from prodml.orchestration.resolve.parameter_changes import describe_change
 from prodml.secrets import redact
 
 _BY_CONTENT = frozenset({Watched.FILE, Watched.MODULE, Watched.DATA})
-"""Texts that count by the content they stand for; of a function the name counts as well."""
+"""Paths and names that count by the content that they refer to; a function's name counts, too."""
 
 _PROVENANCE = frozenset(
     {"digest", "name", "output_key", "pipeline_name", "producer_component", "component_id"}
 )
-"""Custom properties of every artifact that say where it comes from; the digest counts by itself."""
+"""Custom properties that say where an artifact comes from; the digest counts separately."""
 
 Parts = Mapping[str, Mapping[str, str]]
 """Group -> item -> value or digest; a group is one kind of reason for a cache miss."""
@@ -39,17 +39,20 @@ class Fingerprint:
     Attributes:
         parts: everything that counts, so that a later miss can be explained.
         key: a digest of node, pipeline and parts.
-        own_key: the same without the inputs that a Resolver found; None where there are none.
+        key_without_resolved: the same without the inputs that a Resolver found; None if there are
+            no such inputs.
     """
 
     parts: Parts
     key: str
-    own_key: str | None
+    key_without_resolved: str | None
 
     @property
     def keys(self) -> tuple[str, ...]:
         """All keys under which the cache finds the result."""
-        return (self.key,) if self.own_key is None else (self.key, self.own_key)
+        if self.key_without_resolved is None:
+            return (self.key,)
+        return (self.key, self.key_without_resolved)
 
 
 def fingerprint(
@@ -60,14 +63,14 @@ def fingerprint(
     found: frozenset[str],
     keras: str | None = None,
 ) -> Fingerprint:
-    """The fingerprint of a node with resolved inputs.
+    """Computes the fingerprint of a node with resolved inputs.
 
     Args:
         found: input keys whose artifacts a Resolver found in the store.
-        keras: what `tf.keras` means for the node; None if none of its code may ask for it.
+        keras: what `tf.keras` means for the node; None if its code cannot use it.
 
     Raises:
-        UserCodeError: a module or file that it names does not exist.
+        UserCodeError: a module or file that the node names does not exist.
     """
     code = node_code(node)
     closures = [code.executor, *code.modules.values()]
@@ -100,12 +103,14 @@ def fingerprint(
     return Fingerprint(
         parts,
         key=_digest([pipeline, node.id, code.component, parts]),
-        own_key=_digest([pipeline, node.id, code.component, own_parts]) if found else None,
+        key_without_resolved=(
+            _digest([pipeline, node.id, code.component, own_parts]) if found else None
+        ),
     )
 
 
 def explain_difference(before: Parts, now: Parts) -> str:
-    """Why two fingerprints differ, for a person: `flights_utils.py changed`, `new span 4`."""
+    """Describes why two fingerprints differ: `flights_utils.py changed`, `new span 4`."""
     reasons = []
     for group, describe in _DESCRIPTIONS.items():
         old, new = before.get(group, {}), now.get(group, {})
@@ -125,14 +130,14 @@ def _digests(closure: SourceClosure, *, is_prodml: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in closure.files:
         if (file.module.origin is Origin.PRODML) is is_prodml:
-            # One file twice: as a whole, and the part that a definition depends on.
+            # A file can occur twice: as a whole, and the part that a definition depends on.
             label = file.module.label
             found[label] = f"{found[label]} {file.digest}" if label in found else file.digest
     return found
 
 
 def _identity(artifacts: Sequence[Artifact]) -> str:
-    """Content, type and properties: a result made again with the same content is the same."""
+    """A digest of content, type and properties; equal for results with equal content."""
     described = [
         [
             artifact.type_name,
@@ -148,7 +153,7 @@ def _identity(artifacts: Sequence[Artifact]) -> str:
 def _values(
     properties: Mapping[str, PropertyValue], left_out: frozenset[str]
 ) -> list[tuple[str, PropertyValue]]:
-    """Properties as the store gives them back, which knows no bool, and hides secrets."""
+    """Properties as the store returns them: without bools, and with secrets redacted."""
     return [
         (name, redact(value) if isinstance(value, str) else float(value))
         for name, value in sorted(properties.items())

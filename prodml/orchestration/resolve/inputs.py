@@ -1,4 +1,4 @@
-"""Resolves a node's inputs from its upstream's outputs, or from the store for a Resolver."""
+"""Resolves a node's inputs from its upstream outputs, or, for a Resolver, from the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Artifacts = Mapping[str, Sequence[Artifact]]
 
 
 def resolve_inputs(node: NodeSpec, produced: Mapping[str, Artifacts]) -> dict[str, list[Artifact]]:
-    """The artifacts of every input that the node was given a channel for.
+    """The artifacts of every input that has a channel, by input key.
 
     Args:
         node: the node.
@@ -43,7 +43,7 @@ def resolve_inputs(node: NodeSpec, produced: Mapping[str, Artifacts]) -> dict[st
         if not found and not declared.is_optional:
             sources = ", ".join(f"{c.producer}.{c.output}" for c in declared.channels)
             raise ResolutionError(
-                f"input {declared.name!r} ({declared.type}) found no artifact: {sources} gave "
+                f"input {declared.name!r} ({declared.type}) has no artifact: {sources} produced "
                 f"none ({node.location})"
             )
         resolved[declared.name] = found
@@ -53,10 +53,10 @@ def resolve_inputs(node: NodeSpec, produced: Mapping[str, Artifacts]) -> dict[st
 def find_in_store(
     reader: LineageReader, pipeline: str, node: NodeSpec
 ) -> Mapping[str, list[Artifact]]:
-    """What a Resolver node gives.
+    """Runs the strategy of a Resolver node; returns its outputs by key.
 
     Raises:
-        NodeError: its strategy failed; the exception stays chained.
+        NodeError: the strategy failed; its exception is chained.
     """
     name = str(node.parameter("strategy_class"))
     strategy_class = references.load(name)
@@ -78,12 +78,12 @@ def _wrong_answer(node: NodeSpec, found: object) -> str | None:
     keys = {declared.name for declared in node.inputs}
     for key in sorted(keys | set(found), key=str):
         if key not in found:
-            return f"gave nothing for {key!r}; give an empty list if there is none"
+            return f"returned nothing for {key!r}; return an empty list if there is no artifact"
         if key not in keys:
-            return f"gave {key!r}, which is no channel of {node.id}"
-        given = found[key]
-        if not isinstance(given, list | tuple) or not all(isinstance(a, Artifact) for a in given):
-            return f"must give a list of artifacts for {key!r}, got {type(given).__name__}"
+            return f"returned {key!r}, which is not a channel of {node.id}"
+        value = found[key]
+        if not isinstance(value, list | tuple) or not all(isinstance(a, Artifact) for a in value):
+            return f"must return a list of artifacts for {key!r}, got {type(value).__name__}"
     return None
 
 
@@ -103,29 +103,29 @@ class StoreCandidates:
         for record in self._reader.newest_artifacts(
             self._pipeline, channel.type, channel.producer, channel.output
         ):
-            if _is_there(record.uri):
+            if _exists(record.uri):
                 yield to_artifact(record)
 
     def by_id(self, key: str, artifact_id: int) -> Artifact | None:
         for record in self._reader.artifacts([artifact_id]):
-            if record.state == "LIVE" and _fits(record, self._channels[key]):
-                return to_artifact(record) if _is_there(record.uri) else None
+            if record.state == "LIVE" and _matches(record, self._channels[key]):
+                return to_artifact(record) if _exists(record.uri) else None
         return None
 
     def pinned_model(self) -> int | None:
         return self._reader.pinned_model(self._pipeline)
 
 
-def _fits(record: ArtifactRecord, channel: ChannelSpec) -> bool:
+def _matches(record: ArtifactRecord, channel: ChannelSpec) -> bool:
     return record.type_name == channel.type and record.was_made_by(channel.producer, channel.output)
 
 
-def _is_there(place: str) -> bool:
+def _exists(place: str) -> bool:
     return objects.exists(join(place, MANIFEST)) if is_url(place) else os.path.isdir(place)
 
 
 def imported_artifact(node: NodeSpec) -> Artifact:
-    """What an Importer node stands for, with a digest of its content.
+    """The artifact of an Importer node, with a digest of its content.
 
     Raises:
         ResolutionError: the directory does not exist.

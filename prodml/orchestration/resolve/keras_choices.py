@@ -1,4 +1,4 @@
-"""Which Keras each node of a run gets as `tf.keras`."""
+"""Chooses the Keras that each node of a run gets as `tf.keras`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class KerasChoices:
 
     Attributes:
         process: the choice of the run's own process.
-        nodes: by id, of the nodes that run the author's code; no other code asks for `tf.keras`.
+        nodes: choice by id of each node that runs the author's code; no other code uses
+            `tf.keras`.
     """
 
     process: KerasName = DEFAULT
@@ -28,21 +29,21 @@ class KerasChoices:
 
 
 def keras_choices(spec: PipelineSpec, configured: KerasName) -> KerasChoices:
-    """A node's parameter `keras` wins over the configuration.
+    """Chooses a Keras for each node; its parameter `keras` overrides the configuration.
 
-    The process gets what the nodes with such a parameter agree on, so that a pipeline with one
-    Trainer runs in one process, with one meaning of `tf.keras` in all of its user modules.
+    If all nodes with such a parameter have the same choice, the process gets it, too. So a pipeline
+    with one Trainer runs in one process, with one meaning of `tf.keras` in all user modules.
 
     Args:
         configured: the choice of the configuration.
     """
-    declared = {node.id: _declared(node) or configured for node in spec.nodes if _has_say(node)}
+    declared = {node.id: _declared(node) or configured for node in spec.nodes if _can_choose(node)}
     process = next(iter(declared.values())) if len({*declared.values()}) == 1 else configured
     others = {node.id: process for node in spec.nodes if _runs_authors_code(node)}
     return KerasChoices(process, {**others, **declared})
 
 
-def _has_say(node: NodeSpec) -> bool:
+def _can_choose(node: NodeSpec) -> bool:
     return any(p.name == _PARAMETER and p.value in _ALLOWED for p in node.parameters)
 
 

@@ -1,4 +1,4 @@
-"""The part of a parameter that changed, for a person."""
+"""Describes which part of a parameter changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 ABSENT: Final = object()
-"""Stands for a key, an element or a whole parameter that one of the two values does not have."""
+"""Marks a key, an element or a whole parameter that only one of the two values has."""
 
 _SHOWN = 3
 _WIDTH = 40
@@ -18,11 +18,11 @@ _ELLIPSIS = "..."
 
 @dataclass(frozen=True)
 class Difference:
-    """One place at which two JSON values differ.
+    """One difference between two JSON values.
 
     Attributes:
-        path: the keys and indices that lead there.
-        old, new: the values there, or ABSENT.
+        path: the keys and indices of the difference.
+        old, new: the values at the path, or ABSENT.
     """
 
     path: tuple[str | int, ...]
@@ -31,11 +31,11 @@ class Difference:
 
 
 def describe_change(name: str, old: str | None, new: str | None) -> str:
-    """`eval_config.slicing_specs[1].feature_keys: ["month"] -> ["day"]`.
+    """Describes a change: `eval_config.slicing_specs[1].feature_keys: ["month"] -> ["day"]`.
 
     Args:
-        name: the parameter.
-        old, new: its values as JSON, None if it was not set; they differ.
+        name: name of the parameter.
+        old, new: two different values of the parameter as JSON; None if it was not set.
     """
     found = list(differences(_parsed(old), _parsed(new)))
     shown = [_described(name, each) for each in found[:_SHOWN]]
@@ -44,10 +44,10 @@ def describe_change(name: str, old: str | None, new: str | None) -> str:
 
 
 def differences(old: Any, new: Any) -> Iterator[Difference]:
-    """The innermost places at which two JSON values differ; short lists of scalars count as one.
+    """Finds the innermost differences of two JSON values; short lists of scalars count as one.
 
-    What was inserted into a list or removed from it is one difference an element, and the
-    elements around it are none.
+    Each element that was inserted into a list, or removed from it, is one difference; the elements
+    around it are not.
     """
     if _same(old, new):
         return
@@ -79,7 +79,7 @@ def _below(step: str | int, old: Any, new: Any) -> Iterator[Difference]:
 
 
 def _same(old: Any, new: Any) -> bool:
-    # As text: to Python, 1, 1.0 and True are equal.
+    # Compared as text, because 1 == 1.0 == True in Python.
     return _text(old) == _text(new)
 
 
@@ -100,7 +100,7 @@ def _described(name: str, difference: Difference) -> str:
 
 
 def _shortened(old: str, new: str) -> tuple[str, str]:
-    """The two texts cut to the width, both from a little before the place where they differ."""
+    """Cuts both texts to the width, starting shortly before their first difference."""
     start = 0
     if max(len(old), len(new)) > _WIDTH:
         pairs = enumerate(zip(old, new, strict=False))

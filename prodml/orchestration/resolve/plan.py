@@ -1,4 +1,4 @@
-"""Plans: what a run would do, and why."""
+"""Plans: what a run would do with each node, and why."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Action(StrEnum):
     FAIL = "fail"
 
 
-_TO_COME = (Action.RUN, Action.UNDECIDED)
+_PENDING = (Action.RUN, Action.UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class NodePlan:
     """What a run would do with one node.
 
     Attributes:
-        reason: why.
-        is_failure: whether it would fail, or be skipped because another node would.
+        reason: the reason for the action.
+        is_failure: whether the node would fail, or be skipped because another node would fail.
     """
 
     node_id: str
@@ -57,10 +57,10 @@ class Plan:
 def make_plan(
     spec: PipelineSpec, reader: LineageReader, use_cache: bool, keras: KerasName = DEFAULT
 ) -> Plan:
-    """Walks a pipeline as a run would, without running or writing anything.
+    """Plans a run without running or writing anything.
 
-    Nodes behind a node that would run are undecided: their inputs do not exist yet, and they may
-    still be cached if it makes the same as before.
+    Nodes downstream of a node that would run are undecided: their inputs do not exist yet, and they
+    can still be cached if that node produces the same outputs as before.
     """
     load_user_types(spec)
     preparer = Preparer(spec, reader, use_cache, keras)
@@ -69,15 +69,15 @@ def make_plan(
     for node in spec.nodes:
         waiting = [id for id in node.upstream if id not in produced]
         if waiting:
-            plans[node.id] = _behind(node, waiting, plans)
+            plans[node.id] = _downstream(node, waiting, plans)
             continue
         try:
             unmet = unmet_condition(node, produced)
             if unmet is not None:
                 plans[node.id] = NodePlan(node.id, Action.SKIP, unmet)
                 continue
-            if (held := _held_up(node, plans)) is not None:
-                plans[node.id] = held
+            if (waits := _waiting_for_others(node, plans)) is not None:
+                plans[node.id] = waits
                 continue
             if node.kind is not NodeKind.EXECUTOR:
                 produced[node.id] = found = preparer.find(node)
@@ -97,8 +97,8 @@ def make_plan(
     return Plan(spec.name, tuple(_with_guarded(plan, spec) for plan in plans.values()))
 
 
-def _behind(node: NodeSpec, waiting: Sequence[str], plans: Mapping[str, NodePlan]) -> NodePlan:
-    """The plan of a node whose upstream would not have ended well, or not yet."""
+def _downstream(node: NodeSpec, waiting: Sequence[str], plans: Mapping[str, NodePlan]) -> NodePlan:
+    """The plan of a node with an upstream node that would not succeed, or would have to run."""
     for action, reason in ((Action.FAIL, "would fail"), (Action.SKIP, "would be skipped")):
         blocking = [plans[id] for id in waiting if plans[id].action is action]
         if blocking:
@@ -106,18 +106,18 @@ def _behind(node: NodeSpec, waiting: Sequence[str], plans: Mapping[str, NodePlan
             return NodePlan(node.id, Action.SKIP, f"{blocking[0].node_id} {reason}", is_failure)
     if (blocked := _blocked(node, plans)) is not None:
         return blocked
-    reasons = [f"waits for {', '.join(waiting)}", *_guards_to_come(node, plans)]
+    reasons = [f"waits for {', '.join(waiting)}", *_pending_guards(node, plans)]
     if node.rest_of_run:
         reasons.append("runs only if nothing in the run fails")
     return NodePlan(node.id, Action.UNDECIDED, "; ".join(reasons))
 
 
-def _held_up(node: NodeSpec, plans: Mapping[str, NodePlan]) -> NodePlan | None:
-    """The plan of a node that has its inputs, but waits for others; None if nothing holds it up."""
+def _waiting_for_others(node: NodeSpec, plans: Mapping[str, NodePlan]) -> NodePlan | None:
+    """The plan of a node that has its inputs, but waits for other nodes; None if it can run."""
     if (blocked := _blocked(node, plans)) is not None:
         return blocked
-    reasons = list(_guards_to_come(node, plans))
-    if any(plans[id].action in _TO_COME for id in node.rest_of_run):
+    reasons = list(_pending_guards(node, plans))
+    if any(plans[id].action in _PENDING for id in node.rest_of_run):
         reasons.append("waits for the rest of the run, and runs only if nothing in it fails")
     return NodePlan(node.id, Action.UNDECIDED, "; ".join(reasons)) if reasons else None
 
@@ -134,14 +134,14 @@ def _blocked(node: NodeSpec, plans: Mapping[str, NodePlan]) -> NodePlan | None:
     return None
 
 
-def _guards_to_come(node: NodeSpec, plans: Mapping[str, NodePlan]) -> Iterator[str]:
+def _pending_guards(node: NodeSpec, plans: Mapping[str, NodePlan]) -> Iterator[str]:
     for guard in node.guards:
-        if plans[guard.node].action in _TO_COME:
+        if plans[guard.node].action in _PENDING:
             yield f"waits for {guard.node}, which guards {_examples(guard)}"
 
 
 def _with_guarded(plan: NodePlan, spec: PipelineSpec) -> NodePlan:
-    """The plan of a node; of a guard, with what it guards."""
+    """Adds to the plan of a guard what it guards; returns other plans unchanged."""
     guards = (guard for node in spec.nodes for guard in node.guards)
     guarded = sorted({_examples(guard) for guard in guards if guard.node == plan.node_id})
     if not guarded:

@@ -1,4 +1,4 @@
-"""What can be known of a node before it runs; the same for a plan and for a run."""
+"""Prepares a node before it runs: inputs, fingerprint and cache; the same for plans and runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from prodml.orchestration.resolve.keras_choices import keras_choices
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known of a node before it runs.
+    """A node with its resolved inputs, fingerprint and cached result.
 
     Attributes:
         hit: the cached result; None if the node must run.
         reason: why it is cached or must run.
-        superseded: why the cached result is not what stands in the outside world; None if it is.
+        superseded: why the cached result is not current in the outside world (see
+            `CacheVerdict`); None if it is current.
     """
 
     node: NodeSpec
@@ -37,13 +38,13 @@ class Prepared:
 
 
 class Preparer:
-    """Resolves inputs and asks the cache; used to plan and to run alike.
+    """Resolves inputs and looks up the cache, for plans and for runs.
 
     Args:
         spec: the pipeline.
-        reader: of the metadata store.
+        reader: reads the metadata store.
         use_cache: False for `--no-cache`.
-        keras: what `tf.keras` means for nodes that do not say.
+        keras: what `tf.keras` means for nodes that do not choose it themselves.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class Preparer:
         self._keras = keras_choices(spec, keras)
 
     def prepare(self, node: NodeSpec, produced: Mapping[str, inputs.Artifacts]) -> Prepared:
-        """Everything about an executor node that can be known before it runs.
+        """Prepares an executor node.
 
         Args:
             produced: outputs of every node upstream.
 
         Raises:
-            NodeError: its inputs or files cannot be found.
+            NodeError: an input or file of the node is missing.
         """
         resolved = inputs.resolve_inputs(node, produced)
         driver = executors.drive(node)
@@ -86,16 +87,16 @@ class Preparer:
             )
         if found and _are_own(resolved, found):
             if self._were_set_by_hand(resolved, found):
-                reason = "its own input was made the baseline by hand"
+                reason = "its own input was set as the baseline by hand"
                 return Prepared(node, resolved, driver, wanted, None, reason)
-            hit = cache.look_up_own(self._reader, node, wanted)
+            hit = cache.look_up_without_resolved(self._reader, node, wanted)
             if hit is not None:
-                reason = "nothing changed; what was found in the store is its own input"
+                reason = "nothing changed; the Resolver found the node's own input"
                 return self._judged(Prepared(node, resolved, driver, wanted, hit, reason), hit)
         return Prepared(node, resolved, driver, wanted, None, answer.reason)
 
     def _judged(self, cached: Prepared, hit: cache.Hit) -> Prepared:
-        """The cached node, after its driver has compared the result with the outside world."""
+        """The cached node, after its driver has checked the result against the outside world."""
         verdict = executors.judge_cached(self._spec.name, cached.node, hit.outputs)
         if verdict.run_again:
             return replace(cached, hit=None, reason=verdict.run_again)
@@ -107,8 +108,10 @@ class Preparer:
     def _were_set_by_hand(
         self, resolved: Mapping[str, Sequence[Artifact]], found: frozenset[str]
     ) -> bool:
-        """Whether somebody made what was found the baseline: then the node's last verdict, which
-        may be a comparison with another baseline, does not stand."""
+        """Whether the found model was set as the baseline by hand.
+
+        Then the node's last verdict is not valid: it may be a comparison with another baseline.
+        """
         ids = {artifact.id for key in found for artifact in resolved.get(key, ())}
         return self._reader.pinned_model(self._spec.name) in ids
 
@@ -121,7 +124,7 @@ class Preparer:
         )
 
     def find(self, node: NodeSpec) -> Mapping[str, Sequence[Artifact]]:
-        """What a resolver or importer node gives; an importer's artifact may be new (id 0)."""
+        """The outputs of a resolver or importer node; an importer's artifact may be new (id 0)."""
         if node.kind is NodeKind.RESOLVER:
             return inputs.find_in_store(self._reader, self._spec.name, node)
         artifact = inputs.imported_artifact(node)
@@ -134,10 +137,10 @@ class Preparer:
 
 
 def _are_own(resolved: Mapping[str, Sequence[Artifact]], found: frozenset[str]) -> bool:
-    """Whether all that a Resolver found is also among the node's other inputs.
+    """Whether all artifacts that a Resolver found are also among the node's other inputs.
 
-    So it is when a pipeline runs again unchanged: the model that it blessed last time is now the
-    baseline of that same model. Comparing the two would say nothing, and the verdict stands.
+    This happens if a pipeline runs again unchanged: the model that it blessed last time is now the
+    baseline of the same model. A comparison of the two is pointless, and the last verdict is valid.
     """
     others = {
         artifact.custom_properties.get("digest", artifact.uri)

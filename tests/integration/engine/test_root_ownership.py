@@ -200,7 +200,7 @@ def test_a_copied_store_meets_directories_of_the_first_and_leaves_them(work: Wor
     work.prodml("run", "pipeline.py", "--param", "number=2")
     before = work.files()
     said = work.prodml("run", "pipeline.py", "--param", "number=3", config="theirs", code=1)
-    assert "exists already, and the metadata store in use does not know it" in said
+    assert "exists already, but is not in the metadata store in use" in said
     assert work.files() == before
     assert "2 cached" in work.prodml("run", "pipeline.py", "--param", "number=2")
 

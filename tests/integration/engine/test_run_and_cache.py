@@ -255,13 +255,13 @@ def test_a_failed_node_publishes_nothing_and_leaves_nothing_staged(work: Workpla
 
 
 def test_a_node_that_finds_no_input_has_failed_and_so_has_the_run(work: Workplace) -> None:
-    with pytest.raises(RunFailedError, match=r"input 'source' \(Text\) found no artifact"):
+    with pytest.raises(RunFailedError, match=r"input 'source' \(Text\) has no artifact"):
         work.run("searching")
 
 
 def test_a_resolver_never_sees_another_pipelines_artifacts(work: Workplace) -> None:
     work.run("texts")
-    with pytest.raises(RunFailedError, match="found no artifact"):
+    with pytest.raises(RunFailedError, match="has no artifact"):
         work.run("searching")
 
 
@@ -322,7 +322,7 @@ def test_a_verdict_is_not_taken_from_the_cache_if_its_model_was_made_the_baselin
     set_baseline(Store(str(work.settings.metadata)), "judging", model_id, "me", "new data")
     again = work.run("judging")
     assert states(again)["Compare"] == "complete"
-    assert node(again, "Compare").message == "its own input was made the baseline by hand"
+    assert node(again, "Compare").message == "its own input was set as the baseline by hand"
     assert work.record(node(again, "Compare"), "blessing").custom_properties["blessed"] == 1
     assert states(work.run("judging"))["Compare"] == "cached"
 

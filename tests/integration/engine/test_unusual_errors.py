@@ -244,9 +244,9 @@ def test_a_driver_that_judges_with_something_else_fails_its_node(work: Workplace
     ("found", "message"),
     [
         ("None", "must return lists of artifacts by key, got NoneType"),
-        ("{}", "gave nothing for 'found'; give an empty list if there is none"),
-        ("{'found': 7}", "must give a list of artifacts for 'found', got int"),
-        ("{'found': [], 'more': []}", "gave 'more', which is no channel of Resolver"),
+        ("{}", "returned nothing for 'found'; return an empty list if there is no artifact"),
+        ("{'found': 7}", "must return a list of artifacts for 'found', got int"),
+        ("{'found': [], 'more': []}", "returned 'more', which is not a channel of Resolver"),
     ],
 )
 def test_a_strategy_that_returns_something_else_fails_its_node(

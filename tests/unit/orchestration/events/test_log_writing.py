@@ -12,7 +12,7 @@ from prodml.artifacts import Examples
 from prodml.dsl.executor import RowCount
 from prodml.orchestration.events.appended_lines import AppendedLines
 from prodml.orchestration.events.event import Event, EventKind
-from prodml.orchestration.events.log_reading import EventLogReader, left_open
+from prodml.orchestration.events.log_reading import EventLogReader, started_not_ended
 from prodml.orchestration.events.log_writing import EventLog, run_logger
 from prodml.secrets import Secret
 
@@ -115,7 +115,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)])
     assert ended.returncode == -signal.SIGKILL
-    assert [event.text("node") for event in left_open(str(tmp_path))] == ["Trainer"]
+    assert [event.text("node") for event in started_not_ended(str(tmp_path))] == ["Trainer"]
 
 
 def test_a_line_torn_by_a_kill_is_left_out_and_spoils_no_other(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_line_torn_by_a_kill_is_left_out_and_spoils_no_other(tmp_path: Path) -
     assert not reader.has_ended
 
 
-def test_what_does_not_fit_on_the_disk_spoils_no_other_line(tmp_path: Path) -> None:
+def test_a_line_that_does_not_fit_on_the_disk_does_not_damage_others(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     lines = AppendedLines(str(path))
     lines.append(b"first")
@@ -142,7 +142,7 @@ def test_what_does_not_fit_on_the_disk_spoils_no_other_line(tmp_path: Path) -> N
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
-        with pytest.raises(OSError, match="only a part"):
+        with pytest.raises(OSError, match="only part of a line"):
             lines.append(b"second that is long")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

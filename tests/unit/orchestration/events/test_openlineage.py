@@ -14,21 +14,21 @@ from prodml.orchestration.events.openlineage_datasets import dataset_name
 
 
 class Story:
-    """A run told event by event."""
+    """A run, converted event by event."""
 
     def __init__(self, **lineage: Any) -> None:
         self._lineage = LineageEvents("prodml", **lineage)
-        self.told: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
 
     def tell(self, kind: EventKind, node: str = "", execution: int = 0, **fields: Any) -> None:
         event = Event(kind, 1_800_000_000.0, "run-1", "flights", node, execution, **fields)
-        self.told += [json.loads(Serde.to_json(told)) for told in self._lineage.of(event)]
+        self.sent += [json.loads(Serde.to_json(converted)) for converted in self._lineage.of(event)]
 
     @property
     def lines(self) -> list[tuple[str, str]]:
         """Jobs and what became of them; every event is what the schema asks for."""
-        assert [problems(event) for event in self.told] == [[]] * len(self.told)
-        return [(event["job"]["name"], event["eventType"]) for event in self.told]
+        assert [problems(event) for event in self.sent] == [[]] * len(self.sent)
+        return [(event["job"]["name"], event["eventType"]) for event in self.sent]
 
 
 EXAMPLES = Examples(uri="/data/examples/1", id=1, custom_properties={"digest": "abc"})
@@ -64,7 +64,7 @@ def test_a_run_and_its_nodes_are_runs_with_the_run_as_parent() -> None:
         ("flights.Trainer", "COMPLETE"),
         ("flights", "COMPLETE"),
     ]
-    start, _, gen, _, trainer, _ = story.told
+    start, _, gen, _, trainer, _ = story.sent
     assert gen["run"]["facets"]["parent"]["run"]["runId"] == start["run"]["runId"]
     (written,) = gen["outputs"]
     assert (written["namespace"], written["name"]) == ("file", "/data/examples/1")
@@ -79,7 +79,7 @@ def test_a_run_and_its_nodes_are_runs_with_the_run_as_parent() -> None:
     assert model["facets"]["prodml_artifact"]["artifactType"] == "Model"
 
 
-def test_what_did_not_run_is_told_from_start_to_end() -> None:
+def test_a_node_that_did_not_run_has_a_start_and_an_end() -> None:
     story = Story()
     story.tell(EventKind.NODE_ENDED, "Gen", 7, state="cached", message="nothing changed")
     story.tell(EventKind.NODE_ENDED, "Pusher", state="skipped", message="not blessed")
@@ -89,7 +89,7 @@ def test_what_did_not_run_is_told_from_start_to_end() -> None:
         ("flights.Pusher", "START"),
         ("flights.Pusher", "ABORT"),
     ]
-    note = story.told[1]["run"]["facets"]["prodml_execution"]
+    note = story.sent[1]["run"]["facets"]["prodml_execution"]
     assert (note["state"], note["note"]) == ("cached", "nothing changed")
 
 
@@ -101,9 +101,9 @@ def test_every_attempt_is_a_run_and_a_failure_says_why() -> None:
     story.tell(EventKind.NODE_ENDED, "Gen", 8, attempt=2, state="failed", message="gone again")
     story.tell(EventKind.RUN_ENDED, state="FAILED", message="failed in 1 node(s)")
     assert [what for _, what in story.lines] == ["START", "FAIL", "START", "FAIL", "FAIL"]
-    ids = [event["run"]["runId"] for event in story.told]
+    ids = [event["run"]["runId"] for event in story.sent]
     assert ids[0] == ids[1] != ids[2] == ids[3]
-    assert story.told[3]["run"]["facets"]["errorMessage"]["message"] == "gone again"
+    assert story.sent[3]["run"]["facets"]["errorMessage"]["message"] == "gone again"
 
 
 def test_nodes_that_were_interrupted_are_aborted_with_the_run() -> None:
@@ -118,7 +118,7 @@ def test_a_resumed_run_keeps_its_id_and_ends_what_died() -> None:
     before.tell(EventKind.RUN_STARTED)
     before.tell(EventKind.NODE_STARTED, "Trainer", 8, attempt=1)
     died = LoggedEvent("", {"node": "Trainer", "execution": 8, "attempt": 1})
-    after = Story(dead=[died], told={7})
+    after = Story(dead=[died], reported={7})
     after.tell(EventKind.RUN_RESUMED)
     after.tell(EventKind.NODE_ENDED, "Gen", 7, state="complete")
     after.tell(EventKind.NODE_STARTED, "Trainer", 9, attempt=2)
@@ -127,7 +127,7 @@ def test_a_resumed_run_keeps_its_id_and_ends_what_died() -> None:
         ("flights", "START"),
         ("flights.Trainer", "START"),
     ]
-    ids = [event["run"]["runId"] for event in before.told + after.told]
+    ids = [event["run"]["runId"] for event in before.sent + after.sent]
     assert ids[0] == ids[3]
     assert ids[1] == ids[2] != ids[4]
 
@@ -150,7 +150,7 @@ def test_datasets_are_named_as_openlineage_names_them(uri: str, name: tuple[str,
 def test_the_schema_refuses_what_openlineage_does_not_take() -> None:
     story = Story()
     story.tell(EventKind.NODE_ENDED, "Gen", 7, state="failed", message="why")
-    event = story.told[1]
+    event = story.sent[1]
     event["run"]["runId"] = event["run"]["facets"]["parent"]["run"]["runId"] = "run-1"
     event["eventTime"] = "yesterday"
     event["eventType"] = "FAILED"

@@ -126,7 +126,7 @@ def test_a_place_that_exists_is_refused_and_left_as_it_is(
     taken.mkdir(parents=True)
     for name, text in content.items():
         (taken / name).write_text(text)
-    with pytest.raises(StorageError, match="exists already, and the metadata store"):
+    with pytest.raises(StorageError, match="exists already, but is not in the metadata store"):
         publish(staging)
     assert {path.name: path.read_text() for path in taken.iterdir()} == content
     assert not Path(staging.outputs["model"].final_uri).exists()

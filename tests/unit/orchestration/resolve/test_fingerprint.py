@@ -111,7 +111,7 @@ def test_a_file_that_does_not_exist_names_the_authors_line() -> None:
         of(node)
 
 
-def test_what_a_resolver_found_is_left_out_of_the_own_key() -> None:
+def test_inputs_that_a_resolver_found_are_left_out_of_the_key_without_resolved() -> None:
     def with_baseline(digest: str) -> Fingerprint:
         model = Model(uri="/m", custom_properties={"digest": "m"})
         baseline = Model(uri="/b", custom_properties={"digest": digest})
@@ -120,8 +120,8 @@ def test_what_a_resolver_found_is_left_out_of_the_own_key() -> None:
 
     one, two = with_baseline("1"), with_baseline("2")
     assert one.key != two.key
-    assert one.own_key == two.own_key
-    assert of(NODE).own_key is None
+    assert one.key_without_resolved == two.key_without_resolved
+    assert of(NODE).key_without_resolved is None
 
 
 def of_input(artifact: Artifact) -> str:
