@@ -1,4 +1,4 @@
-"""What became of a node and of a run, and who is told while it goes on."""
+"""Results of nodes and runs, and the observer interface for their progress."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class NodeResult:
     Attributes:
         outputs: ids of its artifacts by output key; empty unless it succeeded.
         message: why it ran, was cached, failed or was skipped.
-        notes: what the executor wants the user to know, such as a verdict.
+        notes: messages of the executor for the user, such as a verdict.
         seconds: wall time of the node.
-        peak_memory: highest resident memory of the process during the node, in bytes; 0 where
-            it was not measured.
-        log: file with what the node printed; empty where it did not run.
-        execution_id: in ML Metadata; 0 where there is none.
-        attempt: which attempt it was, from 1; 0 where it did not run.
-        blocked_by: ids of the failed nodes because of which it was skipped; empty if it was not,
-            or only because a condition did not hold.
-        superseded: why its cached result is not what stands in the outside world, such as a model
-            that was pushed before another one; None if it is.
+        peak_memory: highest resident memory of the process during the node, in bytes; 0 if it was
+            not measured.
+        log: file with the node's output; empty if the node did not run.
+        execution_id: id of the execution in ML Metadata; 0 if absent.
+        attempt: number of the attempt, from 1; 0 if the node did not run.
+        blocked_by: ids of the failed nodes because of which the node was skipped; empty if it was
+            not skipped, or only because a condition was not met.
+        superseded: why the cached result is not current in the outside world, for example because
+            another model was pushed after this one; None if it is current.
     """
 
     node_id: str
@@ -73,12 +73,12 @@ class RunResult:
 
     @property
     def is_success(self) -> bool:
-        """Nothing failed; a node whose condition did not hold is no failure."""
+        """Whether no node failed; a node whose condition was not met is not a failure."""
         return not self.failures
 
 
 class Observer(Protocol):
-    """Is told how a run goes on, from any thread."""
+    """Receives the progress of a run; called from any thread."""
 
     def node_started(self, node_id: str, reason: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Runs a compiled pipeline: cached nodes end at once, the others run on Beam."""
+"""Runs a compiled pipeline: cached nodes are resolved at once, the others run on Beam."""
 
 from __future__ import annotations
 
@@ -51,30 +51,30 @@ from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.storage.locations import is_url, join, normal
 
 OpenSinks = Callable[[str], Sequence[EventSink]]
-"""Gives the event sinks of a run, by its id."""
+"""Opens the event sinks of a run, given its id."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Where a run keeps what it makes, and how it goes about it.
+    """The locations that a run uses, and its options.
 
     Attributes:
-        metadata: where ML Metadata is; a path is that of an SQLite file.
-        pipeline_root: directory or URL of artifacts; each pipeline has its own below it.
-        log_root: directory of captured output; each run has its own below it.
+        metadata: connection to ML Metadata, or the path of an SQLite file.
+        pipeline_root: directory or URL of artifacts; each pipeline has a directory below it.
+        log_root: directory of captured output; each run has a directory below it.
         runner: the Beam runner of data-parallel executors.
-        use_cache: False runs every node.
-        retry: when a node is tried again.
-        limits: by node id, of those that have any.
+        use_cache: False to run every node.
+        retry: when a failed node is retried.
+        limits: limits of nodes by node id; nodes without limits are absent.
         dag: the Beam runner that runs the nodes themselves.
-        open_sinks: who is told what happens.
-        wait: told for whom the run waits; None for not waiting where the pipeline is in use.
-        scratch_root: directory for what is fetched from, and staged for, a pipeline root that is a
-            URL; by default beside the logs.
+        open_sinks: opens the event sinks of the run.
+        wait: called with the lease that blocks the run; None to fail if the pipeline is in use.
+        scratch_root: directory for fetched and staged files if `pipeline_root` is a URL; by
+            default beside the logs.
         pipeline_file: the Python file with the pipeline, recorded for resuming the run.
-        retry_seconds: how long the store is tried again while it does not answer.
-        warn: told when the store does not answer and is waited for.
-        keras: what `tf.keras` means in user modules whose component does not say.
+        retry_seconds: how long calls of an unreachable store are retried.
+        warn: called with a message while the run waits for an unreachable store.
+        keras: what `tf.keras` means in user modules whose component does not choose it.
     """
 
     metadata: str | Connection
@@ -94,26 +94,28 @@ class RunSettings:
     keras: keras_choice.KerasName = keras_choice.DEFAULT
 
     def open_store(self) -> Store:
-        """A connection of its own for each thread."""
+        """Opens a new connection to the store; each thread needs its own."""
         return Store(self.metadata, self.retry_seconds, self.warn)
 
 
 def run_pipeline(
     spec: PipelineSpec, settings: RunSettings, observer: Observer, resumed: RunRecord | None = None
 ) -> RunResult:
-    """Runs a pipeline to its end; independent branches go on when one fails.
+    """Runs a pipeline to its end; if a branch fails, independent branches continue.
 
     Args:
-        resumed: a run that did not end well, to go on with: its finished nodes are not run again.
+        resumed: an unsuccessful run to resume: its completed nodes are not run again.
 
     Raises:
-        RunFailedError: a node failed; carries each node's cause. The result is in its `result`.
-        CancelledError: a KeyboardInterrupt came; nothing is half-published.
-        BusyError: another run of the pipeline goes on.
+        RunFailedError: a node failed; contains the cause for each failed node. The run's result is
+            in its `result`.
+        CancelledError: the run was interrupted by a KeyboardInterrupt; nothing is partially
+            published.
+        BusyError: another run of the pipeline is active.
         RootError: the pipeline root belongs to another store.
-        FencedError: another process took this one for dead, and goes on with the run.
-        RequestError: a node has limits that the pipeline does not have; the run to resume is
-            complete.
+        FencedError: another process assumed that this one is dead, and took over the run.
+        RequestError: the limits name a node that the pipeline does not have; or the run to resume
+            is complete.
         MetadataError: the store refused a read or write.
     """
     _check_limits(spec, settings)
@@ -122,14 +124,14 @@ def run_pipeline(
     with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:
         fail_dead_runs(store)
         try:
-            return _run_held(spec, settings, observer, store, lease, resumed)
+            return _run_locked(spec, settings, observer, store, lease, resumed)
         except KeyboardInterrupt:
-            # Before its first node, or after its last.
+            # The interrupt came before the first node, or after the last one.
             cancel_run_of_this_process(store)
             raise
 
 
-def _run_held(
+def _run_locked(
     spec: PipelineSpec,
     settings: RunSettings,
     observer: Observer,
@@ -154,7 +156,7 @@ def _run_held(
             settings.runner,
             settings.retry,
             settings.limits,
-            _begin(reader, writer, spec, settings, (root, scratch), lease, resumed),
+            _record_start(reader, writer, spec, settings, (root, scratch), lease, resumed),
             keras_choices(spec, settings.keras),
         )
         order = WorkOrder(
@@ -168,16 +170,19 @@ def _run_held(
             _results_place(run),
         )
         announcements.run_started(is_resumed=resumed is not None)
-        return _to_the_end(order, settings.dag, reader, writer, announcements)
+        return _run_to_end(order, settings.dag, reader, writer, announcements)
 
 
 def _results_place(run: RunContext) -> str:
-    """A file that the process of each node can write: the pipeline root is all that they share."""
+    """The file for the results of all nodes; every worker can reach it.
+
+    Workers on other machines share only the pipeline root with this process.
+    """
     is_shared = is_url(run.pipeline_root)
     return join(run.pipeline_root if is_shared else run.log_dir, f"{run.run_id}.results.json")
 
 
-def _to_the_end(
+def _run_to_end(
     order: WorkOrder,
     dag: RunnerProfile,
     reader: LineageReader,
@@ -202,17 +207,17 @@ def _to_the_end(
         announcements.run_ended(RunState.FAILED, str(error), time.monotonic() - started)
         raise
     except MetadataUnavailableError as error:
-        # How it ended cannot be recorded. Whoever looks next finds its process gone.
+        # The end cannot be recorded. The next command finds that the process is dead.
         announcements.run_ended(RunState.FAILED, str(error), time.monotonic() - started)
         raise MetadataUnavailableError(
-            f"{error}; when the store answers again: prodml run --resume {run_id}"
+            f"{error}; when the store is reachable again: prodml run --resume {run_id}"
         ) from error
     except BaseException as error:
         if was_interrupted(error):
             _clean_up(run, reader, writer, State.CANCELED)
             end(RunState.CANCELED, "stopped by the user or the system")
             raise CancelledError(
-                f"run {run_id} was cancelled; what had ended is kept, to go on: "
+                f"run {run_id} was cancelled; completed nodes are kept; to resume the run: "
                 f"prodml run --resume {run_id}"
             ) from error
         _clean_up(run, reader, writer, State.FAILED)
@@ -230,15 +235,15 @@ def _to_the_end(
 
 def _closed(run_id: str) -> str:
     return (
-        f"run {run_id} was recorded as ended by another process, which took this one for dead, as "
-        f"after a sleep; see `prodml runs`"
+        f"run {run_id} was recorded as ended by another process, because this process sent no "
+        f"heartbeat for too long (for example, because the machine was asleep); see `prodml runs`"
     )
 
 
 def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter, state: State) -> None:
-    """Ends and removes what an interrupt, or an error of the engine, left half done.
+    """Ends unfinished executions of this process, and removes their files.
 
-    Only executions of this process: another one may have taken the run over, and go on with it.
+    Executions of other processes stay: another process may have taken over the run.
     """
     own = [e.id for e in reader.executions_of_run(run.run_id) if writer.is_own(e)]
     ended = close_executions(reader, writer, own, state)
@@ -246,9 +251,10 @@ def _clean_up(run: RunContext, reader: LineageReader, writer: LineageWriter, sta
 
 
 def _roots(spec: PipelineSpec, settings: RunSettings, owner: RootOwner) -> tuple[str, str]:
-    """Where a pipeline's artifacts are published, and where they are staged if that is a URL.
+    """The root of a pipeline's artifacts, and the directory for staging if the root is a URL.
 
-    Stores that share a home have pipelines and executions of equal names and ids.
+    Staging directories contain the store's id, because pipelines and executions of different
+    stores can have equal names and ids.
     """
     root = join(normal(settings.pipeline_root), spec.name)
     scratch = os.path.abspath(settings.scratch_root or f"{settings.log_root}.scratch")
@@ -261,7 +267,7 @@ def new_run_id() -> str:
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _begin(
+def _record_start(
     reader: LineageReader,
     writer: LineageWriter,
     spec: PipelineSpec,
@@ -270,7 +276,7 @@ def _begin(
     lease: LeaseRecord,
     resumed: RunRecord | None,
 ) -> RunHistory:
-    """Records that the run goes on; gives what it did before."""
+    """Records that the run starts or resumes; returns its history."""
     root, scratch = roots
     if resumed is None:
         parameters = json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
@@ -284,13 +290,13 @@ def _begin(
             settings.use_cache,
         )
         return RunHistory()
-    # Read again under the lease: another process may have finished it meanwhile.
+    # Read again under the lease: another process may have completed the run since.
     if reader.run(resumed.run_id).state is RunState.COMPLETE:
         raise RequestError(f"run {resumed.run_id} is complete, there is nothing to resume")
     executions = reader.executions_of_run(resumed.run_id)
     running = [e.id for e in executions if e.state is State.RUNNING]
     close_executions(reader, writer, running, State.FAILED)
-    # As they are recorded now: one may have become COMPLETE while it was about to be closed.
+    # Read again: another process may have recorded one as COMPLETE before it was closed here.
     executions = reader.executions_of_run(resumed.run_id)
     remove_unfinished(root, scratch, executions)
     writer.resume_run(resumed.run_id, lease.id)
@@ -308,7 +314,7 @@ def _check_limits(spec: PipelineSpec, settings: RunSettings) -> None:
 
 
 def _cause(node: NodeResult) -> str:
-    """Why a node failed, with the place of all that it printed."""
+    """Why a node failed, with the path of its output."""
     if not node.log or node.log in node.message:
         return node.message
     return f"{node.message}\n    its output is in {node.log}"
@@ -329,7 +335,7 @@ def _run_nodes(
         left.append(node)
     if left:
         with captured(os.path.join(order.run.log_dir, "beam.log")):
-            # Only now: a run that is fully cached never pays for importing Beam.
+            # Imported here, so that a fully cached run does not import Beam.
             from prodml.orchestration.launch.dag import run_nodes
 
             rest = dataclasses.replace(order, results_before=results)

@@ -58,7 +58,7 @@ def test_a_signal_cancels_the_run(tmp_path: Path, sent: signal.Signals, in_beam:
         process.send_signal(sent)
         output = process.stdout.read()
     assert process.returncode == 130, output
-    assert "was cancelled; what had ended is kept" in output
+    assert "was cancelled; completed nodes are kept" in output
     assert "Traceback" not in output
     shown = subprocess.run(
         [sys.executable, "-m", "prodml", "show", "latest", "--json"],

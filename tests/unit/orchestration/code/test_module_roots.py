@@ -49,7 +49,7 @@ def test_without_roots_everything_is_allowed(tmp_path: Path, roots: list[str]) -
 @pytest.mark.parametrize("way", ["other/module.py", "team/../other/module.py", "team-b/module.py"])
 def test_a_module_elsewhere_is_refused(tmp_path: Path, roots: list[str], way: str) -> None:
     (tmp_path / "team-b").symlink_to(tmp_path / "other")
-    with pytest.raises(RequestError, match=r"Uses: module_file /.*/other/.*\.py.* lies outside"):
+    with pytest.raises(RequestError, match=r"Uses: module_file /.*/other/.*\.py.* is outside"):
         require_modules_inside(roots, spec(tmp_path / way))
 
 
@@ -64,7 +64,7 @@ def test_what_a_module_imports_counts_as_well(tmp_path: Path, roots: list[str]) 
     helper.unlink()
     helper.symlink_to(tmp_path / "other" / "helper.py")
     module = tmp_path / "team" / "module.py"
-    with pytest.raises(RequestError, match=f"helper.py, imported by {module}, lies outside"):
+    with pytest.raises(RequestError, match=f"helper.py, imported by {module}, is outside"):
         require_inside(roots, str(module), "pipeline file")
 
 
@@ -82,7 +82,7 @@ def test_a_component_of_a_users_file_counts_as_well(tmp_path: Path, roots: list[
     def uses() -> None:
         own.Own()
 
-    with pytest.raises(RequestError, match="Own: component .*own.py lies outside"):
+    with pytest.raises(RequestError, match="Own: component .*own.py is outside"):
         require_modules_inside(roots, compile_pipeline(uses.build()))
 
 
@@ -91,7 +91,7 @@ def test_the_command_line_refuses_before_anything_is_imported(
 ) -> None:
     outside = tmp_path / "other" / "pipeline_file.py"
     outside.write_text("raise SystemExit('was imported')\n")
-    with pytest.raises(RequestError, match="pipeline file .*pipeline_file.py lies outside"):
+    with pytest.raises(RequestError, match="pipeline file .*pipeline_file.py is outside"):
         load_spec(str(outside), {}, module_roots=roots)
     inside = tmp_path / "team" / "pipeline_file.py"
     inside.write_text(
@@ -107,7 +107,7 @@ def test_the_command_line_refuses_before_anything_is_imported(
     )
     (tmp_path / "team" / "executor.py").write_text("def execute(context): ...\n")
     evil = f"module_file={tmp_path}/other/module.py"
-    with pytest.raises(RequestError, match="Uses: module_file .*other/module.py lies outside"):
+    with pytest.raises(RequestError, match="Uses: module_file .*other/module.py is outside"):
         load_spec(str(inside), {}, [evil], module_roots=roots)
     own = f"module_file={tmp_path}/team/module.py"
     assert load_spec(str(inside), {}, [own], module_roots=roots).name == "uses"
