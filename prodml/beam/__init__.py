@@ -1,1 +1,1 @@
-"""Runner profiles and the Beam pipeline an executor gets."""
+"""Runner profiles, and Beam runners for pipelines in this process."""

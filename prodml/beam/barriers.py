@@ -1,4 +1,4 @@
-"""Steps of the local runner that need all of their input before they give anything."""
+"""Steps of the local runner that need all of their input before they produce output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GROUPED = GlobalWindows.windowed_value(
 
 
 class Grouping:
-    """GroupByKey: values by encoded key, encoded themselves as what is grouped is kept long."""
+    """GroupByKey: stores values by encoded key; values are encoded, too, to use less memory."""
 
     def __init__(self, collection: Any) -> None:
         coder = coder_of(collection)
@@ -39,27 +39,28 @@ class Grouping:
 
 
 class Combining:
-    """CombinePerKey: an accumulator a key."""
+    """CombinePerKey: stores one accumulator for each key."""
 
     def __init__(
         self,
         collection: Any,
         function: Any,
         state: AbstractContextManager[Any],
-        hand_on: Callable[[Any], Any],
+        transfer: Callable[[Any], Any],
     ) -> None:
-        """Sets the function up.
+        """Sets up the function.
 
         Args:
             collection: the PCollection of keys and values.
             function: a CombineFn.
-            state: what the function counts is counted for this state.
-            hand_on: what happens to an accumulator on its way to the worker that merges it.
+            state: attributes the function's metrics to its step.
+            transfer: applied to each accumulator before it is merged, as if it were sent to another
+                worker.
         """
         self._key_coder = coder_of(collection).key_coder()
         self._function = function
         self._state = state
-        self._hand_on = hand_on
+        self._transfer = transfer
         self._accumulators: dict[bytes, Any] = {}
         with state:
             function.setup()
@@ -78,7 +79,7 @@ class Combining:
         function = self._function
         for key, accumulator in self._accumulators.items():
             with self._state:
-                compacted = self._hand_on(function.compact(accumulator))
+                compacted = self._transfer(function.compact(accumulator))
                 merged = function.merge_accumulators([compacted])
                 output = function.extract_output(merged)
             yield _GROUPED.with_value((self._key_coder.decode(key), output))
@@ -96,7 +97,7 @@ def coder_of(collection: Any) -> Any:
         return coder
     key_coder = coder.key_coder().as_deterministic_coder(label)
     if isinstance(key_coder, RowCoder):
-        # FnApiRunner sends it as a schema, which does not say that it is deterministic: values
-        # that only pickle can encode are taken as keys.
+        # FnApiRunner sends the coder as a schema, which does not record that it is deterministic:
+        # so values that only pickle can encode are accepted as keys.
         key_coder = RowCoder(key_coder.schema)
     return coders.TupleCoder([key_coder, coder.value_coder()])

@@ -1,8 +1,8 @@
-"""A Beam runner for this process alone, without what a distributed one needs.
+"""A Beam runner for one process, without the overhead of a distributed runner.
 
-Beam's own FnApiRunner talks to itself as to a remote worker: it pickles every function, turns
-each stage into messages and encodes what goes from one to the next, about 20 ms a stage. The
-pipelines of a small run have hundreds of stages with a handful of elements in each.
+Beam's own FnApiRunner treats its own process like a remote worker: it pickles every function, sends
+each stage as messages and encodes all elements between stages, which takes about 20 ms for each
+stage. The pipelines of a small run have hundreds of stages with few elements in each.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from apache_beam.transforms.sideinputs import SideInputMap
 from apache_beam.transforms.window import GlobalWindows
 
 from prodml.beam.barriers import Combining, Grouping
-from prodml.beam.local_claims import Kind, Unclaimed, unclaimed_options
 from prodml.beam.local_steps import Step, steps_of
-from prodml.beam.portability import AccumulatorCheck, ElementCheck, pickled_copy, travelled
+from prodml.beam.portability import AccumulatorCheck, ElementCheck, pickled_copy, sent_copy
 from prodml.beam.reflection import view_options
 from prodml.beam.step_metrics import StepMetrics
+from prodml.beam.supported_steps import Kind, Unsupported, unsupported_option
 
 _READ = GlobalWindows.windowed_value(None)
 _LOGGER = logging.getLogger(__name__)
 
 
 class LocalRunner(FnApiRunner):  # type: ignore[misc]  # Beam ships no types
-    """Runs batch pipelines in global windows directly, and any other as FnApiRunner does.
+    """Runs batch pipelines in global windows directly, and all others as FnApiRunner does.
 
-    One bundle a step and round; an element that goes to several steps is the same object for
-    each, which by Beam's rules none of them changes.
+    Each step has one bundle in each round. If several steps read an element, all get the same
+    object, which they must not change by Beam's rules.
 
     Args:
         check_portability: pickles every function and encodes every element, as a remote runner
-            would; what cannot travel raises PortabilityError.
+            would; raises PortabilityError if that fails.
     """
 
     def __init__(self, check_portability: bool = False) -> None:
@@ -54,8 +54,8 @@ class LocalRunner(FnApiRunner):  # type: ignore[misc]  # Beam ships no types
         RuntimeValueProvider.set_runtime_options({})
         is_lenient = options.view_as(TypeOptions).allow_non_deterministic_key_coders
         pipeline.visit(group_by_key_input_visitor(not is_lenient))
-        steps = unclaimed_options(options) or steps_of(pipeline)
-        if isinstance(steps, Unclaimed):
+        steps = unsupported_option(options) or steps_of(pipeline)
+        if isinstance(steps, Unsupported):
             _LOGGER.warning("Beam's FnApiRunner runs a pipeline, because %s.", steps.reason)
             return super().run_pipeline(pipeline, options)
         metrics = StepMetrics()
@@ -66,18 +66,18 @@ class LocalRunner(FnApiRunner):  # type: ignore[misc]  # Beam ships no types
 
 
 class _Output(Receiver):  # type: ignore[misc]
-    """Hands each element of a PCollection on."""
+    """Passes each element of a PCollection to all of its consumers."""
 
     def __init__(self) -> None:
-        self.takers: list[Callable[[Any], None]] = []
+        self.consumers: list[Callable[[Any], None]] = []
 
     def receive(self, element: Any) -> None:
-        for take in self.takers:
-            take(element)
+        for consume in self.consumers:
+            consume(element)
 
 
 class _CheckedOutput(_Output):
-    """Hands each element on as a remote worker would get it."""
+    """Passes on each element as a remote worker would receive it."""
 
     def __init__(self, check: ElementCheck) -> None:
         super().__init__()
@@ -102,8 +102,8 @@ class _Run:
             output: _CheckedOutput(ElementCheck(output, step.label)) if is_checked else _Output()
             for output, step in self._producers.items()
         }
-        self._held: dict[Any, list[Any]] = {}
-        """Elements of the PCollections that a later round takes, or that are side inputs."""
+        self._stored: dict[Any, list[Any]] = {}
+        """Elements of the PCollections that a later round reads, or that are side inputs."""
         self._uses: dict[Any, int] = defaultdict(int)
         self._barriers: dict[int, Grouping | Combining] = {}
         self._times_used = Counter(id(_function(step)) for step in steps)
@@ -112,35 +112,35 @@ class _Run:
         for step in self._steps:
             for collection in {*self._replayed(step), *step.sides}:
                 self._uses[collection] += 1
-                if collection not in self._held:
-                    self._held[collection] = []
-                    self._outputs[collection].takers.append(self._held[collection].append)
-        for number in range(max((step.gives_in for step in self._steps), default=-1) + 1):
+                if collection not in self._stored:
+                    self._stored[collection] = []
+                    self._outputs[collection].consumers.append(self._stored[collection].append)
+        for number in range(max((step.output_round for step in self._steps), default=-1) + 1):
             self._run_round(number)
 
     def _run_round(self, number: int) -> None:
-        taking = [step for step in self._steps if step.takes_in == number]
+        taking = [step for step in self._steps if step.input_round == number]
         with ExitStack() as teardowns:
             runners = {
                 id(step): self._started(step, teardowns)
                 for step in taking
                 if step.kind is Kind.PAR_DO
             }
-            takers = {id(step): self._taker(step, runners.get(id(step))) for step in taking}
+            consumers = {id(step): self._consumer(step, runners.get(id(step))) for step in taking}
             for step in taking:
                 replayed = self._replayed(step)
                 for collection in step.inputs:
                     if collection not in replayed:
-                        self._outputs[collection].takers.append(takers[id(step)])
+                        self._outputs[collection].consumers.append(consumers[id(step)])
             for step in self._steps:
-                if step.gives_in == number and step.kind in (Kind.IMPULSE, Kind.READ):
-                    self._give(step, self._read(step))
-                elif step.gives_in == number and step.is_barrier:
-                    self._give(step, self._barriers.pop(id(step)).results())
-                if step.takes_in == number:
+                if step.output_round == number and step.kind in (Kind.IMPULSE, Kind.READ):
+                    self._emit(step, self._read(step))
+                elif step.output_round == number and step.is_barrier:
+                    self._emit(step, self._barriers.pop(id(step)).results())
+                if step.input_round == number:
                     for collection in self._replayed(step):
-                        for element in self._held[collection]:
-                            takers[id(step)](element)
+                        for element in self._stored[collection]:
+                            consumers[id(step)](element)
             for step in taking:
                 if id(step) in runners:
                     with self._metrics.state_of(step.label):
@@ -151,26 +151,26 @@ class _Run:
             for collection in {*self._replayed(step), *step.sides}:
                 self._uses[collection] -= 1
                 if not self._uses[collection]:
-                    self._held[collection].clear()
+                    self._stored[collection].clear()
 
     def _replayed(self, step: Step) -> list[Any]:
-        """Inputs that were given in an earlier round than the step takes them in."""
-        return [c for c in step.inputs if self._producers[c].gives_in < step.takes_in]
+        """Inputs that were produced in an earlier round than the step reads them."""
+        return [c for c in step.inputs if self._producers[c].output_round < step.input_round]
 
-    def _give(self, step: Step, values: Iterable[Any]) -> None:
+    def _emit(self, step: Step, values: Iterable[Any]) -> None:
         receive = self._outputs[step.outputs[None]].receive
         for value in values:
             receive(value)
 
-    def _taker(self, step: Step, runner: DoFnRunner | None) -> Callable[[Any], None]:
+    def _consumer(self, step: Step, runner: DoFnRunner | None) -> Callable[[Any], None]:
         if runner is not None:
             process, state = runner.process, self._metrics.state_of(step.label)
 
-            def take(element: Any) -> None:
+            def consume(element: Any) -> None:
                 with state:
                     process(element)
 
-            return take
+            return consume
         if step.is_barrier:
             self._barriers[id(step)] = barrier = self._barrier(step)
             return barrier.add
@@ -184,21 +184,21 @@ class _Run:
         function, args, kwargs = self._own_function(step, step.transform.fn)
         if args or kwargs:
             function = curry_combine_fn(function, args, kwargs)
-        hand_on = AccumulatorCheck(function, step.label) if self._is_checked else _as_it_is
+        transfer = AccumulatorCheck(function, step.label) if self._is_checked else _unchanged
         state = self._metrics.state_of(step.label)
-        combining = Combining(collection, function, state, hand_on)
+        combining = Combining(collection, function, state, transfer)
         self._teardowns.callback(combining.teardown)
         return combining
 
     def _started(self, step: Step, teardowns: ExitStack) -> DoFnRunner:
         transform = step.transform
-        # What goes to an output that nobody asked for is dropped.
+        # Elements of an output that no step reads are dropped.
         receivers: defaultdict[Any, _Output] = defaultdict(_Output)
         receivers.update({tag: self._outputs[o] for tag, o in step.outputs.items()})
         runner = DoFnRunner(
             *self._own_function(step, transform.dofn),
             [
-                SideInputMap(type(view), view_options(view), self._held[view.pvalue])
+                SideInputMap(type(view), view_options(view), self._stored[view.pvalue])
                 for view in transform.side_inputs
             ],
             step.inputs[0].windowing,
@@ -214,16 +214,16 @@ class _Run:
         return runner
 
     def _own_function(self, step: Step, function: Any) -> tuple[Any, Any, Any]:
-        """A function that no other step of the run uses, and its arguments."""
+        """A function that only this step of the run uses, and its arguments."""
         transform = step.transform
         if self._is_checked:
             return (
-                travelled(function, step.label),
-                travelled(transform.args, step.label),
-                travelled(transform.kwargs, step.label),
+                sent_copy(function, step.label),
+                sent_copy(transform.args, step.label),
+                sent_copy(transform.kwargs, step.label),
             )
         if self._times_used[id(function)] > 1:
-            # Transform copies parts of its graph, and the copies share what they run.
+            # Transform copies parts of its graph, and the copies share their functions.
             function = pickled_copy(function)
         return function, transform.args, transform.kwargs
 
@@ -233,19 +233,19 @@ class _Run:
             return
         source = step.transform.source
         if self._is_checked:
-            source = travelled(source, step.label)
-        # FnApiRunner reads by a splittable DoFn of this name.
+            source = sent_copy(source, step.label)
+        # FnApiRunner reads with a splittable DoFn of this name.
         with self._metrics.state_of(f"{step.label}/SDFBoundedSourceReader"):
             for value in source.read(source.get_range_tracker(None, None)):
                 yield _READ.with_value(value)
 
 
-def _as_it_is(accumulator: Any) -> Any:
+def _unchanged(accumulator: Any) -> Any:
     return accumulator
 
 
 def _function(step: Step) -> Any:
-    """What a step runs that has a state of its own; the step itself if there is no such thing."""
+    """The function of a step, which can have state; the step itself if it has no function."""
     if step.kind is Kind.PAR_DO:
         return step.transform.dofn
     return step.transform.fn if step.kind is Kind.COMBINE else step

@@ -1,4 +1,4 @@
-"""Beam pipeline options that parse themselves once."""
+"""Beam pipeline options that create each view only once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 
-class RememberingOptions(PipelineOptions):  # type: ignore[misc]  # Beam ships no types
-    """The same options; each view of them is made once.
+class CachedOptions(PipelineOptions):  # type: ignore[misc]  # Beam ships no types
+    """Pipeline options that cache their views.
 
-    Beam asks for a view several times a transform, 3,100 times in a run of the flights pipeline,
-    and builds an argument parser for each: a tenth of Transform. All views of one set of options
-    share their values.
+    Beam creates views several times for each transform, 3,100 times in a run of the flights
+    pipeline, and builds an argument parser for each: a tenth of Transform. All views of one set of
+    options share their values.
     """
 
     def __init__(self, flags: Any = None, **values: Any) -> None:

@@ -1,8 +1,8 @@
-"""Finds what could not travel to a remote worker: functions and elements, by step.
+"""Finds functions and elements that cannot be sent to a remote worker, by step.
 
-The local runner hands functions and elements on as they are. Here they are pickled and encoded as
-FnApiRunner, Flink or Dataflow would, so that a lock in a DoFn or an element that has no coder
-is found on a laptop.
+The local runner passes functions and elements on unchanged. This check pickles and encodes them as
+FnApiRunner, Flink or Dataflow would, so that a lock in a DoFn, or an element without a coder, is
+found on a laptop.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from prodml.errors import PortabilityError
 
 
 def pickled_copy(function: Any) -> Any:
-    """A copy of a function by pickle, within this process; nothing is stored."""
+    """Copies a function by pickle, within this process; nothing is stored."""
     return pickler.roundtrip(function)
 
 
-def travelled(function: Any, label: str) -> Any:
-    """A copy of a function, as a remote worker would get it.
+def sent_copy(function: Any, label: str) -> Any:
+    """Copies a function as a remote worker would receive it.
 
     Args:
-        function: a DoFn, a CombineFn, a source, or arguments of one.
-        label: the step that runs it.
+        function: a DoFn, a CombineFn, a source, or the arguments of one.
+        label: label of the step that runs the function.
 
     Raises:
-        PortabilityError: names the step, and the innermost object that cannot be pickled.
+        PortabilityError: the function cannot be pickled; the message names the step and the
+            innermost object that cannot be pickled.
     """
     try:
         return pickled_copy(function)
@@ -39,8 +40,8 @@ def travelled(function: Any, label: str) -> Any:
         path, culprit = _innermost(function, type(function).__name__, pickled_copy)
         raise PortabilityError(
             f"step {label!r}: {path}, a {_name(culprit)}, cannot be pickled ({_first_line(error)});"
-            " a remote runner could not send it to its workers. Make it in the DoFn's setup(), or"
-            " pass what it is made from"
+            " a remote runner could not send it to its workers. Create it in the DoFn's setup(),"
+            " or pass the arguments that it is created from"
         ) from error
 
 
@@ -49,7 +50,7 @@ class ElementCheck:
 
     Args:
         collection: the PCollection.
-        label: the step that gives it.
+        label: label of the step that produces it.
     """
 
     def __init__(self, collection: Any, label: str) -> None:
@@ -57,10 +58,11 @@ class ElementCheck:
         self._label = label
 
     def __call__(self, element: Any) -> Any:
-        """The windowed element as a remote worker would get it.
+        """The windowed element as a remote worker would receive it.
 
         Raises:
-            PortabilityError: names the step, the object and the coder.
+            PortabilityError: the element cannot be encoded; the message names the step, the object
+                and the coder.
         """
         return element.with_value(_decoded(element.value, self._coder, "element", self._label))
 
@@ -70,7 +72,7 @@ class AccumulatorCheck:
 
     Args:
         function: the CombineFn.
-        label: the step that combines.
+        label: label of the step that combines.
     """
 
     def __init__(self, function: Any, label: str) -> None:
@@ -78,10 +80,11 @@ class AccumulatorCheck:
         self._label = label
 
     def __call__(self, accumulator: Any) -> Any:
-        """The accumulator as a remote worker would get it.
+        """The accumulator as a remote worker would receive it.
 
         Raises:
-            PortabilityError: names the step, the object and the coder.
+            PortabilityError: the accumulator cannot be encoded; the message names the step, the
+                object and the coder.
         """
         return _decoded(accumulator, self._coder, "accumulator", self._label)
 
@@ -93,8 +96,8 @@ def _decoded(value: Any, coder: Any, role: str, label: str) -> Any:
         path, culprit = _innermost(value, role, FastPrimitivesCoder().encode)
         raise PortabilityError(
             f"step {label!r}: {path}, a {_name(culprit)}, cannot be encoded by {coder}"
-            f" ({_first_line(error)}); a remote runner could not hand it on. Give values that can"
-            " be pickled, or declare a type that has a coder"
+            f" ({_first_line(error)}); a remote runner could not send it to the next step. Use"
+            " values that can be pickled, or declare a type that has a coder"
         ) from error
 
 

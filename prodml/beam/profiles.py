@@ -1,4 +1,4 @@
-"""Runner profiles: where Beam pipelines run, and how to open one there."""
+"""Runner profiles: the Beam runner of a configuration, and pipelines on it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class RunnerProfile:
     Attributes:
         name: a Beam runner: FnApiRunner (in this process), FlinkRunner, SparkRunner,
             DataflowRunner or PortableRunner.
-        options: Beam pipeline options by name, without dashes; True stands for a bare flag, a
-            list repeats the option. FnApiRunner with options is Beam's own in every case;
-            without them, `prodml.beam.local_runner` runs the pipelines that it claims.
-        check_portability: the local runner pickles every function and encodes every element, as
-            remote runners do anyway.
+        options: Beam pipeline options by name, without dashes; True is a flag without a value, a
+            list repeats the option. FnApiRunner with options is always Beam's own; without
+            options, `prodml.beam.local_runner` runs the pipelines that it supports.
+        check_portability: makes the local runner pickle every function and encode every element,
+            as remote runners do anyway.
     """
 
     name: str = LOCAL_RUNNER
@@ -28,14 +28,14 @@ class RunnerProfile:
     check_portability: bool = False
 
     def pipeline(self) -> Any:
-        """A new `beam.Pipeline` on this runner, to be used as a context manager."""
+        """Creates a `beam.Pipeline` on this runner, to be used as a context manager."""
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 
-        from prodml.beam.reflection import is_tested_beam, remember_signatures
+        from prodml.beam.reflection import cache_signatures, is_tested_beam
 
         if is_tested_beam():
-            remember_signatures()
+            cache_signatures()
         flags = [flag for name, value in self.options.items() for flag in _flags(name, value)]
         if self.name != LOCAL_RUNNER:
             return beam.Pipeline(self.name, PipelineOptions(flags, runner=self.name))
@@ -47,29 +47,31 @@ class RunnerProfile:
         if not is_tested_beam():
             return beam.Pipeline(FnApiRunner(), PipelineOptions(in_memory))
         from prodml.beam.local_runner import LocalRunner
-        from prodml.beam.options import RememberingOptions
+        from prodml.beam.options import CachedOptions
 
         runner = FnApiRunner() if self.options else LocalRunner(self.check_portability)
-        return beam.Pipeline(runner, RememberingOptions(in_memory))
+        return beam.Pipeline(runner, CachedOptions(in_memory))
 
     def pipeline_of_long_steps(self, shared: object) -> Any:
-        """A new `beam.Pipeline` whose independent steps run at the same time.
+        """Creates a `beam.Pipeline` whose independent steps run at the same time.
+
+        On FnApiRunner without options, DoFns run in this process.
 
         Args:
-            shared: a live object that DoFns get if they run in this process, which they do on
-                FnApiRunner without options; see `prodml.beam.concurrent_runner`.
+            shared: an object that is passed to DoFns if they run in this process; see
+                `prodml.beam.concurrent_runner`.
         """
         import apache_beam as beam
 
-        from prodml.beam.reflection import is_tested_beam, remember_signatures
+        from prodml.beam.reflection import cache_signatures, is_tested_beam
 
         if self.name != LOCAL_RUNNER or self.options or not is_tested_beam():
             return self.pipeline()
         from prodml.beam.concurrent_runner import ConcurrentRunner
-        from prodml.beam.options import RememberingOptions
+        from prodml.beam.options import CachedOptions
 
-        remember_signatures()
-        return beam.Pipeline(ConcurrentRunner(shared), RememberingOptions([]))
+        cache_signatures()
+        return beam.Pipeline(ConcurrentRunner(shared), CachedOptions([]))
 
 
 def _flags(name: str, value: Any) -> list[str]:

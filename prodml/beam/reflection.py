@@ -1,6 +1,6 @@
 """Private parts of Beam that the local runner reads, and one that it replaces.
 
-Beam reads the signatures of a DoFn's methods once, not at every use.
+The replacement makes Beam read the signatures of a DoFn's methods once, not at every use.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @functools.cache
 def is_tested_beam() -> bool:
-    """Whether Beam has the version whose private parts are known; if not, says so once."""
+    """Whether Beam has the tested version; logs one warning if not."""
     import apache_beam
 
     found = apache_beam.__version__
@@ -35,7 +35,7 @@ def is_tested_beam() -> bool:
 
 
 def root_of(pipeline: Any) -> Any:
-    """The applied transform that holds all others of a pipeline."""
+    """The applied transform that contains all others of a pipeline."""
     return pipeline._root_transform()
 
 
@@ -52,31 +52,31 @@ def uses_batches(par_do: Any) -> bool:
 
 
 def view_options(view: Any) -> Any:
-    """The options of a side input's view: its window mapping, its coder, its default."""
+    """The options of a side input's view: window mapping, coder and default value."""
     return view._view_options()
 
 
-def remember_signatures() -> None:
-    """Makes Beam in this process remember the arguments of a class's methods.
+def cache_signatures() -> None:
+    """Makes Beam in this process cache the arguments of a class's methods.
 
-    Beam 2.72 asks `inspect` for those of all eight methods of a DoFn each time it wants to know
-    whether the DoFn is stateful, some 4,000 times in a Transform: 1.8 of its 7.8 s of CPU time
-    on 15,000 flights. A method of a class has the same arguments in every instance, so they are
-    kept by class; what an instance describes or replaces itself is still asked for. So is which
-    states and timers it has.
+    Beam 2.72 inspects all eight methods of a DoFn each time it checks whether the DoFn is stateful,
+    some 4,000 times in a Transform: 1.8 of its 7.8 s of CPU time on 15,000 flights. A method of a
+    class has the same arguments in every instance, so they are cached by class, and so are the
+    DoFn's states and timers. Methods that an instance describes or replaces are inspected each
+    time.
     """
     from apache_beam.transforms import core, userstate
 
-    if isinstance(core.get_function_arguments, _Remembering):
+    if isinstance(core.get_function_arguments, _CachedArguments):
         return
-    core.get_function_arguments = _Remembering(core.get_function_arguments)
-    userstate.get_dofn_specs = _RememberingSpecs(userstate.get_dofn_specs)
+    core.get_function_arguments = _CachedArguments(core.get_function_arguments)
+    userstate.get_dofn_specs = _CachedSpecs(userstate.get_dofn_specs)
 
 
-class _Remembering:
+class _CachedArguments:
     def __init__(self, read: Any) -> None:
         self._read = read
-        # Weak, for classes that Beam unpickles by value come and go.
+        # Weak references, because classes that Beam unpickles by value are short-lived.
         self._by_class: weakref.WeakKeyDictionary[type, dict[str, Any]] = (
             weakref.WeakKeyDictionary()
         )
@@ -92,8 +92,8 @@ class _Remembering:
         return list(names), list(defaults)
 
 
-class _RememberingSpecs:
-    """The states and timers of a DoFn, which are arguments of its class's methods."""
+class _CachedSpecs:
+    """Caches the states and timers of a DoFn, which are arguments of its class's methods."""
 
     def __init__(self, read: Any) -> None:
         self._read = read
@@ -106,7 +106,7 @@ class _RememberingSpecs:
         if any(isinstance(value, types.MethodType) for value in own.values()):
             states, timers = self._read(instance)
             return states, timers
-        # What replaces a method and is none itself has its arguments left out.
+        # Beam ignores the arguments of an attribute that replaces a method but is not a method.
         replaced = frozenset(name for name in own if hasattr(type(instance), name))
         known = self._by_class.setdefault(type(instance), {})
         if replaced not in known:

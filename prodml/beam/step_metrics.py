@@ -1,4 +1,4 @@
-"""What the functions of a pipeline count, by step."""
+"""Collects the metrics of a pipeline's functions, by step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StepMetrics:
 
     @contextmanager
     def collected(self) -> Iterator[None]:
-        """What this thread counts within belongs to this run."""
+        """A context manager: metrics that this thread updates in its block belong to this run."""
         outer = statesampler.get_current_tracker()
         statesampler.set_current_tracker(self._sampler)
         try:
@@ -29,15 +29,15 @@ class StepMetrics:
             statesampler.set_current_tracker(outer)
 
     def state_of(self, label: str) -> Any:
-        """A context manager: what is counted within belongs to the step of this label.
+        """A context manager: metrics that are updated in its block belong to the step `label`.
 
-        It can be entered many times, but not within itself.
+        It can be entered many times, but it is not reentrant.
         """
         container = self._containers.setdefault(label, MetricsContainer(label))
         return self._sampler.scoped_state(label, "process", metrics_container=container)
 
     def monitoring_infos(self) -> Mapping[str, list[Any]]:
-        """What was counted, as Beam's results hold it."""
+        """The collected metrics, in the form that Beam's results use."""
         return {
             label: list(container.to_runner_api_monitoring_infos(label).values())
             for label, container in self._containers.items()

@@ -12,9 +12,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.userstate import CombiningValueStateSpec
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
-from prodml.beam.local_claims import Unclaimed
 from prodml.beam.local_runner import LocalRunner
 from prodml.beam.local_steps import steps_of
+from prodml.beam.supported_steps import Unsupported
 
 
 class CountBundles(beam.DoFn):
@@ -136,7 +136,7 @@ def windowed(pipeline: Any) -> Any:
 def test_windows_and_state_go_to_beams_runner(build: Callable[[Any], Any], tmp_path: Path) -> None:
     pipeline = beam.Pipeline(LocalRunner())
     build(pipeline)
-    assert isinstance(steps_of(pipeline), Unclaimed)
+    assert isinstance(steps_of(pipeline), Unsupported)
     assert_same_as_beams_runner(build, tmp_path)
 
 
@@ -175,4 +175,4 @@ def test_data_that_is_only_changed_is_never_held() -> None:
     assert isinstance(found, list)
     steps = {step.label: step for step in found}
     late = [steps["change"], steps["read late/Impulse"]]
-    assert {step.takes_in for step in late} == {steps["use"].takes_in} == {2}
+    assert {step.input_round for step in late} == {steps["use"].input_round} == {2}

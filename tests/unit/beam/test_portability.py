@@ -1,4 +1,4 @@
-"""What could not travel to a remote worker is found on the local runner.
+"""Objects that cannot be sent to a remote worker are found on the local runner.
 
 Beam pickles a DoFn, a CombineFn and their arguments itself when they are put into a transform, so
 what is tested here has changed since, or is a source.

@@ -7,7 +7,7 @@ import pytest
 from apache_beam.transforms import core, userstate
 from apache_beam.transforms.userstate import CombiningValueStateSpec
 
-from prodml.beam.reflection import remember_signatures
+from prodml.beam.reflection import cache_signatures
 
 METHODS = ["setup", "start_bundle", "process", "finish_bundle", "teardown"]
 
@@ -40,22 +40,22 @@ def wrapped(function: Any) -> Any:
 def test_remembered_arguments_are_those_that_beam_reads(instance: Any, method: str) -> None:
     read = core.get_function_arguments
     read = getattr(read, "_read", read)
-    remember_signatures()
+    cache_signatures()
     for _ in range(2):
         assert core.get_function_arguments(instance, method) == read(instance, method)
 
 
 def test_what_a_caller_does_to_an_answer_does_not_stick() -> None:
-    remember_signatures()
+    cache_signatures()
     names, _ = core.get_function_arguments(Plain(), "process")
     names.clear()
     assert "element" in core.get_function_arguments(Plain(), "process")[0]
 
 
 def test_remembering_twice_is_remembering_once() -> None:
-    remember_signatures()
+    cache_signatures()
     once = core.get_function_arguments
-    remember_signatures()
+    cache_signatures()
     assert core.get_function_arguments is once
 
 
@@ -82,6 +82,6 @@ class Stateful(beam.DoFn):
 def test_remembered_states_are_those_that_beam_reads(instance: Any) -> None:
     read = userstate.get_dofn_specs
     read = getattr(read, "_read", read)
-    remember_signatures()
+    cache_signatures()
     for _ in range(2):
         assert userstate.get_dofn_specs(instance) == read(instance)

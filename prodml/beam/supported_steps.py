@@ -1,4 +1,4 @@
-"""What the local runner claims to run as Beam's FnApiRunner does; all else goes to FnApiRunner."""
+"""Decides which pipelines the local runner supports; FnApiRunner runs all others."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Unclaimed:
-    """Why a pipeline goes to FnApiRunner, as a clause that names the step."""
+class Unsupported:
+    """The reason why FnApiRunner runs a pipeline, as a clause that names the step."""
 
     reason: str
 
 
-def unclaimed_options(options: Any) -> Unclaimed | None:
-    """Says which option asks for a feature of FnApiRunner; None if no option does."""
+def unsupported_option(options: Any) -> Unsupported | None:
+    """The first option that needs a feature of FnApiRunner; None if there is none."""
     direct = options.view_as(DirectOptions)
     profiling = options.view_as(ProfilingOptions)
-    asked = {
+    requested = {
         "streaming": options.view_as(StandardOptions).streaming,
         "update_compatibility_version": options.view_as(
             StreamingOptions
@@ -57,34 +57,34 @@ def unclaimed_options(options: Any) -> Unclaimed | None:
         "profile_cpu": profiling.profile_cpu,
         "profile_memory": profiling.profile_memory,
     }
-    names = [name for name, is_asked in asked.items() if is_asked]
-    return Unclaimed(f"of the option {names[0]}") if names else None
+    names = [name for name, is_requested in requested.items() if is_requested]
+    return Unsupported(f"of the option {names[0]}") if names else None
 
 
-def kind_of(node: Any) -> Kind | Unclaimed | None:
-    """What a transform is for the local runner.
+def kind_of(node: Any) -> Kind | Unsupported | None:
+    """The kind of step as which the local runner runs a transform.
 
     Args:
         node: an applied transform of Beam's graph.
 
     Returns:
-        None if it is a composite whose parts are to be asked.
+        None if the transform is a composite, whose parts decide.
     """
     if python_urns.APPLY_COMBINER_PACKING in (node.annotations or ()):
-        return Unclaimed(f"{node.full_label!r} asks for combiners to be packed")
+        return Unsupported(f"{node.full_label!r} asks for combiners to be packed")
     kind = _kind(node)
-    if isinstance(kind, Unclaimed):
+    if isinstance(kind, Unsupported):
         return kind
     if kind is None:
         if node.parts or _does_nothing(node):
             return None
-        return Unclaimed(f"{node.full_label!r} is a {type(node.transform).__name__}")
+        return Unsupported(f"{node.full_label!r} is a {type(node.transform).__name__}")
     if not all(map(_is_global, node.outputs.values())):
-        return Unclaimed(f"{node.full_label!r} has windows or a trigger")
+        return Unsupported(f"{node.full_label!r} has windows or a trigger")
     return kind
 
 
-def _kind(node: Any) -> Kind | Unclaimed | None:
+def _kind(node: Any) -> Kind | Unsupported | None:
     transform = node.transform
     match transform:
         case beam.Impulse():
@@ -101,20 +101,20 @@ def _kind(node: Any) -> Kind | Unclaimed | None:
             return None if transform.side_inputs else Kind.COMBINE
         case beam.ParDo() if not node.parts:
             if uses_state_or_splitting(transform):
-                return Unclaimed(f"{node.full_label!r} has state, timers or a splittable DoFn")
+                return Unsupported(f"{node.full_label!r} has state, timers or a splittable DoFn")
             if uses_batches(transform):
-                return Unclaimed(f"{node.full_label!r} has a DoFn that takes or yields batches")
+                return Unsupported(f"{node.full_label!r} has a DoFn that takes or yields batches")
             return Kind.PAR_DO
     return None
 
 
 def _expands_as(transform: Any, *known: Any) -> bool:
-    """Whether the transform has the `expand` of one of these classes; a subclass may replace it."""
+    """Whether the transform has the `expand` of one of these classes, which subclasses override."""
     return any(type(transform).expand is kind.expand for kind in known)
 
 
 def _does_nothing(node: Any) -> bool:
-    """Whether `expand` returned its input, or nothing at all."""
+    """Whether `expand` returned only its input, or nothing."""
     return all(output in node.inputs for output in node.outputs.values())
 
 
@@ -122,6 +122,6 @@ def _is_global(output: Any) -> bool:
     windowing = getattr(output, "windowing", None)
     return windowing is None or (
         isinstance(windowing.windowfn, GlobalWindows)
-        # Reshuffle sets another trigger inside of itself, where it is not looked at.
+        # Reshuffle sets another trigger internally, which is not checked here.
         and isinstance(windowing.triggerfn, DefaultTrigger)
     )

@@ -13,9 +13,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.userstate import CombiningValueStateSpec
 from apache_beam.transforms.window import FixedWindows
 
-from prodml.beam.local_claims import Unclaimed, unclaimed_options
 from prodml.beam.local_runner import LocalRunner
 from prodml.beam.local_steps import steps_of
+from prodml.beam.supported_steps import Unsupported, unsupported_option
 
 
 class Stateful(beam.DoFn):
@@ -102,7 +102,7 @@ def test_batches_are_not_claimed(function: beam.DoFn) -> None:
     numbers = pipeline | beam.Create([1]).with_output_types(int)
     numbers | "step" >> beam.ParDo(function)
     found = steps_of(pipeline)
-    assert isinstance(found, Unclaimed)
+    assert isinstance(found, Unsupported)
     assert found.reason == "'step' has a DoFn that takes or yields batches"
 
 
@@ -118,10 +118,10 @@ def test_batches_are_not_claimed(function: beam.DoFn) -> None:
     ],
 )
 def test_options_for_features_of_beams_runner_are_not_claimed(flag: str) -> None:
-    found = unclaimed_options(PipelineOptions([flag]))
+    found = unsupported_option(PipelineOptions([flag]))
     assert found is not None
     assert found.reason == f"of the option {flag.removeprefix('--').partition('=')[0]}"
 
 
 def test_default_options_are_claimed() -> None:
-    assert unclaimed_options(PipelineOptions([])) is None
+    assert unsupported_option(PipelineOptions([])) is None
