@@ -1,1 +1,1 @@
-"""Runs nodes: when, in which process, within which limits, and how often."""
+"""Runs nodes: decides, attempts, retries, records; in this process, another one or on Beam."""

@@ -1,6 +1,6 @@
 """One attempt to run a node: begin, stage, execute, publish, record.
 
-Each is an execution of its own in ML Metadata and writes under its own URI.
+Each attempt is a separate execution in ML Metadata, and writes to its own URIs.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from prodml.orchestration.results import NodeResult
 from prodml.secrets import redact
 
 Watch = Callable[[str], AbstractContextManager[None]]
-"""Sends what a node prints while it executes to the file it is given."""
+"""A context manager that sends the output of a node to the given file."""
 
 
 class AttemptFailedError(Exception):
-    """An attempt failed; `cause` says why, `result` is the node's if there is no other attempt."""
+    """An attempt failed because of `cause`; `result` is the node's result if it is not retried."""
 
     def __init__(self, cause: BaseException, result: NodeResult) -> None:
         super().__init__(result.message)
@@ -68,13 +68,13 @@ class Attempts:
         """Runs a node once.
 
         Returns:
-            How it ended, and its outputs.
+            The result of the node, and its outputs.
 
         Raises:
-            AttemptFailedError: it failed; nothing of it is visible.
-            KeyboardInterrupt: it was interrupted; nothing of it is visible.
-            MetadataUnavailableError: it cannot be recorded how it ended.
-            FencedError: another process took the run over; nothing of it is visible.
+            AttemptFailedError: the attempt failed; nothing is published.
+            KeyboardInterrupt: the attempt was interrupted; nothing is published.
+            MetadataUnavailableError: the end of the attempt cannot be recorded.
+            FencedError: another process took over the run; nothing is published.
         """
         begun = self._recorder.begin(prepared, number)
         self._announcements.node_started(
@@ -126,8 +126,8 @@ class Attempts:
             return
         with watch(log):
             try:
-                # Two threads must not import at once: where packages import one another in a
-                # circle, as TensorFlow's do, Python would give one of them half a module.
+                # Two threads must not import at the same time: if packages have circular imports,
+                # as in TensorFlow, one thread would get a partially initialized module.
                 with self._lock:
                     execute = executors.load_executor(node)
                 execute(context)
@@ -140,18 +140,18 @@ class Attempts:
     def _complete(
         self, begun: BegunAttempt, context: ExecutorContext, staging: publication.Staging
     ) -> NodeResult:
-        """Records the outputs that are in their final places; takes them away if it cannot."""
+        """Records the published outputs; removes them if that fails."""
         try:
             return self._recorder.complete(begun, context, staging.outputs)
         except MetadataUnavailableError:
-            # It may be recorded or not. What reads the store again will know.
+            # The store may have recorded them. A resumed run reads the store and knows.
             raise
         except ProdmlError:
             publication.withdraw(list(staging.outputs.values()))
             raise
 
     def _limits(self, node: NodeSpec, context: ExecutorContext) -> NodeLimits | None:
-        """What bounds the node's own process; None if it runs in this one."""
+        """The limits of the node's separate process; None if the node runs in this process."""
         limits = self._run.limits.get(node.id)
         keras = self._run.keras.nodes.get(node.id)
         if limits is not None or keras is None:
@@ -161,8 +161,8 @@ class Attempts:
         if is_available:
             return None
         context.note(
-            f"ran in a process of its own: tf.keras is {keras} for {node.id}, and cannot be in the "
-            f"run's process; set the same keras everywhere to save an import of TensorFlow"
+            f"ran in a separate process: tf.keras is {keras} for {node.id}, which is not possible "
+            f"in the run's process; set the same keras everywhere to save an import of TensorFlow"
         )
         return NodeLimits()
 
@@ -187,10 +187,10 @@ class Attempts:
 
 
 def refuse_damaged(key: str, artifacts: Sequence[Artifact]) -> None:
-    """Returns where the artifacts of an input are what was published.
+    """Checks that the artifacts of an input are as they were published.
 
     Raises:
-        ArtifactError: one is not; names its producer and the file.
+        ArtifactError: an artifact has changed; the message names its producer and the file.
     """
     for artifact in artifacts:
         if artifact.custom_properties.get("is_external"):
@@ -200,7 +200,7 @@ def refuse_damaged(key: str, artifacts: Sequence[Artifact]) -> None:
             producer = artifact.custom_properties.get("producer_component", "its producer")
             raise ArtifactError(
                 f"input {key!r} (artifact {artifact.id}) is not what {producer} published: "
-                f"{damage}; run the pipeline again, and {producer} makes it anew"
+                f"{damage}; run the pipeline again to produce it again with {producer}"
             )
 
 

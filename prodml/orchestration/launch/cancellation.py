@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends a run in order, within a grace period; the second at once."""
+"""Ctrl-C and SIGTERM: the first one ends a run cleanly, within a grace period; the second kills."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _LAST_WORDS_SECONDS = 5.0
 def cancellable(on_give_up: Callable[[], None], grace_seconds: float) -> Iterator[None]:
     """Turns the first SIGINT or SIGTERM into a KeyboardInterrupt in the main thread.
 
-    A thread watches beside it: Python calls a signal's handler only between two steps of its main
-    thread, and that may be deep in TensorFlow for minutes.
+    A second thread watches for signals, too: Python calls a signal handler only between two steps
+    of the main thread, which may be inside TensorFlow for minutes.
 
     Args:
-        on_give_up: called, in another thread, when the grace period is over and the process is
-            about to be ended without waiting for what it does.
-        grace_seconds: how long what runs may take to end in order.
+        on_give_up: called in another thread when the grace period is over, just before the process
+            exits without cleaning up.
+        grace_seconds: how long the block may take to end after the first signal.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -70,7 +70,7 @@ def _watch(
         if not is_ready:
             _say(
                 terminal,
-                f"did not end within {grace_seconds:.0f} s of being told to; ended at once",
+                f"did not end within {grace_seconds:.0f} s after the signal; killed",
             )
             last_words = threading.Thread(target=on_give_up, daemon=True)
             last_words.start()
@@ -81,11 +81,11 @@ def _watch(
             return
         signals += sum(byte in (signal.SIGINT, signal.SIGTERM) for byte in got)
         if signals > 1:
-            _say(terminal, "ended at once")
+            _say(terminal, "killed by a second signal")
             os._exit(EXIT_CODE)
 
 
 def _say(terminal: int, text: str) -> None:
-    # Not by print: the main thread may hold the stream's lock.
+    # Not with print: the main thread may hold the lock of the stream.
     with contextlib.suppress(OSError):
         os.write(terminal, f"{text}\n".encode())

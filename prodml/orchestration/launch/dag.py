@@ -1,8 +1,8 @@
-"""The nodes that are left of a run, as one Beam pipeline: a DoFn a node, results as side inputs.
+"""Runs the remaining nodes of a run as one Beam pipeline, each node inside its DoFn.
 
-A node runs inside its DoFn. A DoFn carries the node's id; the work order of the run is its main
-input, and the reports of the nodes that it waits for are its side inputs. So it can run on any
-worker that reaches ML Metadata and the pipeline root.
+A DoFn carries its node's id. The work order of the run is its main input, and the reports of the
+nodes that it waits for are its side inputs. So it can run on any worker that can reach ML Metadata
+and the pipeline root.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ def run_nodes(
     launcher: Launcher,
     announcements: Announcements,
 ) -> dict[str, NodeResult]:
-    """Runs nodes so that each comes after all that it waits for.
+    """Runs nodes, each after all nodes that it waits for.
 
     Args:
-        nodes: in topological order.
-        runner: of the DAG.
-        launcher: what DoFns in this process use; elsewhere they open their own.
-        announcements: gets the events of the nodes that ran elsewhere.
+        nodes: nodes in topological order.
+        runner: the Beam runner of the DAG.
+        launcher: used by DoFns in this process; in other processes, DoFns open their own.
+        announcements: receives the events of the nodes that ran in other processes.
 
     Returns:
-        A result for each node, however it ended.
+        The result of each node, successful or not.
     """
     with runner.pipeline_of_long_steps(launcher) as pipeline:
         start = pipeline | "(start)" >> beam.Impulse()
-        # Without declared types Beam infers them from the byte code, 6 ms a node.
-        orders = start | "(order)" >> beam.ParDo(_Give(order)).with_output_types(Any)
+        # Without declared types, Beam infers them from byte code, which takes 6 ms for each node.
+        orders = start | "(order)" >> beam.ParDo(_EmitOrder(order)).with_output_types(Any)
         made: dict[str, Any] = {}
         for node in nodes:
             waits_for = [beam.pvalue.AsSingleton(made[id]) for id in node.waits_for if id in made]
@@ -61,7 +61,7 @@ def run_nodes(
     return {report.result.node_id: report.result for report in found}
 
 
-class _Give(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
+class _EmitOrder(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
 
@@ -82,7 +82,7 @@ class _RunNode(beam.DoFn):  # type: ignore[misc]
         self._launcher = shared
         self._watch = _alone if is_alone else captured_thread
 
-    # Beam takes the annotation of *reports for that of a tuple.
+    # Beam reads the annotation of *reports as that of a tuple.
     @no_annotations  # type: ignore[untyped-decorator]
     def process(self, order: WorkOrder, *reports: str) -> Iterator[str]:
         node = order.run.spec.node(self._node_id)
@@ -95,15 +95,15 @@ class _RunNode(beam.DoFn):  # type: ignore[misc]
             else:
                 report = run_on_worker(order, node, waits_for, self._watch)
         except BaseException as error:
-            # Beam would raise another error in its place, a RuntimeError for a KeyboardInterrupt,
-            # but takes an error with this mark for its own and lets it pass.
+            # Beam would replace the error, for example a KeyboardInterrupt by a RuntimeError. It
+            # does not replace an error with this mark.
             error._tagged_with_step = True  # type: ignore[attr-defined]
             raise
         yield report.to_json()
 
 
 class _WriteReports(beam.DoFn):  # type: ignore[misc]
-    """Hands the reports of all nodes over to the process that drives the run."""
+    """Writes the reports of all nodes for the process that drives the run."""
 
     @no_annotations  # type: ignore[untyped-decorator]
     def process(self, order: WorkOrder, *reports: str) -> None:
@@ -112,7 +112,7 @@ class _WriteReports(beam.DoFn):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _alone(log: str) -> Iterator[None]:
-    # Not for a node beside another: the peak is that of the process, and would start anew.
+    # Not for concurrent nodes: the peak is that of the process, so a reset would affect others.
     peak_memory.reset_peak()
     with captured(log):
         yield

@@ -1,4 +1,4 @@
-"""What a run does with a node, decided from records alone: reads nothing, writes nothing."""
+"""Decides from records alone what a run does with a node; reads and writes nothing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Skip:
     """The node does not run.
 
     Attributes:
-        reason: for a person.
-        failed: ids of the failed nodes behind it; empty if only a condition did not hold.
+        reason: the reason, for messages.
+        failed: ids of the failed nodes that caused it; empty if only a condition was not met.
     """
 
     reason: str
@@ -28,7 +28,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Adopt:
-    """The node ended well before the run was resumed, and its outputs are used."""
+    """The node completed before the run was resumed, and its outputs are used."""
 
     finished: CompletedNode
 
@@ -40,7 +40,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Prepare:
-    """The node's inputs are known: the cache is asked, and if it has no answer the node runs."""
+    """The node's inputs are known: the cache is looked up, and on a miss the node runs."""
 
 
 Decision = Skip | Adopt | Search | Prepare
@@ -52,12 +52,12 @@ def decide(
     produced: Mapping[str, Artifacts],
     finished: CompletedNode | None,
 ) -> Decision:
-    """What a run does with a node when all that it waits for has ended.
+    """Decides what a run does with a node when all nodes that it waits for have ended.
 
     Args:
-        ended: results by node id, of all that the node waits for.
-        produced: outputs by node id, of its upstream.
-        finished: how the node ended before the run was resumed, if that can be used.
+        ended: results by node id, of all nodes that the node waits for.
+        produced: outputs by node id, of the upstream nodes.
+        finished: the node's result from before the run was resumed, if it can be used.
 
     Raises:
         ResolutionError: a condition cannot be evaluated.
@@ -76,8 +76,11 @@ def decide(
 def adoptable(
     node: NodeSpec, ended: Mapping[str, NodeResult], history: RunHistory
 ) -> CompletedNode | None:
-    """How the node ended before the run was resumed; None if it did not end well, or if one of its
-    upstream nodes was not adopted: its inputs may be others now."""
+    """The node's result from before the run was resumed, if it can be used.
+
+    None if the node did not complete, or if an upstream node was not adopted, because the node's
+    inputs may be different now.
+    """
     if all(id in ended and _is_adopted(ended[id], history) for id in node.upstream):
         return history.completed.get(node.id)
     return None

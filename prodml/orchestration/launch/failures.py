@@ -1,4 +1,4 @@
-"""How the failure of a node is told: to ML Metadata, to events and to a person."""
+"""Messages about failures of nodes, for ML Metadata, events and the user."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from prodml.secrets import redact
 
 
 def failure_message(error: BaseException, log: str) -> str:
-    """What happened and what to do; secrets that were revealed are hidden.
+    """Describes a failure and what to do; revealed secrets are redacted.
 
     Args:
-        log: file with what the node printed.
+        log: file with the node's output.
     """
     if isinstance(error, OSError) and (refused := storage_error(error)) is not None:
         error = refused
@@ -21,5 +21,5 @@ def failure_message(error: BaseException, log: str) -> str:
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Whether Ctrl-C or SIGTERM is behind an error: Beam and user code wrap what they catch."""
+    """Whether Ctrl-C or SIGTERM caused an error, also if Beam or user code wrapped it."""
     return any(isinstance(each, KeyboardInterrupt) for each in causes_and_contexts(error))

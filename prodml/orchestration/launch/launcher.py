@@ -1,4 +1,4 @@
-"""Takes one node to its result: what is decided is carried out, recorded and announced."""
+"""Runs one node to its result: executes, records and announces what was decided."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Launcher:
-    """Runs the nodes of one run, from several threads if need be; only it writes metadata."""
+    """Runs the nodes of one run, also from several threads; the only writer of node metadata."""
 
     def __init__(
         self,
@@ -50,21 +50,21 @@ class Launcher:
         self._announcements = announcements
         self._artifacts: dict[int, Artifact] = {}
         self._prepared: dict[str, Prepared] = {}
-        """By node id, what `resolve` found and `run` needs: input files are read once."""
-        # Everything but the execution itself is done by one thread at a time: a connection to ML
-        # Metadata is not to be shared.
+        """Nodes that `resolve` prepared for `run`, by id, so that input files are read once."""
+        # Only executors run concurrently; one thread at a time does the rest, because threads must
+        # not share a connection to ML Metadata.
         self._lock = threading.RLock()
         self._recorder = Recorder(run, writer, self._lock)
         self._attempts = Attempts(run, self._recorder, announcements, self._lock)
 
     def resolve(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> NodeResult | None:
-        """Ends a node whose result is known without running it; None if the node must run.
+        """Resolves a node whose result is known without running it; None if the node must run.
 
-        Drivers and resolver strategies run here; what they raise is retried as an executor's
-        errors are, and fails the node.
+        Drivers and resolver strategies run here. Their errors are retried like those of executors,
+        and fail the node.
 
         Args:
-            ended: results of the nodes that it waits for.
+            ended: results of the nodes that the node waits for.
         """
         started, numbers = time.monotonic(), itertools.count(self._run.first_attempt(node.id))
 
@@ -74,7 +74,9 @@ class Launcher:
             self._announcements.node_retried(failed, wait_seconds)
 
         try:
-            return self._retried(_is_transient_here, report, lambda: self._resolved(node, ended))
+            return self._retried(
+                _is_transient_before_attempt, report, lambda: self._resolved(node, ended)
+            )
         except MetadataError:
             raise
         except Exception as error:
@@ -83,7 +85,7 @@ class Launcher:
             return self._end(self._failed_before_attempt(node, error, started))
 
     def run(self, node: NodeSpec, ended: Mapping[str, NodeResult], watch: Watch) -> NodeResult:
-        """Ends a node, running it if that is needed. Never raises because of the node."""
+        """Resolves or runs a node. An error of the node is its result, and is not raised."""
         if node.id not in self._prepared:
             resolved = self.resolve(node, ended)
             if resolved is not None:
@@ -122,7 +124,7 @@ class Launcher:
         return self._end(result, prepared.inputs)
 
     def _adoptable(self, node: NodeSpec, ended: Mapping[str, NodeResult]) -> CompletedNode | None:
-        """How the node ended before the run was resumed, if its outputs are still complete."""
+        """The node's result from before the run was resumed, if its outputs are undamaged."""
         finished = adoptable(node, ended, self._run.history)
         if finished is None or (damage := self._damage(node, finished)) is None:
             return finished
@@ -135,9 +137,9 @@ class Launcher:
             return cache.damage_of(node, self._artifacts_of(finished.outputs))
         links = self._reader.links_of_executions([finished.execution_id])
         found = {link.artifact_id for link in links if link.is_output}
-        # Of these, those that were live when the run was resumed are its outputs.
+        # Artifacts that were not live when the run was resumed are missing from its outputs.
         live = {id for ids in finished.outputs.values() for id in ids}
-        return None if found == live else "what it found is gone"
+        return None if found == live else "an artifact that it found is no longer live"
 
     def _failed_before_attempt(
         self, node: NodeSpec, error: Exception, started: float
@@ -169,11 +171,11 @@ class Launcher:
 
     def _retried(
         self,
-        is_worth_it: Callable[[BaseException], bool],
+        should_retry: Callable[[BaseException], bool],
         report: Callable[[BaseException, float], None],
         attempt: Callable[[], T],
     ) -> T:
-        """What an attempt gives; errors that are worth it are retried by the run's policy."""
+        """Returns the result of `attempt`; retries by the run's policy if `should_retry`."""
         policy = self._run.retry
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
@@ -182,7 +184,7 @@ class Launcher:
                 report(error, state.next_action.sleep if state.next_action else 0.0)
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(is_worth_it),
+            retry=tenacity.retry_if_exception(should_retry),
             wait=tenacity.wait_exponential_jitter(policy.wait_seconds, policy.longest_wait_seconds),
             stop=tenacity.stop_after_attempt(policy.max_attempts),
             before_sleep=before_sleep,
@@ -208,7 +210,7 @@ class Launcher:
             self._artifacts.update({artifact.id: artifact for artifact in artifacts})
 
     def _end(self, result: NodeResult, used: inputs.Artifacts | None = None) -> NodeResult:
-        """Announces how a node ended."""
+        """Announces the result of a node."""
         with self._lock:
             outputs = self._artifacts_of(result.outputs)
         self._announcements.node_ended(result, used or {}, outputs)
@@ -220,13 +222,13 @@ def _adopted(node: NodeSpec, finished: CompletedNode) -> NodeResult:
         node.id,
         NodeState.COMPLETE,
         outputs=finished.outputs,
-        message="finished before the run was resumed",
+        message="completed before the run was resumed",
         notes=finished.notes,
         seconds=finished.seconds,
         execution_id=finished.execution_id,
     )
 
 
-def _is_transient_here(error: BaseException) -> bool:
-    """Whether what raised before an attempt is worth a retry; the store has retries of its own."""
+def _is_transient_before_attempt(error: BaseException) -> bool:
+    """Whether to retry an error that was raised before an attempt; the store retries by itself."""
     return not isinstance(error, MetadataError) and is_transient(error)

@@ -1,4 +1,4 @@
-"""What a node may take of time and memory."""
+"""Limits of time and memory for a node."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NodeLimits:
-    """Limits of one node; where there are any, it runs in a process of its own.
+    """Limits of one node; a node with limits runs in a separate process.
 
     Attributes:
         timeout_seconds: wall time of an attempt.

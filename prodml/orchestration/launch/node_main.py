@@ -1,7 +1,7 @@
-"""What runs in a node's own process.
+"""Main program of the separate process of a node.
 
 `python -m prodml.orchestration.launch.node_main ORDER PROGRESS`: ORDER is the file that
-`node_process` wrote, PROGRESS the descriptor that takes progress.
+`node_process` wrote; progress is written to the file descriptor PROGRESS.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(order_path: str, progress: int) -> None:
         "row_counts": [asdict(count) for count in context.row_counts] if context else [],
         "peak_memory": peak_memory.peak(),
     }
-    # Whole or not there: no answer means that the process was lost.
+    # Renamed, so that the file is complete: a missing answer means that the process died.
     with open(f"{order['answer']}.tmp", "w", encoding="utf-8") as file:
         json.dump(answer, file)
     os.rename(f"{order['answer']}.tmp", order["answer"])
@@ -63,7 +63,7 @@ def main(order_path: str, progress: int) -> None:
 
 def _context(node: NodeSpec, order: Mapping[str, Any], progress: int) -> ExecutorContext:
     keras_choice.choose(order["keras"])
-    # The node's module declares the types of its artifacts, where they are its own.
+    # The node's module may declare artifact types of its own.
     references.load(node.component)
     return ExecutorContext(
         pipeline_name=order["pipeline_name"],
@@ -93,7 +93,7 @@ def _filled(context: ExecutorContext) -> dict[str, Any]:
 
 
 def _without_secrets(properties: Mapping[str, PropertyValue]) -> dict[str, PropertyValue]:
-    """The coordinator cannot hide them: it does not know what this process has revealed."""
+    """Redacts secrets here, because the parent process does not know which ones were revealed."""
     return {k: redact(v) if isinstance(v, str) else v for k, v in properties.items()}
 
 

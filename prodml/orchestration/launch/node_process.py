@@ -1,6 +1,6 @@
-"""Runs an executor in a process of its own, which is stopped when it takes too much.
+"""Runs an executor in a separate process, which is stopped if it exceeds its limits.
 
-What goes in and what comes out are JSON files in the node's scratch directory.
+Input and output of the process are JSON files in the node's scratch directory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from prodml.keras_choice import KerasName
 from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.processes.watched_process import GuardedProcess, ending, megabytes
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
 
 
@@ -40,15 +40,15 @@ def execute(
     All progress of the executor is reported before this returns or raises.
 
     Args:
-        context: gets the outputs, notes and row counts that the executor set, and the
-            `peak_memory` of the process; all but the outputs also if it failed.
-        log: file that gets what the process prints.
+        context: receives the outputs, notes and row counts that the executor set, and the
+            `peak_memory` of the process; if the executor failed, all but the outputs.
+        log: file for the output of the process.
         keras: what `tf.keras` means in the process.
 
     Raises:
-        LimitError: it took too long or too much memory; it and its children are ended.
-        WorkerLostError: it died.
-        NodeError: the executor failed; from a ConnectionError where another attempt may succeed.
+        LimitError: the process exceeded its time or memory; it and its children were stopped.
+        WorkerLostError: the process died.
+        NodeError: the executor failed; its cause is a ConnectionError if a retry may succeed.
     """
     order = os.path.join(context.tmp_dir, "order.json")
     answer = os.path.join(context.tmp_dir, "answer.json")
@@ -71,8 +71,8 @@ def execute(
         finally:
             process.stop(_GRACE_SECONDS)
             context.peak_memory = process.bytes_over_limit
-            # It ends with the last process that holds the pipe. Bounded, because a process that
-            # hangs in the kernel cannot be killed.
+            # The thread ends when the last process closes the pipe. The wait is bounded, because a
+            # process that hangs in the kernel cannot be killed.
             reporting.join(_GRACE_SECONDS)
     _read_answer(answer, context)
 
@@ -80,10 +80,10 @@ def execute(
 def _wait(
     process: GuardedProcess, node: NodeSpec, limits: NodeLimits, log: str, answer: str
 ) -> None:
-    """Returns when the process has answered and ended."""
+    """Waits until the process has written its answer and ended."""
     until = time.monotonic() + (limits.timeout_seconds or float("inf"))
-    # In steps: a thread that waits in the kernel is not reached by an interrupt.
-    while (code := process.wait(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))) is None:
+    # In short steps, because an interrupt does not reach a thread that waits in the kernel.
+    while (code := process.wait(min(_POLL_SECONDS, max(0.0, until - time.monotonic())))) is None:
         if time.monotonic() >= until:
             raise LimitError(
                 f"it was stopped after {limits.timeout_seconds:g} s, the limit "
@@ -104,7 +104,7 @@ def _order(
 ) -> dict[str, Any]:
     return {
         "node": asdict(node),
-        # Its modules are imported from where they are imported from here.
+        # The process imports modules from the same directories as this one.
         "sys_path": sys.path,
         "pipeline_name": context.pipeline_name,
         "run_id": context.run_id,

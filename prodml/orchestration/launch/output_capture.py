@@ -1,4 +1,4 @@
-"""Captures what native code, libraries and user code print, at the level of file descriptors."""
+"""Captures the output of native code, libraries and user code, by redirecting file descriptors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from prodml.secrets import redact
 
 @contextlib.contextmanager
 def captured(path: str) -> Iterator[None]:
-    """Sends standard output and error to the end of a file while the block runs.
+    """Appends standard output and error to a file while the block runs.
 
-    TensorFlow's start-up lines come from C++, where replacing `sys.stdout` alone does nothing.
+    TensorFlow's start-up lines come from C++, so replacing `sys.stdout` is not enough.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -26,7 +26,7 @@ def captured(path: str) -> Iterator[None]:
     try:
         os.dup2(target, 1)
         os.dup2(target, 2)
-        # And Python's own streams, which a notebook or a test runner may have replaced.
+        # Also Python's own streams, which a notebook or a test runner may have replaced.
         with (
             os.fdopen(target, "a", buffering=1, encoding="utf-8", closefd=False) as log,
             contextlib.redirect_stdout(_ByThread(log)),
@@ -43,7 +43,7 @@ def captured(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def secrets_hidden() -> Iterator[None]:
-    """Hides revealed secrets in what Python prints while the block runs, wherever it goes."""
+    """Redacts revealed secrets in the output of Python code while the block runs."""
     with (
         contextlib.redirect_stdout(_ByThread(sys.stdout)),
         contextlib.redirect_stderr(_ByThread(sys.stderr)),
@@ -53,10 +53,10 @@ def secrets_hidden() -> Iterator[None]:
 
 @contextlib.contextmanager
 def captured_thread(path: str) -> Iterator[None]:
-    """Sends what Python code of this thread prints to the end of a file while the block runs.
+    """Appends the output of this thread's Python code to a file while the block runs.
 
-    Only inside of `captured`, which gets the rest: descriptors belong to the whole process, so
-    what C++ prints cannot be told apart by thread.
+    Use it only inside `captured`, which captures the rest: descriptors belong to the whole process,
+    so the output of C++ code cannot be separated by thread.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "a", buffering=1, encoding="utf-8") as log:
@@ -68,11 +68,11 @@ def captured_thread(path: str) -> Iterator[None]:
 
 
 _own = threading.local()
-"""`stream`: where output of this thread goes, if not where that of the others does."""
+"""`stream`: the stream for output of this thread, if it has its own."""
 
 
 class _ByThread(io.TextIOBase):
-    """A text stream that hands what is written on to the thread's own stream, secrets hidden."""
+    """A text stream that writes to the stream of the current thread, and redacts secrets."""
 
     def __init__(self, shared: Any) -> None:
         self._shared = shared
@@ -101,6 +101,6 @@ class _ByThread(io.TextIOBase):
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # A stream that a test replaced or closed has nothing to flush.
+        # A stream that was replaced or closed, for example by a test, has nothing to flush.
         with contextlib.suppress(ValueError, AttributeError):
             stream.flush()

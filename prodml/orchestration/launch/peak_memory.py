@@ -1,4 +1,4 @@
-"""Peak memory of this process, node by node."""
+"""Measures the peak memory of this process for each node."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import resource
 
 
 def reset_peak() -> None:
-    """Starts a new measurement, where the system lets us (Linux does)."""
+    """Starts a new measurement, if the system supports it (Linux does)."""
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
 
 
 def peak() -> int:
-    """Highest resident memory since `reset_peak`, in bytes; since the start of the process where
-    the system cannot reset it."""
+    """The highest resident memory since `reset_peak`, in bytes.
+
+    If the system does not support a reset, it is measured since the start of the process.
+    """
     with contextlib.suppress(OSError), open("/proc/self/status") as file:
         for line in file:
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""Records in ML Metadata what happens to the nodes of a run."""
+"""Records the attempts and results of a run's nodes in ML Metadata."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class BegunAttempt:
     """An attempt that is recorded as RUNNING.
 
     Attributes:
-        name: of the execution.
-        log: file that gets what the node prints.
-        started: by the monotonic clock.
+        name: name of the execution.
+        log: file for the node's output.
+        started: start time by the monotonic clock.
     """
 
     prepared: Prepared
@@ -44,15 +44,15 @@ class BegunAttempt:
 
     @property
     def seconds(self) -> float:
-        """How long it has been running."""
+        """How long the attempt has been running."""
         return time.monotonic() - self.started
 
 
 class Recorder:
-    """Records attempts and results of one run, one transaction a change of state.
+    """Records attempts and results of one run, with one transaction for each change of state.
 
     Args:
-        lock: held during each call: a connection to ML Metadata is used by one thread at a time.
+        lock: locked during each call, because threads must not share a connection to ML Metadata.
     """
 
     def __init__(self, run: RunContext, writer: LineageWriter, lock: threading.RLock) -> None:
@@ -64,7 +64,7 @@ class Recorder:
         """Records that an attempt starts, with its inputs.
 
         Raises:
-            FencedError: another process took the run over.
+            FencedError: another process took over the run.
         """
         node, log, started = prepared.node, self._run.log(prepared.node.id), time.monotonic()
         attempt = self._run.attempt(node, number)
@@ -81,10 +81,10 @@ class Recorder:
     def complete(
         self, begun: BegunAttempt, context: ExecutorContext, outputs: Mapping[str, Artifact]
     ) -> NodeResult:
-        """Records that an attempt succeeded, with its outputs, which get their ids.
+        """Records that an attempt succeeded, with its outputs; sets the outputs' ids.
 
         Raises:
-            FencedError: another process took the run over; nothing is recorded.
+            FencedError: another process took over the run; nothing is recorded.
         """
         for key, artifact in outputs.items():
             artifact.custom_properties.update(
@@ -128,7 +128,7 @@ class Recorder:
         """Records that an attempt failed.
 
         Args:
-            context: None if the attempt failed before there was one.
+            context: None if the attempt failed before its context was created.
         """
         self._end(begun, State.FAILED, message, context)
         return NodeResult(
@@ -196,7 +196,7 @@ class Recorder:
         )
 
     def found(self, node: NodeSpec, outputs: Artifacts, seconds: float) -> NodeResult:
-        """Records what a Resolver or an Importer gave; a new artifact gets its id."""
+        """Records the outputs of a Resolver or an Importer; sets the id of a new artifact."""
         if any(not artifact.id for artifacts in outputs.values() for artifact in artifacts):
             with self._lock:
                 execution_id = self._writer.begin_execution(self._next_attempt(node), {}, {})
@@ -231,7 +231,7 @@ class Recorder:
             return self._writer.record_found(attempt, state, properties, inputs, outputs)
 
     def delete(self, artifact_ids: set[int], why: str) -> None:
-        """Records that artifacts are damaged, so that no node is given them any more."""
+        """Records damaged artifacts as deleted, so that no node uses them."""
         with self._lock:
             self._writer.mark_deleted(artifact_ids, why)
 
@@ -254,7 +254,7 @@ def _parameters(node: NodeSpec) -> dict[str, PropertyValue]:
 
 
 def _reported(context: ExecutorContext) -> dict[str, PropertyValue]:
-    """What is known of a node until it ended, however it ended."""
+    """The properties that a node reported until its end, also if it failed."""
     return {
         "peak_memory": context.peak_memory,
         "row_counts": json.dumps([asdict(count) for count in context.row_counts]),

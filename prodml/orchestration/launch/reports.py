@@ -1,4 +1,4 @@
-"""How nodes ended, as JSON: what passes from one node to the next, and back to the run."""
+"""Reports of nodes as JSON: passed from one node to the next, and back to the run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from prodml.storage.locations import is_url
 
 @dataclass(frozen=True)
 class NodeReport:
-    """How a node ended.
+    """The result of a node, with its events.
 
     Attributes:
-        events: what happened meanwhile and the run has not been told yet, oldest first.
+        events: events that the run has not announced yet, oldest first.
     """
 
     result: NodeResult
@@ -35,13 +35,13 @@ class NodeReport:
 
     @classmethod
     def from_json(cls, text: str) -> NodeReport:
-        """The report that `to_json` wrote."""
+        """Parses a report that `to_json` wrote."""
         document = json.loads(text)
         return cls(_result(document["result"]), tuple(map(_event, document["events"])))
 
 
 class EventBuffer:
-    """An event sink that keeps what it takes."""
+    """An event sink that stores events in a list."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -64,7 +64,7 @@ def write_reports(place: str, reports: Sequence[str]) -> None:
 
 
 def take_reports(place: str) -> list[NodeReport]:
-    """Reads what `write_reports` wrote, and removes it."""
+    """Reads the reports that `write_reports` wrote, and removes the file or object."""
     if is_url(place):
         text = objects.read(place).decode()
         objects.remove(place)

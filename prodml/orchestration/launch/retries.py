@@ -1,4 +1,4 @@
-"""Which failures of a node are worth another attempt, and when."""
+"""Decides which failures of a node are retried, and when."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TENSORFLOW_CODES = frozenset({14, 10})
 """UNAVAILABLE and ABORTED."""
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
-"""Answers over HTTP: too late, too early, too many, and failures of the server itself."""
+"""HTTP status codes: timeouts, too early, too many requests, and errors of the server."""
 
 _TRANSIENT_AWS_CODES = frozenset(
     {
@@ -50,7 +50,7 @@ _TRANSIENT_AWS_CODES = frozenset(
         "TransactionInProgressException",
     }
 )
-"""Some come with status 400. The list is that of botocore's own retries, `_retry.json`."""
+"""Some have HTTP status 400. The list is from botocore's own retries, `_retry.json`."""
 
 _TRANSIENT_CLASSES = frozenset(
     {
@@ -70,8 +70,8 @@ _TRANSIENT_CLASSES = frozenset(
         "urllib3.exceptions.TimeoutError",
     }
 )
-"""Lost and refused connections of HTTP clients, whose errors are not OSErrors. By name, so that no
-client is imported."""
+"""Errors of HTTP clients for lost and refused connections that are not OSErrors. Listed by name, so
+that no client is imported."""
 
 _HTTP_CLIENTS = frozenset(
     {
@@ -90,12 +90,12 @@ _HTTP_CLIENTS = frozenset(
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a node is tried, and how long is waited between attempts.
+    """How often a node is retried, and how long the waits between attempts are.
 
     Attributes:
-        max_attempts: in all; 1 for no second attempt.
-        wait_seconds: before the second attempt; doubled, with jitter, before each later one.
-        longest_wait_seconds: no wait is longer.
+        max_attempts: number of attempts including the first one; 1 for no retries.
+        wait_seconds: wait before the second attempt; doubled, with jitter, before each later one.
+        longest_wait_seconds: upper limit of each wait.
     """
 
     max_attempts: int = 3
@@ -104,14 +104,14 @@ class RetryPolicy:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same attempt may well succeed a little later.
+    """Whether a retry may succeed.
 
-    True for lost connections, I/O errors, lost workers, throttling, and servers that are not
-    available, also if another error was raised from them. Decided by class, error number and
-    status, never by the text of a message. Everything else, above all faults in code, data or
-    configuration, would only fail again.
+    True for lost connections, I/O errors, lost workers, throttling and unavailable servers, also if
+    another error was raised from one of these. The class, error number and status decide, never the
+    text of a message. All other errors, such as those in code, data or configuration, would only
+    occur again.
 
-    If a server answered, its answer decides: clients wrap answers of every kind in an OSError.
+    If a server responded, its response decides, because clients wrap all responses in an OSError.
     """
     chain = list(causes(error))
     for each in chain:
@@ -122,7 +122,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _answer(error: BaseException) -> bool | None:
-    """Whether the answer of an HTTP server asks for a retry; None if the error holds no answer."""
+    """Whether an HTTP response allows a retry; None if the error contains no response."""
     if type(error).__module__.partition(".")[0] not in _HTTP_CLIENTS:
         return None
     response: Any = getattr(error, "response", None)

@@ -1,4 +1,4 @@
-"""What belongs to one run and stays the same while it goes on."""
+"""The constant data of one run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from prodml.orchestration.resolve.keras_choices import KerasChoices
 
 @dataclass(frozen=True)
 class RunContext:
-    """One run.
+    """The constant data of one run.
 
     Attributes:
         pipeline_root: where the pipeline's artifacts are published; a path or a URL.
-        scratch_root: directory for staging and for local copies, where that is a URL.
-        log_dir: where each node's output is captured.
-        beam: the runner profile that executors get.
-        retry: when a node is tried again.
-        limits: by node id, of those that have any.
+        scratch_root: directory for staging and for local copies if `pipeline_root` is a URL.
+        log_dir: directory of the nodes' output.
+        beam: the runner profile for executors.
+        retry: when a failed node is retried.
+        limits: limits of nodes by node id; nodes without limits are absent.
         history: what the run did before it was resumed.
         keras: what `tf.keras` means, in this process and for each node.
     """
@@ -42,13 +42,13 @@ class RunContext:
     keras: KerasChoices = field(default_factory=KerasChoices)
 
     def attempt(self, node: NodeSpec, number: int) -> Attempt:
-        """What the records of an attempt to run a node have in common."""
+        """The key data of an attempt to run a node, for its record in ML Metadata."""
         return Attempt(self.spec.name, self.run_id, node.id, node.execution_type, number)
 
     def first_attempt(self, node_id: str) -> int:
-        """The number of the next attempt: those before the run was resumed count."""
+        """The number of the first attempt of this process; attempts before a resume count, too."""
         return self.history.attempts.get(node_id, 0) + 1
 
     def log(self, node_id: str) -> str:
-        """The file that gets what a node prints."""
+        """The file for a node's output."""
         return os.path.join(self.log_dir, f"{node_id}.log")

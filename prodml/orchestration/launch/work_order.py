@@ -1,4 +1,4 @@
-"""What a process needs to run nodes of a run: data, so that Beam can send it to any worker."""
+"""The data that a process needs to run nodes of a run; Beam can send it to any worker."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from prodml.orchestration.results import NodeResult
 
 @dataclass(frozen=True)
 class WorkOrder:
-    """One run, for whatever process runs its nodes.
+    """One run, for the processes that run its nodes.
 
     Attributes:
-        metadata: where ML Metadata is.
-        retry_seconds: how long the store is retried while it does not answer.
-        lease: under which the run goes on.
-        session: of the run's own writer, which owns what workers begin.
-        use_cache: False runs every node.
-        keras: what `tf.keras` means for nodes that do not say.
-        results: file or URL, reached by workers and run, that gets the reports of all nodes.
-        results_before: by node id, of the nodes that ended without Beam.
+        metadata: connection to ML Metadata, or the path of an SQLite file.
+        retry_seconds: how long calls of an unreachable store are retried.
+        lease: the lease of the run.
+        session: session of the run's own writer, which owns the executions that workers begin.
+        use_cache: False to run every node.
+        keras: what `tf.keras` means for nodes that do not choose it.
+        results: file or URL for the reports of all nodes, which workers and the run can reach.
+        results_before: results by node id, of the nodes that ended without Beam.
     """
 
     run: RunContext
@@ -52,7 +52,7 @@ class WorkOrder:
 def open_launcher(
     order: WorkOrder, reader: LineageReader, writer: LineageWriter, announcements: Announcements
 ) -> Launcher:
-    """Makes this process ready for the nodes of a run, and gives what launches them."""
+    """Prepares this process for the nodes of a run, and returns their launcher."""
     load_user_types(order.run.spec)
     keras_choice.choose(order.run.keras.process)
     preparer = Preparer(order.run.spec, reader, order.use_cache, order.keras)
@@ -62,27 +62,28 @@ def open_launcher(
 def run_on_worker(
     order: WorkOrder, node: NodeSpec, ended: Mapping[str, NodeResult], watch: Watch
 ) -> NodeReport:
-    """Runs a node in a process that has nothing of the run but its work order.
+    """Runs a node in a process that only has the run's work order.
 
-    It speaks to ML Metadata itself. What the run announces of it travels in the report.
+    The node uses a new connection to ML Metadata. Its events are in the report, and the run
+    announces them.
 
     Args:
-        ended: results of the nodes that it waits for.
+        ended: results of the nodes that the node waits for.
 
     Raises:
-        FencedError: another process took the run over.
+        FencedError: another process took over the run.
         MetadataError: the store refused a read or write.
     """
     buffer, store = EventBuffer(), Store(order.metadata, order.retry_seconds)
-    announcements = Announcements(order.run.spec.name, order.run.run_id, _Nobody(), [buffer])
+    announcements = Announcements(order.run.spec.name, order.run.run_id, _NoObserver(), [buffer])
     with contextlib.closing(announcements):
         reader, writer = LineageReader(store), LineageWriter(store, order.lease, order.session)
         result = open_launcher(order, reader, writer, announcements).run(node, ended, watch)
     return NodeReport(result, tuple(buffer.events))
 
 
-class _Nobody:
-    """The observer of a process in which no person waits."""
+class _NoObserver:
+    """An observer that ignores all progress, for processes without a user."""
 
     def node_started(self, node_id: str, reason: str) -> None:
         pass

@@ -224,7 +224,7 @@ def test_a_run_that_is_resumed_goes_on_when_the_guard_passes(work: Workplace) ->
     work.fix("Check")
     ended = work.run(resumed=work.last_run)
     assert set(states(ended).values()) == {"complete"}
-    assert ended["Count"].message == "finished before the run was resumed"
+    assert ended["Count"].message == "completed before the run was resumed"
     assert work.has_pushed
 
 

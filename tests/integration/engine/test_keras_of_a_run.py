@@ -102,7 +102,7 @@ def test_two_nodes_that_differ_run_in_two_processes(work: Workplace) -> None:
     nodes = work.found()
     assert [nodes[f"Ask{n}"]["means"] for n in range(2)] == ["tf_keras", "keras"]
     assert nodes["Ask0"]["pid"] != nodes["Ask1"]["pid"]
-    assert "Ask1: ran in a process of its own: tf.keras is keras for Ask1" in said
+    assert "Ask1: ran in a separate process: tf.keras is keras for Ask1" in said
 
 
 def test_a_node_with_limits_gets_the_same(work: Workplace) -> None:

@@ -128,7 +128,7 @@ def test_a_run_whose_database_stays_unreachable_fails_cleanly_and_is_resumed(
     assert "Traceback" not in output
     assert "RUNNING" not in work.prodml("runs")
     resumed = work.prodml("run", "--resume")
-    assert "Make complete" in resumed and "finished before the run was resumed" in resumed
+    assert "Make complete" in resumed and "completed before the run was resumed" in resumed
     assert "3 complete" in resumed
     artifacts = LineageReader(Store(work.connection)).list_artifacts(10)
     assert sorted(str(a.custom_properties["producer_component"]) for a in artifacts) == [

@@ -285,7 +285,7 @@ def test_a_pipeline_runs_on_s3(tmp_path: Path, base: str, endpoint: str) -> None
     work.run(code=-signal.SIGKILL)
     (tmp_path / "die").unlink()
     output = work.prodml("run", "--resume")
-    assert "finished before the run was resumed" in output and "5 complete" in output
+    assert "completed before the run was resumed" in output and "5 complete" in output
     artifacts = json.loads(work.prodml("artifacts", "--json"))
     assert {a["type"] for a in artifacts} >= {"Examples", "Schema", "Model", "PushedModel"}
     assert all(a["uri"].startswith(f"{base}/artifacts/far/") for a in artifacts)

@@ -57,7 +57,7 @@ def http(status: int) -> httpx.HTTPStatusError:
         ServingError("UNAVAILABLE", "starting"),
     ],
 )
-def test_a_failure_that_may_pass_is_retried(error: Exception) -> None:
+def test_a_transient_failure_is_retried(error: Exception) -> None:
     assert is_transient(error)
     assert is_transient(chained(StorageError("s3://bucket/x"), error))
 
@@ -77,7 +77,7 @@ def test_a_failure_that_may_pass_is_retried(error: Exception) -> None:
         ServingError("NOT_FOUND", "503"),
     ],
 )
-def test_a_failure_that_would_only_come_again_is_not_retried(error: Exception) -> None:
+def test_a_permanent_failure_is_not_retried(error: Exception) -> None:
     assert not is_transient(error)
     # s3fs makes an EIO of every answer that it does not know.
     if not isinstance(error, OSError | StorageError | ValueError | ServingError):
