@@ -1,4 +1,4 @@
-"""Makes a version ready to answer: loads it, and warms it with recorded requests."""
+"""Loads a version and warms it up with recorded requests."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class ModelOptions:
     """How versions are loaded.
 
     Attributes:
-        tags: of the graph in a SavedModel.
+        tags: tags of the graph in a SavedModel.
         session: how SavedModels run.
         prefer_tflite: whether a `model.tflite` beside the SavedModel is served instead of it.
-        tflite_interpreters: calls of a TFLite model that run at once.
+        tflite_interpreters: maximum number of concurrent calls of a TFLite model.
         warm_up_rounds: how often the recorded requests are run; 0 for never.
-        drop_file_cache: whether the system may forget the files once they are loaded.
-        checks_method_name: whether requests must be of their signature's method.
+        drop_file_cache: whether the files are dropped from the page cache once they are loaded.
+        checks_method_name: whether a request must match the method name of its signature.
     """
 
     tags: Sequence[str] = ("serve",)
@@ -48,22 +48,22 @@ class ModelOptions:
 def load_version(
     model: str, number: int, path: str, options: ModelOptions, metrics: ServerMetrics
 ) -> LoadedVersion:
-    """A version that is loaded and has answered its recorded requests. Blocks.
+    """Loads a version and runs its recorded requests. Blocks.
 
     Args:
         model: name of the model.
         number: the version.
         path: its directory.
         options: how to load it.
-        metrics: where the time it takes is counted.
+        metrics: records how long it takes.
 
     Raises:
-        ServingError: it cannot be loaded, or fails on a recorded request.
+        ServingError: the version cannot be loaded, or fails on a recorded request.
     """
     with _counted(lambda status, seconds: metrics.loaded(path, status, seconds)):
         servable = _servable(path, options)
     with contextlib.ExitStack() as undo:
-        # A load is retried: each session that stayed open would hold the model's memory.
+        # A failed load is retried, and each session left open would keep the model in memory.
         undo.callback(servable.close)
         signatures = {
             key: Signature.of(key, signature, checks_method=options.checks_method_name)
@@ -85,8 +85,8 @@ def _servable(path: str, options: ModelOptions) -> Servable:
     if (link := leading_out(path)) is not None:
         raise ServingError(
             "FAILED_PRECONDITION",
-            f"{os.path.join(path, link)} is a link that leads out of the version; put the file "
-            f"itself there",
+            f"{os.path.join(path, link)} is a link to a target outside the version; replace the "
+            f"link with a copy of its target",
         )
     if options.prefer_tflite and os.path.isfile(os.path.join(path, "model.tflite")):
         from prodml.serving.models.tflite_model import load_tflite_model
@@ -97,8 +97,8 @@ def _servable(path: str, options: ModelOptions) -> Servable:
 
 @contextlib.contextmanager
 def _counted(count: Callable[[str, float], None]) -> Iterator[None]:
-    """Counts the status and the seconds of what is done inside, and lets only ServingErrors out:
-    a model may fail in any way."""
+    """Records the status and the duration of its block, and turns any exception into a
+    ServingError, because a model may fail in any way."""
     started, status = time.perf_counter(), "OK"
     try:
         yield

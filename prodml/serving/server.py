@@ -1,7 +1,7 @@
-"""The embedded model server: front ends, models and their lives, in one process.
+"""The embedded model server: runs the front ends, loads models and serves them in one process.
 
-gRPC and REST share one event loop; what computes or loads runs in threads. The interface is that of
-`tensorflow_model_server`; docs/serving.md lists flag by flag what was compared and what differs.
+gRPC and REST share one event loop; inference and loading run in threads. The interface is that of
+`tensorflow_model_server`; docs/serving.md compares each flag with it and lists the differences.
 """
 
 from __future__ import annotations
@@ -59,25 +59,25 @@ if TYPE_CHECKING:
 
 _SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
 _BATCH_THREADS = "model_server_batch_threads"
-"""What TF Serving calls the threads, in its metrics too, if no file gives them a name."""
+"""TF Serving's default name of the batch threads, in its metrics too."""
 
 log = logging.getLogger(__name__)
 
 
 def serve(options: ServerOptions) -> None:
-    """Serves models until SIGTERM or SIGINT, then finishes the requests that have begun.
+    """Serves models until SIGTERM or SIGINT, then finishes the requests in progress.
 
     Args:
         options: what to serve, and where.
 
     Raises:
-        ConfigError: an option or a file that it names is wrong, or a port is in use.
+        ConfigError: an option or a file that it names is invalid, or a port is in use.
     """
     options.check()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     logging.getLogger("grpc._cython.cygrpc").addFilter(is_worth_logging)
     logging.getLogger("asyncio").addFilter(AcceptFailures())
-    # TensorFlow calls loading by sessions deprecated; TF Serving has no other way.
+    # TensorFlow warns that loading into sessions is deprecated; TF Serving has no other way.
     tf.get_logger().setLevel(logging.ERROR)
     keep_large_buffers(options.inflight_bytes)
     asyncio.run(_serve(options))
@@ -98,12 +98,12 @@ async def _serve(options: ServerOptions) -> None:
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await starting
-    log.info("Stopping: no new requests; those that have begun are finished")
+    log.info("Stopping: refusing new requests and finishing those in progress")
     await server.stop()
 
 
 class ModelServer:
-    """A server that was not started yet. Must be made, started and stopped on one event loop.
+    """A model server. Create, start and stop it on one event loop.
 
     Args:
         options: what to serve, and where.
@@ -152,16 +152,16 @@ class ModelServer:
         self._model_roots: Sequence[str] = ()
 
     async def start(self) -> None:
-        """Loads the models, then listens.
+        """Loads the models, then listens for requests.
 
         Raises:
-            ConfigError: a file is wrong or a port is in use.
+            ConfigError: a file is invalid or a port is in use.
         """
         options = self._options
         config = _model_config(options)
         self._model_roots = model_roots(options.model_roots, options.host, config)
-        # What was imported stays: the collector, which runs after a model is unloaded, need not
-        # look at it again and again. Models come later, and can go.
+        # Imported modules are never freed, so the garbage collector, which runs after each unload,
+        # need not scan them. Models are loaded after this and can be collected.
         gc.collect()
         gc.freeze()
         try:
@@ -188,7 +188,7 @@ class ModelServer:
         log.info("Ready: %s", self._addresses())
 
     async def stop(self) -> None:
-        """Refuses new requests, finishes those that have begun, and unloads the models."""
+        """Refuses new requests, finishes those in progress, and unloads the models."""
         for task in (*self._watching, *self._reloads):
             task.cancel()
         self._health.stop()
@@ -206,12 +206,12 @@ class ModelServer:
         await asyncio.to_thread(self._request_log.close)
 
     async def _configure_for_client(self, config: ModelServerConfig) -> None:
-        """Serves the config of a client, which does not stop it by leaving.
+        """Serves a config that a client sent; the change continues if the client disconnects.
 
         Raises:
-            ServingError: the config is refused; nothing has changed.
+            ServingError: the config is rejected; nothing has changed.
         """
-        # Links are followed on disks that may be slow.
+        # In a thread: resolving symbolic links may be slow.
         await asyncio.to_thread(check_base_paths, config, self._model_roots)
         task = asyncio.create_task(self._configure(config))
         self._reloads.add(task)
@@ -230,7 +230,7 @@ class ModelServer:
             options=[
                 ("grpc.max_receive_message_length", options.max_request_bytes),
                 ("grpc.max_send_message_length", -1),
-                # Otherwise two servers share a port, and each answers some of the requests.
+                # Otherwise two servers could share a port, each answering some of the requests.
                 ("grpc.so_reuseport", 0),
                 *channel_arguments(options.grpc_channel_arguments),
             ]
@@ -247,7 +247,7 @@ class ModelServer:
         return server
 
     async def _start_rest(self) -> None:
-        # Only where it is asked for: InfraValidator's servers start sooner without it.
+        # Imported only if REST is enabled: InfraValidator's servers start sooner without it.
         from aiohttp import web
 
         from prodml.serving.rest_api import rest_handlers as rest
@@ -282,7 +282,7 @@ class ModelServer:
         return ", ".join(parts)
 
     async def _watch_health(self) -> None:
-        """Tells the health service that all models answer, or that one does not."""
+        """Reports to the health service whether every model has an available version."""
 
         def is_serving() -> bool:
             return all(self._models.available(name) for name in self._models.names())
@@ -344,7 +344,7 @@ def _model_config(options: ServerOptions) -> ModelServerConfig:
     base_path = options.model_base_path
     model = config.model_config_list.config.add(
         name=options.model_name,
-        # URLs are refused with the other wrong configs.
+        # A URL is kept as it is: the check of the config rejects it.
         base_path=base_path if "://" in base_path else os.path.abspath(base_path),
         model_platform="tensorflow",
     )

@@ -1,4 +1,4 @@
-"""Bounds on what clients make the server hold, checked before any work is done for them."""
+"""Limits on concurrent requests and their memory, checked before a request is processed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from types import TracebackType
 from prodml.errors import ServingError
 
 _SMALL = 1 << 16
-"""Bytes up to which a request that arrives is not counted: connections are fewer than such."""
+"""Bytes up to which an arriving request is not counted: the number of connections limits those."""
 
 
 class Admission:
-    """Counts the requests that are read, wait, run or are answered, and the bytes they hold.
+    """Limits the requests in progress and the bytes they hold.
 
-    Used on the event loop alone.
+    A request is in progress while it is read, waits, runs or is answered. Use it on the event loop
+    only.
 
     Args:
-        max_requests: requests at once.
-        max_bytes: bytes of all their bodies and messages.
+        max_requests: maximum number of requests in progress.
+        max_bytes: maximum bytes of all their bodies and messages.
     """
 
     def __init__(self, max_requests: int, max_bytes: int) -> None:
@@ -28,10 +29,10 @@ class Admission:
         self._arriving = 0
 
     def request(self) -> Admitted:
-        """A place for one more request; leave it as a context manager.
+        """Admits one more request; the context manager releases it on exit.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED, as many requests have places as may.
+            ServingError: RESOURCE_EXHAUSTED, the maximum number of requests is in progress.
         """
         if self._requests >= self._max_requests:
             raise ServingError(
@@ -41,10 +42,10 @@ class Admission:
         return Admitted(self)
 
     def arriving(self) -> Arriving:
-        """Counts the bytes of one request that arrive; leave it as a context manager.
+        """Counts the arriving bytes of one request; the context manager releases them on exit.
 
-        A client that sends slowly, or announces much and sends nothing, takes no place of a request
-        and no bytes from those that have arrived.
+        A client that sends slowly, or announces a large body and sends nothing, uses up neither
+        the limit on requests nor the bytes reserved for requests that have arrived.
         """
         return Arriving(self)
 
@@ -73,24 +74,24 @@ class Admission:
 
 
 class Arriving:
-    """The bytes of one request of which more is to come."""
+    """The bytes of one request that is still arriving."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._size = 0
 
     def expect(self, size: int) -> None:
-        """Checks that there is room for a request of this size; holds nothing.
+        """Checks that there is room for a request of this size, without reserving it.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED, together with other requests that arrive it would be
-                more than half of the bytes that the server holds.
+            ServingError: RESOURCE_EXHAUSTED, together with the other arriving requests it would
+                exceed half of the bytes that the server may hold.
         """
         if size > _SMALL:
             self._admission._check_arriving(self._size, size)
 
     def hold(self, size: int) -> None:
-        """Counts what has arrived of this request, all in all.
+        """Sets the number of bytes of this request that have arrived so far.
 
         Raises:
             ServingError: as `expect`.
@@ -113,17 +114,17 @@ class Arriving:
 
 
 class Admitted:
-    """The place of one request."""
+    """One admitted request."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._size = 0
 
     def hold(self, size: int) -> None:
-        """Counts bytes of this request until it leaves.
+        """Counts bytes of this request until it ends.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED, all requests together would hold more than they may.
+            ServingError: RESOURCE_EXHAUSTED, all requests together would exceed the limit.
         """
         self._admission._hold(size)
         self._size += size

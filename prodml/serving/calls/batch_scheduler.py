@@ -1,10 +1,10 @@
-"""Which batch runs next: queues of tasks, served in turn. Pure logic without clock or threads.
+"""Decides which batch runs next: queues of tasks, served in turn, without clock or threads.
 
 The rules are those of TensorFlow's shared batch scheduler
-(`core/kernels/batching_util/shared_batch_scheduler.h`): each idle thread takes one batch of the
-next queue that has one to run. Different: the bound on waiting batches holds over all queues of a
-model, because a client chooses how many queues there are by the shapes it sends. When a model is at
-its bound, the longest queue gives way to one that is shorter by two batches or more.
+(`core/kernels/batching_util/shared_batch_scheduler.h`): each idle thread runs one batch of the
+next queue that has one ready. One rule differs: the limit on waiting batches applies to all queues
+of a model together, because clients create queues by the shapes they send. When a model is at its
+limit, the longest queue loses a batch to a queue that is shorter by two batches or more.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from prodml.serving.configuration.batching_parameters import BatchingOptions
 
 @dataclass(eq=False)
 class Task:
-    """Rows that wait for a batch; callers add what they need to run them.
+    """Rows that wait for a batch; callers subclass it to add what they need to run the rows.
 
     Attributes:
-        rows: how many.
+        rows: number of rows.
     """
 
     rows: int
@@ -39,9 +39,9 @@ class Batch(Generic[TaskT]):
     """Tasks that run together.
 
     Attributes:
-        opened_at: when the first task came.
-        tasks: in the order of arrival.
-        rows: of all tasks.
+        opened_at: when the first task arrived, in seconds.
+        tasks: the tasks in order of arrival.
+        rows: number of rows of all tasks.
     """
 
     opened_at: float
@@ -63,13 +63,13 @@ class BatchScheduler(Generic[TaskT]):
     """Queues of batches that take turns.
 
     Args:
-        options: sizes, timeout and bound.
+        options: batch sizes, timeout and the limit on waiting batches.
     """
 
     def __init__(self, options: BatchingOptions) -> None:
         self._options = options
-        # Queues that have batches, in the order of their turns: a queue that was served, and a new
-        # one, go to the end.
+        # Queues that have batches, in the order of their turns. A new queue and one that was
+        # just served are appended at the end.
         self._queues: dict[Hashable, _Queue[TaskT]] = {}
 
     def enqueue(self, key: Hashable, model: str, task: TaskT, now: float) -> list[TaskT]:
@@ -77,15 +77,15 @@ class BatchScheduler(Generic[TaskT]):
 
         Args:
             key: tasks of one key can run together.
-            model: the bound on waiting batches holds for all queues of a model.
-            task: at most as many rows as a batch holds.
-            now: the time, in seconds.
+            model: name of the model; the limit on waiting batches is per model.
+            task: at most as many rows as a batch may have.
+            now: the current time, in seconds.
 
         Returns:
-            Tasks that lost their place to this one; they will not be taken.
+            Tasks that were removed to make room for this one; they will not run.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED, the model has as many waiting batches as it may.
+            ServingError: RESOURCE_EXHAUSTED, the model has its maximum number of waiting batches.
         """
         queue = self._queues.get(key) or _Queue(key, model)
         batches = queue.batches
@@ -102,7 +102,7 @@ class BatchScheduler(Generic[TaskT]):
         return pushed_out
 
     def withdraw(self, task: TaskT) -> bool:
-        """Removes a task; False if it does not wait any more."""
+        """Removes a task; returns False if the task is no longer waiting."""
         queue, batch = task._queue, task._batch
         if queue is None or batch is None:
             return False
@@ -115,8 +115,8 @@ class BatchScheduler(Generic[TaskT]):
                 del self._queues[queue.key]
         return True
 
-    def take(self, now: float) -> Batch[TaskT] | None:
-        """The next batch to run; None if none may run yet."""
+    def next_batch(self, now: float) -> Batch[TaskT] | None:
+        """Removes and returns the next batch to run; None if no batch may run yet."""
         for queue in self._queues.values():
             if self._due(queue) <= now:
                 break
@@ -131,19 +131,19 @@ class BatchScheduler(Generic[TaskT]):
         return batch
 
     def next_due(self) -> float | None:
-        """When the next batch may run; None if none waits."""
+        """Returns when the next batch may run; None if no batch waits."""
         return min(map(self._due, self._queues.values()), default=None)
 
     def is_full(self, key: Hashable) -> bool:
-        """Whether a queue that has a batch has one that need not wait for more rows."""
+        """Whether the first batch of a non-empty queue need not wait for more rows."""
         return self._is_full(self._queues[key])
 
     def due(self, key: Hashable) -> float:
-        """When the first batch of a queue that has one may run."""
+        """Returns when the first batch of a non-empty queue may run."""
         return self._due(self._queues[key])
 
     def batches(self, model: str, key: Hashable | None = None) -> int:
-        """How many batches of a model wait, in all its queues or in that of a key."""
+        """Counts a model's waiting batches, in all its queues or in the queue of one key."""
         return sum(
             len(queue.batches)
             for queue in self._queues.values()
@@ -159,8 +159,8 @@ class BatchScheduler(Generic[TaskT]):
         return len(queue.batches) > 1 or queue.batches[0].rows >= self._options.run_size
 
     def _push_out(self, newcomer: _Queue[TaskT]) -> list[TaskT]:
-        """Removes the newest batch of the model's longest queue, if the newcomer's is shorter by
-        two: its fair share is what a queue can rely on."""
+        """Removes the newest batch of the model's longest queue if the newcomer's queue is shorter
+        by two batches or more, so that every queue gets its fair share."""
         of_model = (queue for queue in self._queues.values() if queue.model == newcomer.model)
         longest = max(of_model, key=lambda queue: len(queue.batches))
         if len(longest.batches) < len(newcomer.batches) + 2:
@@ -172,7 +172,7 @@ class BatchScheduler(Generic[TaskT]):
 
 
 def queue_full(detail: str = "") -> ServingError:
-    """The refusal of a task that the queues have no room for."""
+    """Returns the error for a task that the queues have no room for."""
     return ServingError(
         "RESOURCE_EXHAUSTED",
         f"The batch scheduling queue to which this task was submitted is full{detail}",

@@ -1,8 +1,8 @@
 """Dynamic batching: requests that arrive together run together.
 
-The rules are those of TF Serving (`batching/batching_session.cc`), but that a full queue answers
-RESOURCE_EXHAUSTED, and that a request which makes its batch fail fails alone. `batch_scheduler.py`
-decides which batch is next.
+The rules are those of TF Serving (`batching/batching_session.cc`) with two differences: a full
+queue answers RESOURCE_EXHAUSTED, and a request that makes its batch fail does not fail the others.
+`batch_scheduler.py` decides which batch runs next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from prodml.errors import ServingError
 from prodml.serving.calls.batch_scheduler import Batch, BatchScheduler, Task, queue_full
-from prodml.serving.calls.execution import run_in, settle
+from prodml.serving.calls.execution import run_in, set_outcome
 from prodml.serving.configuration.batching_parameters import BatchingOptions
 from prodml.serving.models.model_version import LoadedVersion
 from prodml.serving.observation.metrics import ServerMetrics
@@ -26,11 +26,11 @@ from prodml.serving.values.data_types import Array
 
 _Answers: TypeAlias = list["list[Array] | BaseException"]
 _QUIET_ITERATIONS = 30
-"""Of the event loop, about 0.2 ms, after which a batch that is not full runs. gRPC brings requests
-one by one, and a batch of one takes as much time, in TensorFlow and for the interpreter's lock, as
-one of thirty: waiting for the others halved the processor time of a request."""
+"""Event loop iterations without a new request, about 0.2 ms, after which a partial batch runs.
+gRPC delivers requests one by one, and a batch of one takes as much time, in TensorFlow and holding
+the GIL, as a batch of thirty: waiting for more requests halved the CPU time per request."""
 _GATHER_SECONDS = 0.005
-"""The longest that a batch waits so."""
+"""Maximum time that a batch waits for more requests in this way."""
 
 
 @dataclass(eq=False)
@@ -47,7 +47,7 @@ class BatchingRunner:
 
     Args:
         options: sizes, waiting times and threads.
-        metrics: where sizes and waiting times are counted.
+        metrics: records batch sizes and waiting times.
     """
 
     def __init__(self, options: BatchingOptions, metrics: ServerMetrics) -> None:
@@ -123,7 +123,7 @@ class BatchingRunner:
         task = _Task(rows, version, feeds, fetches, answer, now)
         for pushed_out in self._scheduler.enqueue(key, version.model, task, now):
             pushed_out.version.release()
-            settle(pushed_out.answer, None, queue_full())
+            set_outcome(pushed_out.answer, None, queue_full())
         version.acquire()
         if self._scheduler.is_full(key):
             self._dispatch()
@@ -132,18 +132,18 @@ class BatchingRunner:
         try:
             return await answer
         finally:
-            # The client has gone: its rows need not run.
+            # The client has disconnected: its rows need not run.
             if answer.cancelled() and self._scheduler.withdraw(task):
                 version.release()
 
     def _kind(self, name: str, value: Array) -> tuple[object, ...]:
-        """What two inputs must share to be rows of one tensor."""
+        """Returns what two inputs must have in common to be rows of one tensor."""
         if self._options.pad_variable_length_inputs:
             return name, value.dtype, value.ndim
         return name, value.dtype, value.shape[1:]
 
     def _gather(self) -> None:
-        """Dispatches when no request has come for some iterations of the loop, or after a while."""
+        """Dispatches once no request has arrived for some loop iterations, or after a timeout."""
         self._quiet_iterations = 0
         if self._gathering is None:
             loop = asyncio.get_running_loop()
@@ -159,12 +159,12 @@ class BatchingRunner:
             self._dispatch()
 
     def _dispatch(self) -> None:
-        """Starts the batches that may run; sets a timer for the next that will."""
+        """Starts the batches that may run, and sets a timer for the next one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         now = time.monotonic()
-        while self._idle_threads and (batch := self._scheduler.take(now)) is not None:
+        while self._idle_threads and (batch := self._scheduler.next_batch(now)) is not None:
             self._start(batch, now)
         if self._idle_threads and (due := self._scheduler.next_due()) is not None:
             self._timer = asyncio.get_running_loop().call_later(due - now, self._dispatch)
@@ -183,9 +183,9 @@ class BatchingRunner:
                 answer = answers[index] if answers is not None else error
                 version.release()
                 if isinstance(answer, BaseException):
-                    settle(task.answer, None, answer)
+                    set_outcome(task.answer, None, answer)
                 else:
-                    settle(task.answer, answer, None)
+                    set_outcome(task.answer, answer, None)
             self._gather()
 
         run_in(self._pool, lambda: _run_together(version, fetches, tasks, padded), finish)
@@ -194,7 +194,8 @@ class BatchingRunner:
 def _run_together(
     version: LoadedVersion, fetches: Sequence[str], tasks: Sequence[_Task], padded: int
 ) -> _Answers:
-    """One answer a task. Where the batch fails, each runs by itself: one's fault is not all's."""
+    """Returns one answer per task. If the batch fails, each task runs alone, so that one invalid
+    request does not fail the others."""
     try:
         outputs = version.servable.run(_joined([task.feeds for task in tasks], padded), fetches)
         _check_rows(outputs, padded)
@@ -211,7 +212,7 @@ def _run_together(
 
 
 def _joined(feeds: Sequence[Mapping[str, Array]], padded: int) -> dict[str, Array]:
-    """The inputs one below the other; the first row again where the batch must be larger."""
+    """Concatenates the inputs; repeats the first row if the batch must be larger."""
     return {name: _stacked([one[name] for one in feeds], padded) for name in feeds[0]}
 
 
@@ -226,7 +227,7 @@ def _stacked(values: list[Array], padded: int) -> Array:
 
 
 def _widened(value: Array, shape: tuple[int, ...]) -> Array:
-    """The value with each row as large as `shape`: zeros, or empty strings, at the ends."""
+    """Pads each row to `shape` with zeros or empty strings at the ends."""
     filler = b"" if value.dtype == object else 0
     wide = np.full((len(value), *shape), filler, value.dtype)
     wide[tuple(slice(size) for size in value.shape)] = value

@@ -1,4 +1,4 @@
-"""Calls of loaded models, away from the event loop."""
+"""Runs calls of loaded models in threads, off the event loop."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ Result = TypeVar("Result")
 
 
 class Runner(Protocol):
-    """Runs the calls of all models; used on the event loop alone."""
+    """Runs the calls of all models. Use it on the event loop only."""
 
     async def run(
         self, version: LoadedVersion, feeds: Mapping[str, Array], fetches: Sequence[str]
     ) -> list[Array]:
-        """The fetched tensors; see `Servable.run`. The version stays loaded until it has run.
+        """Computes the fetched tensors; see `Servable.run`. Keeps the version loaded until then.
 
         Raises:
             ServingError: the model failed, or its queue is full.
         """
 
     def close(self) -> None:
-        """Waits for the calls that run."""
+        """Waits for the running calls."""
 
 
 class DirectRunner:
-    """Runs every call by itself in a thread.
+    """Runs each call in a thread, without batching.
 
     Args:
-        threads: calls that run at once.
+        threads: maximum number of concurrent calls.
     """
 
     def __init__(self, threads: int) -> None:
@@ -47,13 +47,13 @@ class DirectRunner:
 
         def finish(outputs: list[Array] | None, error: BaseException | None) -> None:
             version.release()
-            settle(answer, outputs, error)
+            set_outcome(answer, outputs, error)
 
         call = run_in(self._pool, lambda: version.servable.run(feeds, fetches), finish)
         try:
             return await answer
         finally:
-            # The client has gone: a call that still waits for a thread need not run.
+            # The client has disconnected: a call that still waits for a thread need not run.
             if answer.cancelled() and call.cancel():
                 version.release()
 
@@ -62,10 +62,10 @@ class DirectRunner:
 
 
 async def run_in_thread(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
-    """What `work` returns, or raises, in a pool's thread; it never runs if the caller is cancelled
-    before it begins."""
+    """Runs `work` in a pool's thread and returns its result or raises its error. `work` does not
+    run if the caller is cancelled before a thread is free."""
     result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-    call = run_in(pool, work, lambda found, error: settle(result, found, error))
+    call = run_in(pool, work, lambda found, error: set_outcome(result, found, error))
     try:
         return await result
     finally:
@@ -78,10 +78,10 @@ def run_in(
     work: Callable[[], Result],
     finish: Callable[[Result | None, BaseException | None], None],
 ) -> Future[None]:
-    """Runs `work` in a pool's thread, then `finish` with its result or error on the loop.
+    """Runs `work` in a pool's thread, then `finish` with its result or error on the event loop.
 
-    `finish` is called even if the client has gone, unless the future that is returned is cancelled
-    before `work` begins.
+    `finish` is called even if the client has disconnected, unless the returned future is cancelled
+    before `work` starts.
     """
     loop = asyncio.get_running_loop()
 
@@ -96,10 +96,10 @@ def run_in(
     return pool.submit(work_then_finish)
 
 
-def settle(
+def set_outcome(
     future: asyncio.Future[Result], result: Result | None, error: BaseException | None
 ) -> None:
-    """Gives a future its result or error, unless it was given up."""
+    """Sets a future's result or error, unless the future was cancelled."""
     if future.done():
         return
     if error is not None:

@@ -1,4 +1,4 @@
-"""The prediction and model APIs of TF Serving, whatever front end asks."""
+"""TF Serving's prediction and model APIs, independent of the front end."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _SIGNATURES = "signature_def"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a version found.
+    """The outputs that a version computed for a request.
 
     Attributes:
-        model: its name.
-        version: its number.
+        model: name of the model.
+        version: number of the version.
         signature: key of the signature that ran.
-        outputs: by alias.
-        rows: examples in the request, where it carries examples.
+        outputs: the outputs by alias.
+        rows: number of examples, if the request carries examples.
     """
 
     model: str
@@ -62,17 +62,16 @@ class Answer:
 
 
 class Inference:
-    """Answers requests. Used on the event loop alone.
+    """Answers requests. Use it on the event loop only.
 
-    Every method raises ServingError, with TF Serving's code and text, where the request or the
-    model is at fault.
+    Every method raises ServingError, with TF Serving's code and text, if the request is invalid or
+    the model fails.
 
     Args:
-        models: where versions are found.
+        models: finds the versions.
         runner: runs their calls.
-        metrics: where durations are counted.
-        request_log: where samples of requests and answers go.
-        options: what requests may ask.
+        metrics: records durations.
+        request_log: stores samples of requests and answers.
     """
 
     def __init__(
@@ -94,13 +93,13 @@ class Inference:
         output_filter: Sequence[str] = (),
         filled: Filled | None = None,
     ) -> Answer:
-        """The outputs of a signature for tensors by name.
+        """Computes the outputs of a signature from named tensors.
 
         Args:
             spec: model, version or label, and signature.
-            inputs: by alias.
+            inputs: the inputs by alias.
             output_filter: aliases of the outputs to compute; empty for all.
-            filled: counts what inputs claim without bringing it.
+            filled: counts the values that inputs declare by their shape but do not contain.
         """
         version = self._models.find(spec)
         signature = _signature(version, spec)
@@ -114,7 +113,7 @@ class Inference:
         return Answer(version.model, version.number, signature.key, outputs)
 
     async def classify(self, spec: model_pb2.ModelSpec, examples: Sequence[bytes]) -> Answer:
-        """Labels and scores for serialized tf.Examples, by a classification signature."""
+        """Computes labels and scores of serialized tf.Examples by a classification signature."""
         version = self._models.find(spec)
         signature = _example_signature(version, spec)
         tensor, outputs = classification_tensors(signature)
@@ -124,7 +123,7 @@ class Inference:
         return Answer(version.model, version.number, signature.key, found, call.rows)
 
     async def regress(self, spec: model_pb2.ModelSpec, examples: Sequence[bytes]) -> Answer:
-        """One value for each serialized tf.Example, by a regression signature."""
+        """Computes one value per serialized tf.Example by a regression signature."""
         version = self._models.find(spec)
         signature = _example_signature(version, spec)
         tensor, outputs = regression_tensors(signature)
@@ -136,10 +135,10 @@ class Inference:
     async def multi_inference(
         self, asked: Sequence[inference_pb2.InferenceTask], examples: Sequence[bytes]
     ) -> list[Answer]:
-        """Classifications and regressions of the same tf.Examples, in one call of the graph.
+        """Classifies and regresses the same tf.Examples in one call of the graph.
 
         Returns:
-            An answer to each task, in the same order.
+            One answer per task, in the same order.
         """
         version = self._models.find(asked[0].model_spec if asked else model_pb2.ModelSpec())
         tasks = _tasks(version, asked)
@@ -148,7 +147,7 @@ class Inference:
             raise ServingError(
                 "INVALID_ARGUMENT", "Input tensor must be the same for all Signatures."
             )
-        # Tensors by their own names: two signatures may share one.
+        # Keyed by tensor name, because two signatures may share a tensor.
         fetched = {name: name for _, _, _, outputs in tasks for name in outputs.values()}
         call = examples_call(next(iter(tensors)), fetched, examples)
         found = await self._run(version, call, "MultiInference")
@@ -161,27 +160,27 @@ class Inference:
         return answers
 
     def serves(self, model: str) -> bool:
-        """Whether there is such a model, even if none of its versions answers."""
+        """Whether a model is configured, even if none of its versions is available."""
         return self._models.serves(model)
 
     def log(self, model: str, record: Callable[[], prediction_log_pb2.PredictionLog]) -> None:
-        """Offers a request and its answer to the request log. May be called from any thread.
+        """Offers a request and its answer to the request log. Can be called from any thread.
 
         Args:
-            model: its name.
-            record: makes the record; called only if the request is chosen.
+            model: name of the model.
+            record: returns the record; called only if the request is sampled.
         """
         self._request_log.offer(model, record)
 
     def input_types(self, spec: model_pb2.ModelSpec) -> dict[str, Mapping[str, int]]:
-        """The data types of a version's inputs: numbers of DataType by alias, by signature."""
+        """Returns the data types of a version's inputs: DataType numbers by signature and alias."""
         signatures = self._models.find(spec).signatures
         return {key: signature.input_types for key, signature in signatures.items()}
 
     def model_metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """The signatures of a version."""
+        """Returns the signatures of a version."""
         if not request.HasField("model_spec"):
             raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
         if not request.metadata_field:
@@ -205,7 +204,7 @@ class Inference:
     def model_status(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        """Where the versions of a model stand."""
+        """Returns the states of a model's versions."""
         if not request.HasField("model_spec"):
             raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
         name = request.model_spec.name
@@ -232,10 +231,10 @@ class Inference:
 
 
 def warm(version: LoadedVersion, log: prediction_log_pb2.PredictionLog) -> None:
-    """Runs a recorded request on a version that does not answer yet. Blocks.
+    """Runs a recorded request on a version that is not available yet. Blocks.
 
     Raises:
-        ServingError: the version does not answer it.
+        ServingError: the version fails on the request.
     """
     kind = log.WhichOneof("log_type")
     request = getattr(log, kind).request
@@ -266,7 +265,7 @@ def _warm_calls(version: LoadedVersion, kind: str, request: Any) -> list[Call]:
 def _tasks(
     version: LoadedVersion, asked: Sequence[inference_pb2.InferenceTask]
 ) -> list[tuple[str, Signature, str, dict[str, str]]]:
-    """Method, signature, input tensor and output tensors of each task."""
+    """Returns method, signature, input tensor and output tensors of each task."""
     tasks, keys = [], set()
     for task in asked:
         if not task.model_spec.name:

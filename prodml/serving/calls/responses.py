@@ -1,4 +1,4 @@
-"""Answers as TF Serving's messages, and the records of the request log."""
+"""Convert answers to TF Serving's response messages and to records of the request log."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from prodml.serving.values.tensors import fill_proto, to_content_proto
 
 
 def predict_response(answer: Answer, *, as_content: bool = False) -> predict_pb2.PredictResponse:
-    """The outputs.
+    """Returns the response to a Predict request.
 
     Args:
-        answer: to a Predict request.
+        answer: the answer to the request.
         as_content: whether values are bytes in `tensor_content`, not in the field of their type.
     """
     response = predict_pb2.PredictResponse()
@@ -38,7 +38,7 @@ def predict_response(answer: Answer, *, as_content: bool = False) -> predict_pb2
 
 
 def classification_response(answer: Answer) -> classification_pb2.ClassificationResponse:
-    """Labels and scores."""
+    """Returns the response to a Classify request: labels and scores."""
     response = classification_pb2.ClassificationResponse(
         result=classification_result(answer.outputs, answer.rows)
     )
@@ -47,7 +47,7 @@ def classification_response(answer: Answer) -> classification_pb2.Classification
 
 
 def regression_response(answer: Answer) -> regression_pb2.RegressionResponse:
-    """One value an example."""
+    """Returns the response to a Regress request: one value per example."""
     response = regression_pb2.RegressionResponse(result=regression_result(answer.outputs))
     fill_spec(response.model_spec, answer)
     return response
@@ -56,7 +56,7 @@ def regression_response(answer: Answer) -> regression_pb2.RegressionResponse:
 def multi_inference_response(
     tasks: Sequence[inference_pb2.InferenceTask], answers: Sequence[Answer]
 ) -> inference_pb2.MultiInferenceResponse:
-    """One result a task."""
+    """Returns the response to a MultiInference request: one result per task."""
     response = inference_pb2.MultiInferenceResponse()
     for task, answer in zip(tasks, answers, strict=True):
         result = response.results.add()
@@ -73,7 +73,7 @@ def multi_inference_response(
 def predict_request(
     spec: model_pb2.ModelSpec, inputs: Mapping[str, Array]
 ) -> predict_pb2.PredictRequest:
-    """The request by gRPC that asks the same."""
+    """Returns the gRPC request that is equivalent to a REST request."""
     request = predict_pb2.PredictRequest(model_spec=spec)
     for alias, value in inputs.items():
         request.inputs[alias].CopyFrom(to_content_proto(value))
@@ -83,7 +83,7 @@ def predict_request(
 def predict_log(
     request: predict_pb2.PredictRequest, answer: Answer
 ) -> prediction_log_pb2.PredictionLog:
-    """The record of a Predict request and its answer."""
+    """Returns the record of a Predict request and its answer."""
     return prediction_log_pb2.PredictionLog(
         predict_log=prediction_log_pb2.PredictLog(
             request=request, response=predict_response(answer)
@@ -94,7 +94,7 @@ def predict_log(
 def classify_log(
     request: classification_pb2.ClassificationRequest, answer: Answer
 ) -> prediction_log_pb2.PredictionLog:
-    """The record of a Classify request and its answer."""
+    """Returns the record of a Classify request and its answer."""
     return prediction_log_pb2.PredictionLog(
         classify_log=prediction_log_pb2.ClassifyLog(
             request=request, response=classification_response(answer)
@@ -105,7 +105,7 @@ def classify_log(
 def regress_log(
     request: regression_pb2.RegressionRequest, answer: Answer
 ) -> prediction_log_pb2.PredictionLog:
-    """The record of a Regress request and its answer."""
+    """Returns the record of a Regress request and its answer."""
     return prediction_log_pb2.PredictionLog(
         regress_log=prediction_log_pb2.RegressLog(
             request=request, response=regression_response(answer)
@@ -116,7 +116,7 @@ def regress_log(
 def multi_inference_log(
     request: inference_pb2.MultiInferenceRequest, answers: Sequence[Answer]
 ) -> prediction_log_pb2.PredictionLog:
-    """The record of a MultiInference request and its answer."""
+    """Returns the record of a MultiInference request and its answer."""
     return prediction_log_pb2.PredictionLog(
         multi_inference_log=prediction_log_pb2.MultiInferenceLog(
             request=request, response=multi_inference_response(request.tasks, answers)
@@ -125,7 +125,7 @@ def multi_inference_log(
 
 
 def fill_spec(spec: model_pb2.ModelSpec, answer: Answer) -> None:
-    """Names the version and the signature that answered."""
+    """Writes the model, version and signature that answered into a ModelSpec."""
     spec.name = answer.model
     spec.version.value = answer.version
     spec.signature_name = answer.signature

@@ -1,4 +1,4 @@
-"""Where the gRPC server listens, and how its connections are secured."""
+"""The addresses that the gRPC server listens on, and the TLS credentials of its connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def listen(server: grpc.aio.Server, options: ServerOptions) -> None:
     """Adds the port and the UNIX socket that the options name.
 
     Raises:
-        ConfigError: an address cannot be used, or the TLS configuration is wrong.
+        ConfigError: an address cannot be used, or the TLS configuration is invalid.
     """
     credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None
     for address in grpc_addresses(options):
@@ -23,7 +23,7 @@ def listen(server: grpc.aio.Server, options: ServerOptions) -> None:
 
 
 def grpc_addresses(options: ServerOptions) -> list[str]:
-    """The addresses that gRPC listens on: the port, if there is one, and the UNIX socket."""
+    """Returns the addresses that gRPC listens on: the port and the UNIX socket, if configured."""
     addresses = [f"{url_host(options.host)}:{options.port}"] if options.port else []
     if options.grpc_socket_path:
         addresses.append(f"unix:{os.path.abspath(options.grpc_socket_path)}")
@@ -31,7 +31,7 @@ def grpc_addresses(options: ServerOptions) -> list[str]:
 
 
 def url_host(host: str) -> str:
-    """A host as it stands before a port: an IPv6 address needs brackets."""
+    """Returns a host as it is written before a port, with brackets around an IPv6 address."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -42,23 +42,23 @@ def _listen_on(
         if credentials is None:
             server.add_insecure_port(address)
         else:
-            # A socket asks for the same certificates as the port, as TF Serving's does.
+            # The socket requires the same certificates as the port, as in TF Serving.
             server.add_secure_port(address, credentials)
     except RuntimeError as error:
         is_socket = address.startswith("unix:")
         kind, option = ("socket", "--grpc_socket_path") if is_socket else ("port", "--port")
-        doubt = "; a key or certificate of --ssl_config_file may be wrong, too"
+        hint = "; a key or certificate in --ssl_config_file may also be invalid"
         raise ConfigError(
             f"cannot listen for gRPC on {address}: the {kind} is in use or not allowed; choose "
-            f"another {option}{doubt if credentials is not None else ''}"
+            f"another {option}{hint if credentials is not None else ''}"
         ) from error
 
 
 def _credentials(path: str) -> grpc.ServerCredentials:
-    """Server credentials from a text file with an SSLConfig: PEM texts, not paths."""
+    """Reads server credentials from a text file with an SSLConfig: PEM texts, not paths."""
     config = read_text_proto(path, SslConfig)
     if not config.server_key or not config.server_cert:
-        raise ConfigError(f"{path}: server_key and server_cert must be given, as PEM texts")
+        raise ConfigError(f"{path}: server_key and server_cert must be set to PEM texts")
     if config.client_verify and not config.custom_ca:
         raise ConfigError(
             f"{path}: client_verify needs custom_ca, the authorities of the clients' certificates, "

@@ -1,4 +1,4 @@
-"""What every method of the gRPC services does with its message and its answer."""
+"""Status codes, errors and size limits that all methods of the gRPC services share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Context: TypeAlias = Any
 """A `grpc.aio.ServicerContext`."""
 
 SMALL_MESSAGE = 1 << 16
-"""Bytes of a message that takes less time to read than to hand it to a thread and back."""
+"""Bytes up to which reading a message takes less time than passing it to a thread and back."""
 
 log = logging.getLogger(__name__)
 
 
 async def answered(answer: Callable[[], Awaitable[bytes]], context: Context) -> tuple[bytes, str]:
-    """The answer and the name of its status, which the context is told where it is an error."""
+    """Awaits an answer and returns it with the name of its status. Sets an error on the context."""
     try:
         return await answer(), "OK"
     except ServingError as error:
@@ -30,7 +30,7 @@ async def answered(answer: Callable[[], Awaitable[bytes]], context: Context) -> 
     except DecodeError as error:
         code, text = "INVALID_ARGUMENT", f"the message cannot be parsed: {error}"
     except Exception:
-        # Whatever a request may bring about, its client is told no more than this.
+        # Details of unexpected errors are logged, but not sent to the client.
         log.exception("a request failed unexpectedly")
         code, text = "INTERNAL", "internal error"
     context.set_code(_CODES[code])
@@ -39,21 +39,21 @@ async def answered(answer: Callable[[], Awaitable[bytes]], context: Context) -> 
 
 
 def is_worth_logging(record: logging.LogRecord) -> bool:
-    """A filter for gRPC's log: a message that does not parse, or a client that leaves before its
-    answer was sent, would write a traceback each time."""
+    """Filters gRPC's log: drops the tracebacks of messages that do not parse and of clients that
+    disconnect before their answer is sent."""
     kind = record.exc_info[0] if record.exc_info else None
-    # gRPC has no public name for the second.
+    # gRPC exports no name for ExecuteBatchError.
     return kind is None or not (
         issubclass(kind, DecodeError) or kind.__name__ == "ExecuteBatchError"
     )
 
 
 def check_small(message: bytes, limit: int = SMALL_MESSAGE) -> None:
-    """Checks the size of a message that is read on the event loop: to read a large one would take
-    time from other requests.
+    """Checks the size of a message that is read on the event loop, where a large message would
+    block other requests.
 
     Raises:
-        ServingError: it is larger than any that asks something.
+        ServingError: the message is larger than any sensible request.
     """
     if len(message) > limit:
         raise ServingError(
@@ -63,7 +63,7 @@ def check_small(message: bytes, limit: int = SMALL_MESSAGE) -> None:
 
 
 def serialized(message: Message) -> bytes:
-    """The bytes of a message."""
+    """Serializes a message."""
     found: bytes = message.SerializeToString()
     return found
 

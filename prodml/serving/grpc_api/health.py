@@ -1,6 +1,7 @@
 """The health service of gRPC.
 
-That of grpcio-health-checking forgets all who watch a service when one of them leaves.
+The implementation in grpcio-health-checking is not used because it drops all watchers of a service
+when one of them disconnects.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ _Status = health_pb2.HealthCheckResponse.ServingStatus
 
 
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Whether the server answers, by service. Used on the event loop alone.
+    """Reports whether each service is serving. Use it on the event loop only.
 
     Args:
-        services: the names that can be asked for; SERVING at first.
+        services: the names of the services; each is SERVING at first.
     """
 
     def __init__(self, services: Collection[str]) -> None:
@@ -50,13 +51,13 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
                 await changed.wait()
 
     def report(self, is_serving: bool) -> None:
-        """Sets the status of all services; once the server stops, it stays NOT_SERVING."""
+        """Sets the status of all services; after `stop` it remains NOT_SERVING."""
         status = _Status.SERVING if is_serving and not self._is_stopping else _Status.NOT_SERVING
         self._statuses = dict.fromkeys(self._statuses, status)
         self._changed.set()
         self._changed = asyncio.Event()
 
     def stop(self) -> None:
-        """Reports NOT_SERVING for good."""
+        """Sets all services to NOT_SERVING permanently."""
         self._is_stopping = True
         self.report(is_serving=False)

@@ -1,7 +1,7 @@
-"""Large requests by gRPC, read in threads that leave room for others.
+"""Parses large gRPC requests in threads without blocking other requests.
 
-Each step takes about a millisecond, or works without the interpreter's lock. What comes out is what
-protobuf's own parser, and `tensors.py`, make of the same bytes.
+Each step takes about a millisecond or releases the GIL. The result is the same as that of
+protobuf's own parser and `tensors.py`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from prodml.serving.values.example_context import with_context
 from prodml.serving.values.tensors import Filled, TensorHead
 
 _PIECE = 1 << 14
-"""Bytes that protobuf parses at once."""
+"""Maximum bytes that protobuf parses in one step."""
 _MOST_FIELDS = 100_000
-"""Of a message, neighbouring values aside: a field of two bytes takes a hundred times its size."""
+"""Maximum fields of a message, counting adjacent values once: parsing a field of two bytes takes
+a hundred times its size in memory."""
 _LARGEST_REST = 1 << 20
-"""Bytes of a message besides its values."""
+"""Maximum bytes of a message without its values."""
 
 ExamplesRequestT = TypeVar("ExamplesRequestT", bound=Message)
 
@@ -48,9 +49,9 @@ _FIXED_WIDTH = {
     "double_val": np.float64,
     "dcomplex_val": np.float64,
 }
-"""Fields whose packed form is the memory of an array."""
+"""Fields whose packed encoding equals the memory of an array."""
 _INPUT = 2
-"""Of ClassificationRequest, RegressionRequest and MultiInferenceRequest."""
+"""Field number in ClassificationRequest, RegressionRequest and MultiInferenceRequest."""
 _EXAMPLE_LIST = _number(input_pb2.Input, "example_list")
 _WITH_CONTEXT = _number(input_pb2.Input, "example_list_with_context")
 _EXAMPLES = _number(input_pb2.ExampleList, "examples")
@@ -60,14 +61,15 @@ _CONTEXT = _number(input_pb2.ExampleListWithContext, "context")
 def read_predict_request(
     message: bytes, filled: Filled | None = None
 ) -> tuple[predict_pb2.PredictRequest, dict[str, Array]]:
-    """A Predict request without its inputs, and the inputs.
+    """Parses a Predict request; returns the request without its inputs, and the inputs.
 
     Args:
-        message: serialized.
-        filled: counts what inputs claim without bringing it; by default, for this request alone.
+        message: the serialized request.
+        filled: counts the values that inputs declare by their shape but do not contain; by default
+            for this request only.
 
     Raises:
-        DecodeError: it is no PredictRequest, or has thousands of fields.
+        DecodeError: the message is not a PredictRequest, or has thousands of fields.
         ServingError: TensorFlow would not parse an input.
     """
     view = memoryview(message)
@@ -75,7 +77,7 @@ def read_predict_request(
     for number, wire_type, start, value, end in wire_format.fields(view):
         if number == _INPUTS and wire_type == wire_format.LENGTH:
             alias, tensor = _read_entry(view[value:end])
-            # The last of several entries with one key counts.
+            # If several entries have the same key, the last one wins.
             tensors[alias] = tensor
             rest.count()
         else:
@@ -90,10 +92,11 @@ def read_predict_request(
 def read_examples_request(
     kind: type[ExamplesRequestT], message: bytes
 ) -> tuple[ExamplesRequestT, list[bytes]]:
-    """A Classify, Regress or MultiInference request without its input, and the examples.
+    """Parses a Classify, Regress or MultiInference request; returns it without its input, and the
+    examples.
 
     Raises:
-        DecodeError: it is no such request, or has thousands of fields.
+        DecodeError: the message is not such a request, or has thousands of fields.
         ServingError: the examples, each with the context, would be too large.
     """
     view = memoryview(message)
@@ -107,7 +110,7 @@ def read_examples_request(
     request = kind.FromString(rest.joined())
     if not lists:
         return request, []
-    # The kind that comes last counts, with all its parts.
+    # `Input.kind` is a oneof: the last kind wins, with all its parts merged.
     of_kind = [part for number, part in lists if number == lists[-1][0]]
     contexts, examples = [], []
     for part in of_kind:
@@ -117,7 +120,7 @@ def read_examples_request(
             elif wire_type == wire_format.LENGTH and number == _CONTEXT:
                 contexts.append(part[value:end])
     if lists[-1][0] == _WITH_CONTEXT:
-        # Serialized messages one behind the other are the merged message.
+        # Concatenated serialized messages are the merged message.
         examples = with_context(b"".join(contexts), examples)
     return request, examples
 
@@ -147,7 +150,7 @@ class _Rest:
 
 
 def _read_entry(entry: memoryview) -> tuple[str, memoryview]:
-    """Key and value of an entry of `inputs`."""
+    """Returns key and value of an entry of `inputs`."""
     key, values = memoryview(b""), []
     for number, wire_type, _, value, end in wire_format.fields(entry):
         if number == _KEY and wire_type == wire_format.LENGTH:
@@ -159,12 +162,12 @@ def _read_entry(entry: memoryview) -> tuple[str, memoryview]:
     try:
         alias = bytes(key).decode()
     except UnicodeDecodeError:
-        raise DecodeError("the name of an input is no text") from None
+        raise DecodeError("the name of an input is not UTF-8 text") from None
     return alias, values[0] if len(values) == 1 else memoryview(b"".join(values))
 
 
 def _read_lists(message: memoryview) -> list[tuple[int, memoryview]]:
-    """Numbers and values of the lists of examples in an Input."""
+    """Returns field numbers and values of the lists of examples in an Input."""
     lists = []
     for number, wire_type, _, value, end in wire_format.fields(message):
         if wire_type == wire_format.LENGTH and number in (_EXAMPLE_LIST, _WITH_CONTEXT):
@@ -193,7 +196,8 @@ def _read_tensor(tensor: memoryview, alias: str, filled: Filled) -> Array:
 
 
 class _Runs:
-    """Neighbouring fields of values, put together to be parsed at once; a large one by itself."""
+    """Groups adjacent value fields so that each group is parsed in one step; a large field is a
+    group of its own."""
 
     def __init__(self) -> None:
         self._runs: list[wire_format.Field] = []
@@ -203,7 +207,7 @@ class _Runs:
             last_number, _, last_start, _, last_end = self._runs[-1]
             is_next = number == last_number and start == last_end
             if is_next and end - last_start <= _PIECE:
-                # No wire type: the run is more than one field.
+                # -1 instead of a wire type: the run has more than one field.
                 self._runs[-1] = (number, -1, last_start, last_start, end)
                 return
         self._runs.append((number, wire_type, start, value, end))
@@ -235,7 +239,7 @@ def _read_run(tensor: memoryview, run: wire_format.Field, head: TensorHead) -> I
 
 
 def _copied(content: memoryview, dtype: np.dtype[Any]) -> Array:
-    """An array with the content as its memory; numpy copies without the interpreter's lock."""
+    """Copies content into an aligned array; numpy releases the GIL while it copies."""
     if len(content) % dtype.itemsize:
         raise DecodeError("a tensor ends within a number")
     aligned = aligned_empty(len(content))

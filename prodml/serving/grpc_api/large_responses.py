@@ -1,8 +1,7 @@
-"""Large answers by gRPC, written in threads that leave room for others.
+"""Serializes large gRPC answers in threads without blocking other requests.
 
-Each step takes about a millisecond, or works without the interpreter's lock, but for the last copy.
-The bytes are those of `responses.py`, but that repeated values come in pieces, which is the same to
-every parser of protobuf.
+Each step takes about a millisecond or releases the GIL, except the last copy. The bytes equal those
+of `responses.py` except that repeated values come in pieces, which protobuf parsers merge.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from prodml.serving.values.data_types import Array
 from prodml.serving.values.tensors import fill_head, fill_values
 
 _PIECE = 1 << 13
-"""Values that protobuf writes at once."""
+"""Maximum number of values that protobuf serializes in one step."""
 _KEY, _VALUE = 1, 2
 _OUTPUTS = predict_pb2.PredictResponse.DESCRIPTOR.fields_by_name["outputs"].number
 
@@ -38,11 +37,11 @@ _PACKED = {
     np.dtype(np.complex64): _number("scomplex_val"),
     np.dtype(np.complex128): _number("dcomplex_val"),
 }
-"""Fields whose packed form is the memory of an array."""
+"""Fields whose packed encoding equals the memory of an array."""
 
 
 def write_predict_response(answer: Answer, *, as_content: bool) -> bytes:
-    """The serialized PredictResponse; arguments as for `predict_response`."""
+    """Returns the serialized PredictResponse; the arguments are those of `predict_response`."""
     response = predict_pb2.PredictResponse()
     fill_spec(response.model_spec, answer)
     parts: list[wire_format.Bytes] = [response.SerializeToString()]

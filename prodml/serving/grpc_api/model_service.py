@@ -16,17 +16,17 @@ from prodml.serving.grpc_api.grpc_answers import Context, answered, check_small,
 
 MODEL_SERVICE = "tensorflow.serving.ModelService"
 _LARGEST_CONFIG = 1 << 20
-"""Bytes of some ten thousand models."""
+"""Maximum bytes of a config: about ten thousand models."""
 
 Configure = Callable[[model_server_config_pb2.ModelServerConfig], Awaitable[None]]
 
 
 class ModelService:
-    """The state of models, and what is served.
+    """Reports the state of models, and reloads the config.
 
     Args:
-        inference: knows the models.
-        configure: serves another config.
+        inference: reports the state of models.
+        configure: replaces the config.
     """
 
     def __init__(self, inference: Inference, configure: Configure) -> None:
@@ -34,7 +34,7 @@ class ModelService:
         self._configure = configure
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What a server adds."""
+        """Returns the handler to add to a gRPC server."""
         methods = {
             "GetModelStatus": self._model_status,
             "HandleReloadConfigRequest": self._reload_config,
@@ -74,9 +74,9 @@ class ModelService:
 
 
 def describe_model_service() -> None:
-    """Makes ModelService known to reflection.
+    """Registers the descriptor of ModelService for reflection.
 
-    tensorflow-serving-api's own description, `model_service_pb2`, does not import under protobuf 4.
+    The descriptor in tensorflow-serving-api, `model_service_pb2`, does not import with protobuf 4.
     """
     file = descriptor_pb2.FileDescriptorProto(
         name="tensorflow_serving/apis/model_service.proto",

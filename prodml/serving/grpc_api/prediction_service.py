@@ -53,14 +53,14 @@ _Method: TypeAlias = "Callable[[_Call], Awaitable[bytes]]"
 
 
 class PredictionService:
-    """Predict, Classify, Regress and MultiInference, and the metadata of models.
+    """Serves Predict, Classify, Regress and MultiInference, and the metadata of models.
 
-    Messages come and go as bytes: large ones are read and written in threads.
+    The handler gets and returns bytes, so that large messages are parsed and serialized in threads.
 
     Args:
         inference: answers the requests.
-        metrics: where requests are counted.
-        admission: bounds the requests.
+        metrics: counts the requests.
+        admission: limits the requests.
         answer_as_content: whether Predict answers with bytes in `tensor_content`.
     """
 
@@ -79,7 +79,7 @@ class PredictionService:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="messages")
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What a server adds."""
+        """Returns the handler to add to a gRPC server."""
         methods: dict[str, _Method] = {
             "Predict": self._predict,
             "Classify": self._classify,
@@ -98,7 +98,7 @@ class PredictionService:
         )
 
     def close(self) -> None:
-        """Waits for the messages that are being read or written."""
+        """Waits for the messages that are being parsed or serialized."""
         self._pool.shutdown()
 
     async def _answer(self, api: str, method: _Method, message: bytes, context: Context) -> bytes:
@@ -108,7 +108,7 @@ class PredictionService:
         async def answer() -> bytes:
             with self._admission.request() as place:
                 place.hold(len(message))
-                call.place = place
+                call.admitted = place
                 return await method(call)
 
         response, status = await answered(answer, context)
@@ -127,11 +127,11 @@ class PredictionService:
         inputs: Mapping[str, tensor_pb2.TensorProto | Array]
         if len(message) <= SMALL_MESSAGE:
             request = predict_pb2.PredictRequest.FromString(message)
-            inputs, filled = request.inputs, Filled(call.place.hold)
+            inputs, filled = request.inputs, Filled(call.admitted.hold)
         else:
             filled = Filled()
             request, inputs = await self._in_thread(lambda: read_predict_request(message, filled))
-            call.place.hold(filled.size)
+            call.admitted.hold(filled.size)
         call.check(request)
         answer = await self._inference.predict(
             request.model_spec, inputs, request.output_filter, filled
@@ -199,15 +199,15 @@ class PredictionService:
         return serialized(self._inference.model_metadata(request))
 
     async def _read(self, kind: Any, call: _Call) -> tuple[Any, list[bytes]]:
-        """A request with examples, and these examples, serialized."""
+        """Parses a request with examples; returns it and its serialized examples."""
         message = call.message
         if len(message) <= SMALL_MESSAGE:
             request = kind.FromString(message)
             examples = serialized_examples(request.input)
         else:
             request, examples = await self._in_thread(lambda: read_examples_request(kind, message))
-        # With their context, they may be far larger than the message.
-        call.place.hold_at_least(sum(map(len, examples)))
+        # With the shared context, the examples may be far larger than the message.
+        call.admitted.hold_at_least(sum(map(len, examples)))
         return request, examples
 
     async def _write(self, write: Callable[[], bytes], answers: Sequence[Answer]) -> bytes:
@@ -219,21 +219,21 @@ class PredictionService:
 
 
 class _Call:
-    """One request, the name of its model as soon as it is known, and its place when it has one."""
+    """One request, with the name of its model once parsed, and its admission once granted."""
 
-    __slots__ = ("message", "model", "place")
+    __slots__ = ("admitted", "message", "model")
 
-    place: Admitted
+    admitted: Admitted
 
     def __init__(self, message: bytes) -> None:
         self.message = message
         self.model = ""
 
     def check(self, request: Any) -> None:
-        """Notes the model.
+        """Stores the name of the model.
 
         Raises:
-            ServingError: the request names none.
+            ServingError: the request has no ModelSpec.
         """
         if not request.HasField("model_spec"):
             raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")

@@ -1,1 +1,1 @@
-"""Models and their versions: found on disk, loaded, warmed up, unloaded."""
+"""Finds versions of models on disk, loads them, warms them up and unloads them."""

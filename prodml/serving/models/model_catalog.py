@@ -1,8 +1,9 @@
-"""The models that a server serves: configured, polled, and found by requests.
+"""The models that a server serves: applies configs, polls base paths and finds versions.
 
-A new version is loaded and warmed before an old one is dropped, as under TF Serving's
-AvailabilityPreservingPolicy. One that fails to load is reported and replaces nothing. A config is
-refused whole: its new models are loaded first, and everything else changes last.
+A new version is loaded and warmed up before an old one is unloaded, as under TF Serving's
+AvailabilityPreservingPolicy. A version that fails to load is reported and replaces nothing. A
+config is applied as a whole or rejected: its new models are loaded first, and everything else
+changes last.
 """
 
 from __future__ import annotations
@@ -33,30 +34,30 @@ log = logging.getLogger(__name__)
 
 
 class Models:
-    """All models of a server. Everything happens on one event loop, loading in threads.
+    """All models of a server. Use it on one event loop only; models are loaded in threads.
 
     Args:
-        load_version: makes a version ready to answer.
+        load_version: loads a version and warms it up.
         options: how versions are found and loaded.
     """
 
     def __init__(self, load_version: LoadVersion, options: LoadingOptions) -> None:
         self._options = options
         self._threads = LoadingThreads(load_version, options)
-        # A model that is no longer configured stays here: its last versions unload, and their
-        # states are reported.
+        # A model that is no longer configured stays here while its last versions unload, so that
+        # their states are reported.
         self._models: dict[str, ServedModel] = {}
         self._configs: Configs = {}
         self._labels: Mapping[str, Mapping[str, int]] = {}
         self._is_configured = False
         self._configuring = asyncio.Lock()
-        self._looking = asyncio.Lock()
+        self._poll_lock = asyncio.Lock()
         self._changed = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._warnings: dict[str, str] = {}
 
     def find(self, spec: model_pb2.ModelSpec) -> LoadedVersion:
-        """The version that a request names by number, by label or, naming none, the latest.
+        """Returns the version that a request names by number or label, or else the latest one.
 
         Raises:
             ServingError: there is no such version, or it is not available.
@@ -77,12 +78,12 @@ class Models:
         return available[number]
 
     def available(self, name: str) -> Mapping[int, LoadedVersion]:
-        """The versions of a model that answer, by number."""
+        """Returns the available versions of a model by number."""
         model = self._models.get(name)
         return model.available if model else {}
 
     def versions(self, name: str) -> list[Version]:
-        """Every version of a model that was ever asked for, newest first."""
+        """Returns every version of a model that was ever wanted, newest first."""
         model = self._models.get(name)
         return model.versions if model else []
 
@@ -91,39 +92,39 @@ class Models:
         return name in self._configs
 
     def names(self) -> list[str]:
-        """The configured models."""
+        """Returns the names of the configured models."""
         return list(self._configs)
 
     async def start(self, config: model_server_config_pb2.ModelServerConfig) -> None:
-        """Serves the models of the first config, and waits until each answers or has failed once.
+        """Serves the first config and waits until each model is available or has failed once.
 
-        A model that fails is retried and reported, as a version that fails later is.
+        A model that fails is reported and retried, like a version that fails later.
 
         Raises:
-            ServingError: the config is wrong.
+            ServingError: the config is invalid.
         """
         async with self._configuring:
             await self._switch(*self._checked(config))
             self._is_configured = config.WhichOneof("config") is not None
-            await self.until(lambda: not self._waited_for(self._configs))
+            await self.until(lambda: not self._any_pending(self._configs))
 
     async def configure(self, config: model_server_config_pb2.ModelServerConfig) -> None:
-        """Serves the models of a config instead of those before.
+        """Replaces the config.
 
-        Models that are new are loaded first; when each answers, or has no version on disk,
-        everything else changes.
+        New models are loaded first. Everything else changes when each new model is available or
+        has no version on disk.
 
         Raises:
-            ServingError: the config is wrong, or a new model did not become available. What is
-                served has not changed.
+            ServingError: the config is invalid, or a new model did not become available. The
+                previous config stays in effect.
         """
         async with self._configuring:
             configs, labels = self._checked(config)
             new = {name: configs[name] for name in configs if name not in self._configs}
             try:
-                async with self._looking:
+                async with self._poll_lock:
                     self._want(await self._wanted(new))
-                await self.until(lambda: not self._waited_for(new))
+                await self.until(lambda: not self._any_pending(new))
                 self._check_available(new)
                 await self._switch(configs, labels)
             except BaseException:
@@ -131,17 +132,17 @@ class Models:
                 raise
             self._is_configured = True
 
-    async def look(self) -> None:
-        """Compares what is served with what is on disk, and begins to load and unload."""
-        async with self._looking:
+    async def poll(self) -> None:
+        """Lists the versions on disk, and starts to load new ones and unload removed ones."""
+        async with self._poll_lock:
             self._want(await self._wanted(self._configs))
 
     def start_polling(self) -> None:
-        """Looks at the base paths from now on, as often as the options say."""
-        self._polling = asyncio.create_task(self._poll())
+        """Starts to poll the base paths at the interval that the options set."""
+        self._polling = asyncio.create_task(self._poll_forever())
 
     async def close(self) -> None:
-        """Unloads everything; calls that run are finished first."""
+        """Unloads every version after its running calls have finished."""
         if self._polling is not None:
             self._polling.cancel()
         self._want({name: {} for name in self._models})
@@ -149,7 +150,7 @@ class Models:
         self._threads.close()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Returns when a condition on the versions' states is true."""
+        """Waits until a condition on the versions' states is true."""
         while not condition():
             await self._changed.wait()
 
@@ -157,7 +158,7 @@ class Models:
         self, config: model_server_config_pb2.ModelServerConfig
     ) -> tuple[Configs, Mapping[str, Mapping[str, int]]]:
         if self._is_configured and config.WhichOneof("config") is None:
-            # A config file that was cut off is empty; nobody asks in this way to unload all.
+            # A truncated config file is empty, so an empty config does not mean "unload all".
             raise ServingError(
                 "FAILED_PRECONDITION",
                 "Cannot transition to requested config. It is only legal to transition from one "
@@ -174,16 +175,16 @@ class Models:
         return configs, labels
 
     async def _switch(self, configs: Configs, labels: Mapping[str, Mapping[str, int]]) -> None:
-        async with self._looking:
+        async with self._poll_lock:
             wanted = await self._wanted(configs)
             self._want({name: {} for name in self._models.keys() - configs.keys()})
             self._configs, self._labels = configs, labels
             self._want(wanted)
             self._notify()
 
-    def _waited_for(self, names: Iterable[str]) -> bool:
+    def _any_pending(self, names: Iterable[str]) -> bool:
         models = [self._models[name] for name in names if name in self._models]
-        return any(model.is_waited_for for model in models)
+        return any(model.is_pending for model in models)
 
     def _check_available(self, names: Iterable[str]) -> None:
         models = {name: self._models[name] for name in sorted(names) if name in self._models}
@@ -203,14 +204,14 @@ class Models:
                 "INVALID_ARGUMENT", f"Unrecognized servable version label: {label}"
             ) from None
 
-    async def _poll(self) -> None:
+    async def _poll_forever(self) -> None:
         while self._options.poll_seconds > 0:
             await asyncio.sleep(self._options.poll_seconds)
-            await self.look()
+            await self.poll()
 
     async def _wanted(self, configs: Configs) -> dict[str, dict[int, str]]:
-        """Directories of the versions that each model should serve, by its name; a model is left
-        out if that is not known."""
+        """Returns the directories of the versions that each model should serve; leaves out a model
+        if its base path cannot be listed."""
         if self._options.poll_seconds < 0:
             return {}
         wanted = {}
@@ -233,7 +234,7 @@ class Models:
             self._models[name].want(paths)
 
     def _warn(self, name: str, warning: str) -> None:
-        """Logs a warning of a model once, not at every look."""
+        """Logs a warning about a model once, not at every poll."""
         if warning and warning != self._warnings.get(name):
             log.warning(warning)
         self._warnings[name] = warning
@@ -246,7 +247,7 @@ class Models:
 def _no_versions(name: str, base_path: str) -> str:
     return (
         f"No versions of model {name} found under base path {base_path}: a version is a directory "
-        f"whose name is a number, such as {base_path}/1, that the model's version policy asks for"
+        f"with a number as its name, such as {base_path}/1, that the model's version policy selects"
     )
 
 

@@ -1,4 +1,4 @@
-"""Versions of a model as a server has them."""
+"""The versions of a model inside a server, and their states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prodml.serving.values.signatures import Signature
 
 
 class VersionState(enum.Enum):
-    """The state of a version, by the names and numbers of GetModelStatus."""
+    """The state of a version, with the names and numbers of GetModelStatus."""
 
     LOADING = 20
     AVAILABLE = 30
@@ -21,26 +21,26 @@ class VersionState(enum.Enum):
 
 
 class Stage(enum.Enum):
-    """The state of a version inside the server; `Reconciler` has the transitions.
+    """The state of a version inside the server; `reconciler.py` draws the transitions.
 
-    Each value is what GetModelStatus reports and a text, because values must differ.
+    Each value is the state that GetModelStatus reports and a text that makes the value unique.
     """
 
-    LOADING = (VersionState.LOADING, "a thread loads it, or will")
+    LOADING = (VersionState.LOADING, "it is being loaded, or waits for a thread")
     RETRYING = (VersionState.LOADING, "its load failed and will be retried")
     AVAILABLE = (VersionState.AVAILABLE, "it answers requests")
-    UNLOADING = (VersionState.UNLOADING, "it is not found any more; calls or threads still use it")
+    UNLOADING = (VersionState.UNLOADING, "no request finds it; calls or threads still use it")
     FAILED = (VersionState.END, "its last retry failed")
     END = (VersionState.END, "it is unloaded")
 
 
 @dataclass(eq=False)
 class LoadedVersion:
-    """A version that answers requests. Used on the event loop alone, `servable` aside.
+    """A version that answers requests. Use it on the event loop only, except `servable`.
 
     Attributes:
         model: name of the model.
-        number: the version.
+        number: number of the version.
         servable: the loaded model.
         signatures: its signatures by key.
     """
@@ -53,36 +53,36 @@ class LoadedVersion:
     _when_idle: Callable[[], None] | None = field(default=None, repr=False)
 
     def acquire(self) -> None:
-        """Keeps the version loaded until `release`."""
+        """Keeps the version loaded until `release` is called."""
         self._calls += 1
 
     def release(self) -> None:
         self._calls -= 1
-        self._tell_if_idle()
+        self._notify_if_idle()
 
-    def when_idle(self, tell: Callable[[], None]) -> None:
-        """Calls `tell` once, as soon as no call is running; no call may follow."""
-        self._when_idle = tell
-        self._tell_if_idle()
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` once, as soon as no call is running. No `acquire` may follow."""
+        self._when_idle = callback
+        self._notify_if_idle()
 
-    def _tell_if_idle(self) -> None:
+    def _notify_if_idle(self) -> None:
         if self._calls == 0 and self._when_idle is not None:
-            tell, self._when_idle = self._when_idle, None
-            tell()
+            callback, self._when_idle = self._when_idle, None
+            callback()
 
 
 @dataclass(eq=False)
 class Version:
-    """A version that the server knows, from when it was first asked for.
+    """A version that the server was asked to serve, in any state.
 
     Attributes:
-        number: the version.
+        number: number of the version.
         path: its directory.
         stage: its state inside the server.
         error: why its last load failed; None once a load has succeeded.
-        loaded: what answers requests, while it is available.
-        failures: loads that failed since it was asked for.
-        retry_at: when the next load begins, while it is RETRYING.
+        loaded: the loaded version, if it is available.
+        failures: number of failed loads since the version was wanted.
+        retry_at: when the next load starts, if the version is RETRYING.
     """
 
     number: int
@@ -95,5 +95,5 @@ class Version:
 
     @property
     def state(self) -> VersionState:
-        """Its state as GetModelStatus reports it."""
+        """The state that GetModelStatus reports."""
         return self.stage.value[0]

@@ -1,9 +1,9 @@
-"""A SavedModel, of TF1 or TF2, behind a session.
+"""Loads and runs a SavedModel, of TF1 or TF2, in a session.
 
-A session is how TF Serving runs a SavedModel. It restores the variables by the graph's own restore
-operation, not by the object graph that `tf.saved_model.load` reads, so that a model which would
-fail in production fails here too. A call of the flights model takes 0.12 ms, against 0.31 ms by
-the loaded object's signature.
+TF Serving runs a SavedModel in a session, too. A session restores the variables by the graph's own
+restore operation, not by the object graph that `tf.saved_model.load` reads, so a model that would
+fail in production fails here too. A call of the flights model takes 0.12 ms in a session and
+0.31 ms through the loaded object's signature.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from prodml.errors import ServingError
 from prodml.serving.values.data_types import Array
 
 _INIT_SIGNATURE = "__saved_model_init_op"
-# One for each set of inputs and outputs that clients ask for; `output_filter` makes many possible.
+# One callable per set of inputs and outputs; `output_filter` makes many sets possible.
 _CALLABLES_KEPT = 64
-# Operations run in the calling thread: handing each to a pool costs a small model half its time,
-# and requests run beside one another anyway.
+# Operations run in the calling thread: dispatching each to a pool takes half the time of a small
+# model, and requests run concurrently anyway.
 _CALLING_THREAD = -1
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How TensorFlow runs the graphs; 0 leaves a choice to TensorFlow.
+    """How TensorFlow runs the graphs; 0 lets TensorFlow choose.
 
     Attributes:
         intra_op_threads: threads that share the work of one operation.
-        inter_op_threads: threads that run operations side by side; 0 runs them in the caller's.
-        gpu_memory_fraction: share of a GPU's memory that the process may take.
+        inter_op_threads: threads that run operations concurrently; 0 runs them in the calling
+            thread.
+        gpu_memory_fraction: fraction of a GPU's memory that the process may use.
     """
 
     intra_op_threads: int = 0
@@ -47,12 +48,12 @@ class SessionOptions:
 
 
 class SavedModel:
-    """A SavedModel that was loaded from a version directory.
+    """A SavedModel, loaded from a version directory.
 
     Args:
         version_dir: directory with `saved_model.pb` or `saved_model.pbtxt`.
-        tags: of the graph to load, usually `serve`.
-        options: how to run it.
+        tags: tags of the graph to load, usually `serve`.
+        options: how to run the graph.
 
     Raises:
         ServingError: there is no such SavedModel, or it cannot be loaded.
@@ -96,7 +97,7 @@ class SavedModel:
         return answers
 
     def uninitialized_variables(self, fetches: Sequence[str]) -> list[str]:
-        """Names of the variables that these tensors need and that loading has given no value."""
+        """Returns the names of variables that these tensors need and that loading did not set."""
         graph = self._session.graph
         handles = _variable_handles([graph.get_tensor_by_name(name).op for name in fetches])
         with graph.as_default():
@@ -108,14 +109,14 @@ class SavedModel:
         ]
 
     def close(self) -> None:
-        # The callables hold the session, and the session the graph.
+        # The callables reference the session, and the session references the graph.
         self._callable.cache_clear()
         self._session.close()
         self._session = None
-        # Graphs are full of cycles, which the collector would find late: under swaps of the
-        # flights model, 4 to 12 MB stayed behind each.
+        # Graphs are full of reference cycles, which would be collected late: each swap of the
+        # flights model left 4 to 12 MB in memory.
         gc.collect()
-        # And glibc keeps what was freed: 47 MB after 16 loads.
+        # glibc keeps freed memory, too: 47 MB after 16 loads.
         with contextlib.suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
 
@@ -140,7 +141,7 @@ def _load(session: Any, tags: Sequence[str], version_dir: str) -> meta_graph_pb2
 
 
 def _variable_handles(operations: Iterable[Any]) -> list[Any]:
-    """The variables among operations and all that comes before them, by name."""
+    """Returns the variables among the operations and all their ancestors, sorted by name."""
     seen, pending = set(), list(operations)
     while pending:
         operation = pending.pop()

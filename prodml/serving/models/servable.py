@@ -1,4 +1,4 @@
-"""What a model server asks of a loaded model, whatever its format."""
+"""The interface of a loaded model, independent of its format."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Servable(Protocol):
     """One loaded version of a model.
 
     Attributes:
-        signatures: what can be asked, by key.
-        signature_defs: what the model declares, by key: the signatures, and for a SavedModel of
-            TF2 the operation that initializes it.
+        signatures: the signatures that requests can name, by key.
+        signature_defs: the SignatureDefs that the model declares, by key: the signatures, and for
+            a SavedModel of TF2 the operation that initializes it.
     """
 
     signatures: Mapping[str, meta_graph_pb2.SignatureDef]
     signature_defs: Mapping[str, meta_graph_pb2.SignatureDef]
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
-        """Computes tensors from tensors. Blocks; may be called by several threads at once.
+        """Computes tensors from tensors. Blocks; several threads may call it at once.
 
         Args:
             feeds: values by tensor name, the `name` of a signature's TensorInfo; strings are
@@ -38,4 +38,4 @@ class Servable(Protocol):
         """
 
     def close(self) -> None:
-        """Frees what the model holds. No call is running, and none follows."""
+        """Frees the model's resources. No call may be running or follow."""

@@ -1,4 +1,4 @@
-"""One model's versions on an event loop: runs in threads what the reconciler decides."""
+"""One model's versions on an event loop: performs the reconciler's actions in threads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from prodml.serving.models.model_version import LoadedVersion, Stage, Version
 from prodml.serving.models.reconciler import Action, Load, Reconciler
 
 LoadVersion = Callable[[str, int, str], LoadedVersion]
-"""Loads and warms a version, of a model's name, number and directory. Blocks; raises
-ServingError."""
+"""Loads a version and warms it up, by the model's name, the version's number and its directory.
+Blocks; raises ServingError."""
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ class LoadingOptions:
     """How versions are found and loaded.
 
     Attributes:
-        load_threads: versions that are loaded at once.
-        unload_threads: versions that are unloaded at once.
+        load_threads: maximum number of concurrent loads.
+        unload_threads: maximum number of concurrent unloads.
         max_retries: how often a failed load is retried.
         retry_seconds: pause before each retry.
-        poll_seconds: pause between looks at the base paths; 0 looks once, less never looks.
-        allow_new_labels: whether a label that is new may name a version that is not available.
-        allow_any_labels: whether any label may.
+        poll_seconds: pause between polls of the base paths; 0 polls once, a negative number never.
+        allow_new_labels: whether a new label may name a version that is not available.
+        allow_any_labels: whether any label may name a version that is not available.
     """
 
     load_threads: int = 1
@@ -51,17 +51,17 @@ class LoadingThreads:
         self._unloads = ThreadPoolExecutor(options.unload_threads, thread_name_prefix="unload")
 
     def load(self, model: str, version: Version) -> asyncio.Future[LoadedVersion]:
-        """Loads a version when a thread is free, unless nobody wants it by then."""
+        """Loads a version when a thread is free, unless it is no longer wanted by then."""
 
         def load() -> LoadedVersion:
             if version.stage is not Stage.LOADING:
-                raise ServingError("CANCELLED", f"version {version.number} is not wanted any more")
+                raise ServingError("CANCELLED", f"version {version.number} is no longer wanted")
             return self._load_version(model, version.number, version.path)
 
         return asyncio.get_running_loop().run_in_executor(self._loads, load)
 
     def unload(self, loaded: LoadedVersion) -> asyncio.Future[None]:
-        """Frees what a version holds."""
+        """Frees a version's resources."""
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._unloads, loaded.servable.close)
 
@@ -72,16 +72,16 @@ class LoadingThreads:
 
 
 class ServedModel:
-    """The versions of one model, loaded and unloaded as they are asked for.
+    """Loads and unloads the versions of one model so that the wanted ones are available.
 
     Args:
-        name: of the model.
-        threads: where versions are loaded.
+        name: name of the model.
+        threads: loads and unloads the versions.
         options: how often and when loads are retried.
         changed: called after every change of a version's state.
 
     Attributes:
-        available: the versions that answer, by number.
+        available: the available versions by number.
     """
 
     def __init__(
@@ -96,22 +96,22 @@ class ServedModel:
         self._changed = changed
         self._reconciler = Reconciler(options.max_retries, options.retry_seconds)
         self._retry: asyncio.TimerHandle | None = None
-        # Every request reads it, and the versions that have ended only get more.
+        # A cache: every request reads it, and the list of ended versions only grows.
         self.available: Mapping[int, LoadedVersion] = {}
 
     @property
     def versions(self) -> list[Version]:
-        """Every version that was ever asked for, newest first."""
+        """Every version that was ever wanted, newest first."""
         return self._reconciler.versions
 
     @property
     def failures(self) -> list[ServingError]:
-        """Why no wanted version answers; empty if one does, or still may at its first load."""
+        """The errors of the wanted versions; empty if one is available or in its first load."""
         return [] if self.available else self._reconciler.failures
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether no version answers, and one is being loaded for the first time."""
+    def is_pending(self) -> bool:
+        """Whether no version is available, and one is being loaded for the first time."""
         return bool(self._reconciler.wanted) and not self.available and not self.failures
 
     @property
@@ -123,7 +123,7 @@ class ServedModel:
         """Loads these versions, then unloads all others.
 
         Args:
-            paths: directory by number.
+            paths: the directories of the wanted versions by number.
         """
         if paths != self._reconciler.wanted:
             self._perform(self._reconciler.want(paths))
@@ -155,7 +155,9 @@ class ServedModel:
     def _unload(self, version: Version, loaded: LoadedVersion) -> None:
         def finish(unloading: asyncio.Future[None]) -> None:
             if (error := unloading.exception()) is not None:
-                log.error("Unloading version %d of %s: %s", version.number, self._name, error)
+                log.error(
+                    "Unloading version %d of %s failed: %s", version.number, self._name, error
+                )
             else:
                 log.info("Unloaded version %d of %s", version.number, self._name)
             self._perform(self._reconciler.unloaded(version))
@@ -174,7 +176,7 @@ class ServedModel:
 
 
 def _serving_error(error: BaseException) -> ServingError:
-    """The error without its traceback, whose frames would keep the half-loaded model in memory."""
+    """Returns the error without its traceback, whose frames would keep the model in memory."""
     if isinstance(error, ServingError):
         return ServingError(error.code, str(error))
     return ServingError("INTERNAL", f"{type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
-"""A TFLite model, `model.tflite` in a version directory, as TF Serving serves it.
+"""Loads and runs a TFLite model, `model.tflite` in a version directory, as TF Serving does.
 
-Signatures and errors are those of `servables/tensorflow/tflite_session.cc`: a client that works
-here works there.
+Signatures and errors are those of `servables/tensorflow/tflite_session.cc`: a client of this server
+also works with TF Serving.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 
 
 def load_tflite_model(version_dir: str, *, interpreters: int = 1) -> TfLiteModel:
-    """The TFLite model of a version.
+    """Loads the TFLite model of a version.
 
     Args:
         version_dir: directory with `model.tflite`.
-        interpreters: calls that may run at once; each has its own activations in memory.
+        interpreters: maximum number of concurrent calls; each has its own activations in memory.
 
     Raises:
         ServingError: there is no such model, it is damaged, or it has operations or types that TF
@@ -49,11 +49,11 @@ def load_tflite_model(version_dir: str, *, interpreters: int = 1) -> TfLiteModel
 
 
 class TfLiteModel:
-    """A servable over a pool of interpreters.
+    """A servable that runs a TFLite model in a pool of interpreters.
 
     Args:
         content: the flatbuffer.
-        interpreters: calls that may run at once.
+        interpreters: maximum number of concurrent calls.
 
     Raises:
         ServingError: as for `load_tflite_model`.
@@ -61,7 +61,7 @@ class TfLiteModel:
 
     def __init__(self, content: bytes, interpreters: int) -> None:
         self._content = content
-        # First, because it checks the bytes: TFLite trusts them, and crashes on a half-copied file.
+        # First, because it checks the bytes: TFLite does not, and crashes on a half-copied file.
         signatures = read_signature_defs(content)
         first = _Interpreter(content)
         self._inputs, self._outputs = first.inputs, first.outputs
@@ -71,7 +71,7 @@ class TfLiteModel:
             else {DEFAULT_SIGNATURE: self._default_signature()}
         )
         self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = self.signatures
-        # A call takes one, or waits for one; the last used comes first, for its memory is warm.
+        # A call waits for a free interpreter. The last used one is first: its memory is in cache.
         self._pool: queue.LifoQueue[_Interpreter] = queue.LifoQueue()
         for interpreter in [first, *(_Interpreter(content) for _ in range(interpreters - 1))]:
             self._pool.put(interpreter)
@@ -81,13 +81,13 @@ class TfLiteModel:
         outputs = [self._output(name) for name in fetches]
         for name in self._inputs:
             if name not in values:
-                # The interpreter would take the value of the request before, another client's.
+                # The interpreter would use the previous request's value, another client's data.
                 raise ServingError("INVALID_ARGUMENT", f"Missing input TFLite tensor: {name}")
         interpreter = self._pool.get()
         try:
             return interpreter.run(values, outputs)
         except ServingError:
-            # Its tensors may be half resized.
+            # Some of its tensors may already be resized.
             interpreter = _Interpreter(self._content)
             raise
         finally:
@@ -130,7 +130,8 @@ class TfLiteModel:
         return signature
 
     def _default_signature(self) -> meta_graph_pb2.SignatureDef:
-        """By the names of the tensors: TF Serving does not read TFLite's own signatures."""
+        """Builds a signature from the tensors' names, because TF Serving does not read TFLite's own
+        signatures."""
         signature = meta_graph_pb2.SignatureDef(method_name=PREDICT_METHOD)
         for infos, tensors in (
             (signature.inputs, self._inputs),
@@ -140,7 +141,7 @@ class TfLiteModel:
                 alias = _legacy_name(name)
                 if alias in infos:
                     log.warning(
-                        "The TFLite tensors %s and %s have one name in TF Serving, which knows "
+                        "The TFLite tensors %s and %s have the same name in TF Serving, which uses "
                         "only the second; store a SignatureDef in the model's metadata",
                         infos[alias].name,
                         name,
@@ -154,10 +155,10 @@ class _Tensor:
     """An input or output of the model.
 
     Attributes:
-        index: its place in the interpreter.
-        info: what a signature says of it.
-        dtype: of its values; object for strings.
-        sizes: of its dimensions, negative where any is allowed.
+        index: its index in the interpreter.
+        info: its description in a signature.
+        dtype: type of its values; object for strings.
+        sizes: sizes of its dimensions; negative if any size is allowed.
     """
 
     index: int
@@ -166,10 +167,10 @@ class _Tensor:
     sizes: tuple[int, ...]
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
-        # TFLite's operations trust what they were built for: another number of channels, or an
-        # empty dimension, can be a division by zero, which ends the process. TF Serving lets such
-        # a request through. Dimensions of size 1 are another matter: models are converted for
-        # [1, 1] and asked with [1].
+        # TFLite's operations do not check shapes: another number of channels, or an empty
+        # dimension, can be a division by zero, which kills the process. TF Serving accepts such a
+        # request. Dimensions of size 1 may be missing: models are converted for [1, 1] and called
+        # with [1].
         if any(given == 0 for given in shape) or bool(shape) != bool(self.sizes):
             return False
         return _match(shape[1:], self.sizes[1:]) or _match(
@@ -192,7 +193,7 @@ class _Interpreter:
 
     def __init__(self, content: bytes) -> None:
         try:
-            # One thread: requests run beside one another.
+            # One thread, because requests run concurrently.
             self._interpreter = tf.lite.Interpreter(model_content=content, num_threads=1)
         except (ValueError, RuntimeError) as error:
             raise _failure("Cannot build Interpreter from buffer.", error) from error
@@ -225,7 +226,7 @@ class _Interpreter:
                     f"{list(value.shape)}",
                 )
             self._interpreter.resize_tensor_input(tensor.index, value.shape)
-        # Once for all of them: between, they may not fit one another.
+        # Allocated once after all resizes: after some of them the shapes may not match.
         self._allocate()
         self._shapes = {name: value.shape for name, value in values.items()}
 
@@ -277,7 +278,7 @@ def _tensors(all_details: Sequence[Mapping[str, Any]], kind: str) -> dict[str, _
 
 
 def _known(name: str, tensors: Mapping[str, _Tensor]) -> str | None:
-    """The model's name of a tensor: early converters cut the `:0` off."""
+    """Returns the model's name of a tensor; early converters removed the `:0`."""
     return next((known for known in (name, _legacy_name(name)) if known in tensors), None)
 
 
@@ -286,6 +287,6 @@ def _legacy_name(name: str) -> str:
 
 
 def _failure(message: str, error: Exception) -> ServingError:
-    # TF Serving tells clients no more.
+    # TF Serving sends no details to clients.
     log.debug("%s %s", message, error)
     return ServingError("INTERNAL", message)

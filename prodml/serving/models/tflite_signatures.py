@@ -1,6 +1,6 @@
-"""The SignatureDefs that a TFLite model carries for TF Serving, in its metadata.
+"""Reads the SignatureDefs that a TFLite model stores for TF Serving in its metadata.
 
-A metadata entry names a buffer with a flexbuffer map from key to serialized SignatureDef
+A metadata entry refers to a buffer with a flexbuffer map from key to serialized SignatureDef
 (`tensorflow/lite/tools/signature/signature_def_util.cc`).
 """
 
@@ -23,14 +23,14 @@ _FLEX_PREFIX = b"Flex"
 
 
 def read_signature_defs(content: bytes) -> Mapping[str, meta_graph_pb2.SignatureDef]:
-    """The SignatureDefs by key; empty where the model has none.
+    """Returns the SignatureDefs by key; empty if the model has none.
 
     Args:
-        content: the model's flatbuffer; all of it is looked at.
+        content: the model's flatbuffer; all of it is checked.
 
     Raises:
-        ServingError: the bytes are no whole TFLite model, its signatures are damaged, or it has
-            operations of TensorFlow, which TF Serving does not run in TFLite.
+        ServingError: the bytes are not a complete TFLite model, its signatures are damaged, or it
+            has TensorFlow operations, which TF Serving does not run in TFLite.
     """
     model = _unpacked(content)
     for code in model.operatorCodes or ():
@@ -44,7 +44,7 @@ def read_signature_defs(content: bytes) -> Mapping[str, meta_graph_pb2.Signature
     if not entries:
         return {}
     try:
-        # Not Loads, which takes the messages for UTF-8.
+        # Not Loads, which decodes the messages as UTF-8.
         values = flexbuffers.GetRoot(bytes(model.buffers[entries[0].buffer].data)).AsMap
         return {
             key: meta_graph_pb2.SignatureDef.FromString(bytes(value.AsStringBytes))
@@ -59,13 +59,13 @@ def read_signature_defs(content: bytes) -> Mapping[str, meta_graph_pb2.Signature
 
 
 def _unpacked(content: bytes) -> Any:
-    """Every table and vector of the model: one that is cut off has some that end behind its end."""
+    """Unpacks every table and vector of the model, which fails if the file is truncated."""
     try:
         if content[4:8] != _IDENTIFIER:
             raise ValueError("no identifier")
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         for buffer in model.buffers or ():
-            # Large buffers stand behind the flatbuffer.
+            # Large buffers follow the flatbuffer.
             if buffer.offset > 1 and buffer.offset + buffer.size > len(content):
                 raise ValueError("a buffer is cut off")
     except (ValueError, TypeError, IndexError, AttributeError, struct.error) as error:

@@ -17,15 +17,15 @@ def checked_labels(
     allow_new: bool,
     allow_any: bool,
 ) -> dict[str, dict[str, int]]:
-    """The labels of the models in a config: version by model's name and label.
+    """Returns the labels in a config: the version by model name and label.
 
     Args:
         configs: the models.
-        before: the labels so far.
-        available: the versions of a model that answer, by the model's name.
+        before: the current labels.
+        available: returns the available versions of a model by its name.
         allow_new: whether a label that did not point to another version before may name a version
             that is not available.
-        allow_any: whether any label may.
+        allow_any: whether any label may name a version that is not available.
 
     Raises:
         ServingError: a label names a version that is not available.

@@ -1,4 +1,4 @@
-"""Which versions of a model should be served, by the policy of its config."""
+"""Selects the versions of a model to serve by the policy in its config."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def aspired_versions(on_disk: Mapping[int, str], policy: Any) -> dict[int, str]:
-    """The versions that should be served; the latest one where the policy says nothing.
+    """Returns the versions to serve; the latest one if the policy is empty.
 
     Args:
-        on_disk: directory by version.
+        on_disk: the directories of the versions on disk by number.
         policy: a ServableVersionPolicy: `latest` (how many), `all`, or `specific` (which).
     """
     kind = policy.WhichOneof("policy_choice")

@@ -1,6 +1,6 @@
-"""The requests that warm a version up before it serves: `assets.extra/tf_serving_warmup_requests`.
+"""Reads and writes a version's warm-up requests: `assets.extra/tf_serving_warmup_requests`.
 
-A TFRecord file of PredictionLog beside the SavedModel; limits and errors are TF Serving's
+The file is a TFRecord of PredictionLogs beside the SavedModel; limits and errors are TF Serving's
 (`servables/tensorflow/saved_model_warmup_util.cc`).
 """
 
@@ -16,22 +16,22 @@ from prodml.errors import ServingError
 from prodml.serving.values.tfrecords import DamagedRecordError, framed, read_records
 
 WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
-"""Where a version keeps its warm-up requests."""
+"""Path of the warm-up requests in a version's directory."""
 
 MAX_RECORDS = 1_000
-"""Requests that a warm-up may have."""
+"""Maximum number of warm-up requests."""
 
 
 def read_warm_up_requests(version_dir: str) -> list[prediction_log_pb2.PredictionLog]:
-    """The warm-up requests of a version; none where it has no file.
+    """Returns the warm-up requests of a version; none if it has no such file.
 
     Args:
         version_dir: the version's directory.
 
     Raises:
-        ServingError: DATA_LOSS where the file is not whole TFRecord, INVALID_ARGUMENT where a
-            record is no PredictionLog or there are more than 1000, UNIMPLEMENTED where a request
-            is of a kind that no warm-up runs.
+        ServingError: DATA_LOSS if the file is not a complete TFRecord; INVALID_ARGUMENT if a record
+            is not a PredictionLog or there are more than 1000; UNIMPLEMENTED if a warm-up cannot
+            run a request of that kind.
     """
     path = os.path.join(version_dir, WARM_UP_FILE)
     if not os.path.exists(path):
@@ -57,17 +57,17 @@ def read_warm_up_requests(version_dir: str) -> list[prediction_log_pb2.Predictio
 def write_warm_up_requests(
     version_dir: str, logs: Sequence[prediction_log_pb2.PredictionLog]
 ) -> None:
-    """Gives a version its warm-up requests; those that it had are replaced.
+    """Writes the warm-up requests of a version, replacing existing ones.
 
     Args:
         version_dir: the version's directory.
-        logs: at most 1000; their responses are not needed.
+        logs: at most 1000 requests; their responses are not needed.
 
     Raises:
-        ValueError: there are more than a server would take.
+        ValueError: there are more than 1000.
     """
     if len(logs) > MAX_RECORDS:
-        raise ValueError(f"{len(logs)} warm-up requests; a server takes at most {MAX_RECORDS}")
+        raise ValueError(f"{len(logs)} warm-up requests; a server accepts at most {MAX_RECORDS}")
     path = os.path.join(version_dir, WARM_UP_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     partial = f"{path}.partial-{os.getpid()}"

@@ -67,7 +67,7 @@ class History:
             self._left(task)
 
     def take(self) -> None:
-        batch = self.scheduler.take(self.now)
+        batch = self.scheduler.next_batch(self.now)
         if batch is None:
             return
         (queue,) = {self.waiting[task] for task in batch.tasks}
@@ -114,7 +114,7 @@ def test_every_task_that_stays_is_taken_once(steps):
         before = len(history.waiting)
         history.take()
         assert len(history.waiting) < before
-    assert history.scheduler.take(history.now) is None
+    assert history.scheduler.next_batch(history.now) is None
     assert history.scheduler.next_due() is None
 
 
@@ -166,5 +166,5 @@ def test_a_task_that_was_withdrawn_leaves_its_rows_to_others():
     assert scheduler.withdraw(gone)
     assert not scheduler.withdraw(gone)
     scheduler.enqueue("a", "m", late, 0.0)
-    batch = scheduler.take(0.0)
+    batch = scheduler.next_batch(0.0)
     assert batch is not None and list(batch.tasks) == [stays, late]

@@ -250,7 +250,7 @@ def test_no_models_and_then_the_old_ones_serves_the_old_ones(tmp_path):
         old.acquire()
         await models.configure(no_models())
         again = asyncio.create_task(models.configure(config(tmp_path)))
-        await models.look()
+        await models.poll()
         assert not again.done(), "the old copy is still in memory"
         old.release()
         await asyncio.wait_for(again, 10)
@@ -297,7 +297,7 @@ def test_a_config_with_a_new_model_that_fails_to_load_changes_nothing(tmp_path):
         await until(models, lambda: models.versions("good")[0].state is VersionState.END)
         assert models.available("good") == {}
         add(tmp_path / "good", 2)
-        await models.look()
+        await models.poll()
         assert models.available("good") == {}, "nobody polls a model of a refused config"
 
     with_models(scenario)
@@ -346,7 +346,7 @@ def test_base_paths_are_looked_at_while_a_config_waits_for_its_models(tmp_path):
         await models.start(config(tmp_path / "m"))
         configuring = asyncio.create_task(models.configure(both))
         add(tmp_path / "m", 2)
-        await models.look()
+        await models.poll()
         await until(models, lambda: models.find(spec()).number == 2)
         assert not configuring.done()
         may_end.set()
@@ -371,7 +371,7 @@ def test_a_version_unloads_while_another_loads(tmp_path):
         await until(models, lambda: len(models.available("m")) == 2)
         add(tmp_path, 3)
         (tmp_path / "1").rmdir()
-        await models.look()
+        await models.poll()
         await until(models, lambda: states(models)[1] == "END")
         assert states(models) == {1: "END", 2: "AVAILABLE", 3: "LOADING"}
         may_end.set()

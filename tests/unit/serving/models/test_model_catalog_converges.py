@@ -143,7 +143,7 @@ class History:
             case "remove":
                 self.disk.remove(value)
             case "look":
-                await self.models.look()
+                await self.models.poll()
             case "end a load" if self.disk.waiting:
                 self.disk.waiting.pop(0)(value)
             case "call" if value in self.models.available("m"):
@@ -166,7 +166,7 @@ class History:
         for call in self.calls:
             call.release()
         await asyncio.gather(*self.reloads)
-        await self.models.look()
+        await self.models.poll()
         expected = self.disk.expected(self.asked_last)
 
         def is_as_asked() -> bool:

@@ -227,7 +227,7 @@ def test_outputs_whose_names_are_one_in_tf_serving_are_warned_of(two_outputs, ca
     model = TfLiteModel(two_outputs, 1)
     (output,) = _outputs(model)
     assert output.endswith(":1")
-    assert "have one name in TF Serving" in caplog.text
+    assert "have the same name in TF Serving" in caplog.text
 
 
 @pytest.mark.parametrize(
