@@ -1,4 +1,4 @@
-"""What is logged of connections that exceed the limit of open files."""
+"""Limits the logging of connections that exceed the limit of open files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SECONDS = 60.0
 
 
 class AcceptFailures(logging.Filter):
-    """A filter for asyncio's log: without a file for a connection, it would write a hundred
-    tracebacks a second.
+    """Filters asyncio's log, which would write a hundred tracebacks per second if the process has
+    no file descriptor left for a connection.
 
     Args:
-        seconds: from one line about it to the next.
-        clock: of `time.monotonic`.
+        seconds: minimum time between two log lines.
+        clock: a clock such as `time.monotonic`.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class AcceptFailures(logging.Filter):
             return False
         self._next = now + self._seconds
         record.msg = (
-            f"A connection cannot be accepted: {record.exc_info[1]}; raise the limit of open files "
+            f"Cannot accept a connection: {record.exc_info[1]}; raise the limit of open files "
             f"(ulimit -n) or close connections"
         )
         record.exc_info = None

@@ -1,4 +1,4 @@
-"""Bodies of REST answers to predict, classify and regress, as TF Serving writes them."""
+"""Writes bodies of REST answers to predict, classify and regress, as TF Serving does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prodml.serving.values.error_texts import shortened
 
 
 def predictions(outputs: Mapping[str, Array]) -> str:
-    """The outputs row by row; an object a row where there are several.
+    """Writes the outputs row by row; each row is an object if there are several outputs.
 
     Raises:
         ServingError: the outputs do not have the same number of rows.
@@ -26,7 +26,7 @@ def predictions(outputs: Mapping[str, Array]) -> str:
     names = [json.dumps(name) for name in arrays]
     items = []
     for row in range(rows):
-        # A row of a one-dimensional string tensor is bytes, no array.
+        # A row of a one-dimensional string tensor is bytes, not an array.
         values = (
             as_json(np.asarray(output[row], output.dtype), name) for name, output in arrays.items()
         )
@@ -36,7 +36,7 @@ def predictions(outputs: Mapping[str, Array]) -> str:
 
 
 def outputs(outputs: Mapping[str, Array]) -> str:
-    """The outputs column by column; without names where there is one."""
+    """Writes the outputs column by column; a single output has no name."""
     texts = {name: as_json(array, name) for name, array in sorted(outputs.items())}
     if len(texts) == 1:
         return _body("outputs", next(iter(texts.values())))
@@ -45,7 +45,7 @@ def outputs(outputs: Mapping[str, Array]) -> str:
 
 
 def classifications(outputs: Mapping[str, Array]) -> str:
-    """Pairs of label and score, a list a row.
+    """Writes pairs of label and score, one list per row.
 
     Args:
         outputs: `classes`, `scores` or both, of shape [rows, classes].
@@ -71,17 +71,17 @@ def classifications(outputs: Mapping[str, Array]) -> str:
 
 
 def regressions(outputs: Mapping[str, Array]) -> str:
-    """One number a row.
+    """Writes one number per row.
 
     Args:
-        outputs: one, of shape [rows] or [rows, 1].
+        outputs: one output, of shape [rows] or [rows, 1].
     """
     (output,) = outputs.values()
     return _body("results", as_json(output.ravel(), ""))
 
 
 def error(message: str) -> str:
-    """What went wrong."""
+    """Writes an error message."""
     return json.dumps({"error": shortened(message)}, ensure_ascii=False)
 
 
@@ -112,4 +112,4 @@ FORMS: dict[str, Callable[[Mapping[str, Array]], str]] = {
     "classifications": classifications,
     "regressions": regressions,
 }
-"""What writes the outputs of a model, by name."""
+"""Functions that write the outputs of a model, by name."""

@@ -1,6 +1,6 @@
-"""What the server and the processes that read and write its JSON send each other: frames.
+"""The frames that the server exchanges with the processes that read and write its JSON.
 
-A frame is a JSON head and buffers of bytes. Arrays travel as their memory.
+A frame is a JSON head and buffers of bytes. Arrays are sent as their memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prodml.serving.values.data_types import Array, aligned_empty, string_array
 Bytes: TypeAlias = bytes | bytearray | memoryview
 Head: TypeAlias = dict[str, Any]
 Buffer: TypeAlias = Sequence[Bytes]
-"""The parts of a buffer, one behind the other."""
+"""The parts of a buffer, in order."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -26,7 +26,7 @@ _LENGTH = struct.Struct(">I")
 def send_frame(
     connection: socket.socket, head: Mapping[str, Any], buffers: Iterable[Buffer]
 ) -> None:
-    """Sends a frame; blocks."""
+    """Sends a frame. Blocks."""
     whole = list(buffers)
     text = json.dumps({**head, "sizes": [sum(map(len, parts)) for parts in whole]}).encode()
     connection.sendall(_LENGTH.pack(len(text)) + text)
@@ -36,10 +36,10 @@ def send_frame(
 
 
 def receive_frame(connection: socket.socket) -> tuple[Head, list[Array]]:
-    """The next frame, its buffers as arrays of bytes; blocks.
+    """Receives the next frame, with its buffers as arrays of bytes. Blocks.
 
     Raises:
-        EOFError: the other side has ended.
+        EOFError: the other side has closed the connection.
     """
     (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size).data)
     head: Head = json.loads(bytes(_receive(connection, length)))
@@ -47,7 +47,7 @@ def receive_frame(connection: socket.socket) -> tuple[Head, list[Array]]:
 
 
 def pack_arrays(arrays: Mapping[str, Array]) -> tuple[list[Head], list[Buffer]]:
-    """Descriptions of arrays of numbers, truth values or strings, and the buffers they take."""
+    """Returns descriptions of arrays of numbers, booleans or strings, and their buffers."""
     heads: list[Head] = []
     buffers: list[Buffer] = []
     for name, array in arrays.items():
@@ -62,7 +62,7 @@ def pack_arrays(arrays: Mapping[str, Array]) -> tuple[list[Head], list[Buffer]]:
 
 
 def unpack_arrays(heads: Sequence[Head], buffers: Sequence[Array]) -> dict[str, Array]:
-    """The arrays that `pack_arrays` described."""
+    """Returns the arrays that `pack_arrays` described."""
     left = iter(buffers)
     arrays: dict[str, Array] = {}
     for head in heads:

@@ -1,4 +1,4 @@
-"""Bodies of REST answers about models: their state and their signatures."""
+"""Writes bodies of REST answers about models: their states and their signatures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 
 def status(response: get_model_status_pb2.GetModelStatusResponse) -> str:
-    """Where the versions of a model stand."""
+    """Writes the states of a model's versions."""
     return str(json_format.MessageToJson(response, including_default_value_fields=True, indent=1))
 
 
 def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
-    """The signatures of a version."""
+    """Writes the signatures of a version."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     spec, of_model = (

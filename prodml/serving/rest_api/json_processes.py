@@ -1,4 +1,4 @@
-"""Large JSON is read and written in processes of their own, see `json_worker.py`."""
+"""Reads and writes large JSON in separate processes, which run `json_worker.py`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from prodml.serving.values.data_types import Array
 from prodml.serving.values.signatures import DEFAULT_SIGNATURE
 
 _LANES = (1 << 20, math.inf)
-"""Bytes of the largest body in each lane: nobody waits for a body that is far larger."""
+"""Largest body in each lane, in bytes: a small body does not wait for a far larger one."""
 _BYTES_WRITTEN = 10
-"""Of a number in JSON, about."""
+"""Approximate bytes of a number in JSON."""
 _EXIT_SECONDS = 5.0
 _EXAMPLE_FILES = [
     base64.b64encode(file.DESCRIPTOR.serialized_pb).decode() for file in (feature_pb2, example_pb2)
@@ -37,10 +37,10 @@ _EXAMPLE_FILES = [
 
 
 class JsonProcesses:
-    """Reads bodies and writes answers, one at a time in each lane. Used on the event loop alone.
+    """Reads bodies and writes answers, one at a time in each lane. Use it on the event loop only.
 
-    Processes start with their first work, which takes a third of a second. Every method raises
-    ServingError: the body is wrong, the values cannot be written, or the process has ended.
+    A process starts with its first job, which takes a third of a second. Every method raises
+    ServingError if the body is invalid, the values cannot be written, or the process has ended.
     """
 
     def __init__(self) -> None:
@@ -49,29 +49,30 @@ class JsonProcesses:
     async def read_predict(
         self, body: Sequence[bytes], types: Mapping[str, Mapping[str, int]]
     ) -> PredictBody:
-        """What a predict body asks.
+        """Parses a predict body.
 
         Args:
-            body: its parts, one behind the other.
-            types: the data type of each input, by signature.
+            body: the parts of the body, in order.
+            types: the data types of the inputs by signature and name.
         """
         head = {"job": "predict", "types": types, "default_signature": DEFAULT_SIGNATURE}
         reply, arrays = await self._lane(sum(map(len, body))).run(head, [body])
         return PredictBody(reply["signature_name"], reply["has_rows"], arrays)
 
     async def read_examples(self, body: Sequence[bytes]) -> tuple[str, list[bytes]]:
-        """The signature's name and the serialized tf.Examples of a classify or regress body."""
+        """Parses a classify or regress body into the signature's name and serialized
+        tf.Examples."""
         head = {"job": "examples", "protos": _EXAMPLE_FILES}
         reply, arrays = await self._lane(sum(map(len, body))).run(head, [body])
         return reply["signature_name"], arrays["examples"].tolist()
 
     async def render(self, form: str, outputs: Mapping[str, Array], *, packed: bool) -> memoryview:
-        """The body of an answer.
+        """Writes the body of an answer.
 
         Args:
-            form: which function of `json_answers` writes it.
-            outputs: numbers, truth values or strings.
-            packed: whether gzip packs it.
+            form: name of the function in `json_answers` that writes it.
+            outputs: arrays of numbers, booleans or strings.
+            packed: whether the body is compressed with gzip.
         """
         size = sum(_BYTES_WRITTEN * output.size for output in outputs.values())
         heads, buffers = pack_arrays(outputs)
@@ -89,7 +90,7 @@ class JsonProcesses:
 
 
 class _Lane:
-    """A process, and the thread that talks to it."""
+    """A process, and the thread that communicates with it."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="json")
@@ -101,7 +102,7 @@ class _Lane:
 
     def close(self) -> None:
         if self._process is not None:
-            # Whoever waits for it gets an error.
+            # Pending calls fail with an error.
             self._process.kill()
         self._pool.shutdown()
         self._end()
@@ -139,7 +140,7 @@ class _Lane:
                 [sys.executable, "-m", "prodml.serving.rest_api.json_worker"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                # Ctrl-C is for the server, which finishes what has begun.
+                # Ctrl-C must reach only the server, which finishes the requests in progress.
                 start_new_session=True,
             )
 

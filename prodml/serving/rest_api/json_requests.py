@@ -1,4 +1,4 @@
-"""Bodies of REST requests, as TF Serving reads them (`util/json_tensor.cc`)."""
+"""Parses bodies of REST requests, as TF Serving does (`util/json_tensor.cc`)."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _LARGEST_INT64 = (1 << 63) - 1
 _LARGEST_UINT64 = (1 << 64) - 1
 _DIGITS_OF_UINT64 = 20
 _BLOCK = 100
-"""Rows that are converted at once where some row is wrong."""
+"""Number of rows that are converted in one step when some row is invalid."""
 
 Body: TypeAlias = bytes | memoryview
 Example: TypeAlias = Any
-"""A `tf.train.Example`, of whichever class the caller has."""
+"""A `tf.train.Example`, of the message class that the caller provides."""
 
 
 @dataclass(frozen=True)
 class PredictBody:
-    """What a predict body asks.
+    """The content of a predict body.
 
     Attributes:
-        signature_name: empty if it names none.
-        has_rows: whether the body, and so the answer, goes row by row.
-        inputs: by name.
+        signature_name: name of the signature; empty if the body names none.
+        has_rows: whether the body is row by row, and so is the answer.
+        inputs: the inputs by name.
     """
 
     signature_name: str
@@ -55,12 +55,12 @@ class PredictBody:
 
 @dataclass(frozen=True)
 class ExamplesBody:
-    """What a classify or regress body asks.
+    """The content of a classify or regress body.
 
     Attributes:
-        signature_name: empty if it names none.
-        context: features that all examples share; None without any.
-        examples: at least one.
+        signature_name: name of the signature; empty if the body names none.
+        context: features that all examples share; None if absent.
+        examples: at least one example.
     """
 
     signature_name: str
@@ -68,27 +68,27 @@ class ExamplesBody:
     examples: list[Example]
 
     def serialized(self) -> list[bytes]:
-        """The examples, each with the context.
+        """Returns the serialized examples, each with the context.
 
         Raises:
-            ServingError: together they would be too large.
+            ServingError: the examples together would be too large.
         """
         context = b"" if self.context is None else self.context.SerializeToString()
         return with_context(context, [example.SerializeToString() for example in self.examples])
 
 
 def parse_body(body: Body) -> dict[str, Any]:
-    """The JSON object in a body; NaN and Infinity are numbers, and a byte order mark is skipped.
+    """Parses the JSON object in a body; accepts NaN and Infinity, and skips a byte order mark.
 
     Raises:
-        ServingError: it is not JSON, or no object.
+        ServingError: the body is not JSON, or not an object.
     """
     if bytes(body[: len(codecs.BOM_UTF8)]) == codecs.BOM_UTF8:
         body = body[len(codecs.BOM_UTF8) :]
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        # Three to ten times as fast, but it reads no NaN, and has other words for errors.
+        # orjson is three to ten times as fast, but rejects NaN and has other error texts.
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         document = _parse_strictly(bytes(body))
@@ -116,7 +116,7 @@ def _parse_strictly(body: bytes) -> Any:
 
 
 def _whole_number(text: str) -> float:
-    """A whole number; one of more than 64 bits is a double, as orjson and TF Serving read it."""
+    """Parses an integer; one of more than 64 bits is a double, as in orjson and TF Serving."""
     if len(text) <= _DIGITS_OF_UINT64:
         value = int(text)
         if -_LARGEST_INT64 - 1 <= value <= _LARGEST_UINT64:
@@ -136,7 +136,7 @@ def _too_deep() -> ServingError:
 
 
 def _check_surrogates(document: Any) -> None:
-    """Refuses half of a surrogate pair: it is escaped in the body, and no text anywhere else."""
+    """Rejects half of a surrogate pair, which JSON can escape but UTF-8 cannot encode."""
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -148,7 +148,7 @@ def _check_surrogates(document: Any) -> None:
 
 
 def read_signature_name(document: Mapping[str, Any]) -> str:
-    """The signature that a body names; empty where it names none."""
+    """Returns the signature that a body names; empty if it names none."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
@@ -161,12 +161,12 @@ def read_signature_name(document: Mapping[str, Any]) -> str:
 def read_predict_body(
     body: Body, types: Mapping[str, Mapping[str, int]], default_signature: str
 ) -> PredictBody:
-    """The inputs in a body: `instances` (row by row) or `inputs` (column by column).
+    """Parses the inputs in a body: `instances` (row by row) or `inputs` (column by column).
 
     Args:
         body: JSON.
-        types: the data type of each input, by signature.
-        default_signature: the one that is meant if the body names none.
+        types: the data types of the inputs by signature and name.
+        default_signature: the signature to use if the body names none.
 
     Raises:
         ServingError: the body is not JSON, or its inputs do not fit the signature.
@@ -196,14 +196,14 @@ def read_predict_body(
 
 
 def read_examples_body(body: Body, make_example: Callable[[], Example]) -> ExamplesBody:
-    """The tf.Examples of a classify or regress body.
+    """Parses the tf.Examples of a classify or regress body.
 
     Args:
         body: JSON.
         make_example: the class of tf.Example.
 
     Raises:
-        ServingError: the body is not JSON, there are no examples, or a feature is none.
+        ServingError: the body is not JSON, there are no examples, or a feature is invalid.
     """
     document = parse_body(body)
     signature_name = read_signature_name(document)
@@ -288,12 +288,12 @@ def _named_rows(instances: list[dict[str, Any]], types: Mapping[str, int]) -> di
 
 
 def _stacked(values: list[Any], dtype: int, key: str) -> Array:
-    """One tensor of all rows' values; the message of an error tells the row."""
+    """Stacks the values of all rows into one tensor; an error names the invalid row."""
     try:
         return array_of(values, dtype)
     except ServingError:
         pass
-    # Row by row, a wrong row at the end would take a hundred times as long as the right ones.
+    # In blocks: row by row, an invalid last row would take a hundred times as long as valid rows.
     blocks: list[Array] = []
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK]
@@ -310,7 +310,7 @@ def _stacked(values: list[Any], dtype: int, key: str) -> Array:
 def _stacked_one_by_one(
     blocks: list[Array], start: int, values: list[Any], dtype: int, key: str
 ) -> Array:
-    """One tensor of the rows from `start` on, behind the blocks before them."""
+    """Stacks the rows from `start` on into one tensor, after the blocks before them."""
     arrays: list[Array] = []
     for index, value in enumerate(values, start):
         try:

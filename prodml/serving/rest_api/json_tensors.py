@@ -1,7 +1,7 @@
-"""JSON values to tensors and back, by the rules of TF Serving's REST API.
+"""Converts JSON values to tensors and back by the rules of TF Serving's REST API.
 
-The rules and the texts of errors are those of TF Serving (`util/json_tensor.cc`). numpy converts
-what is right; only what is not is walked value by value, to find where it is wrong.
+The rules and the error texts are those of TF Serving (`util/json_tensor.cc`). numpy converts valid
+values; only invalid ones are checked one by one, to find the first that is wrong.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from prodml.serving.values.data_types import MAX_DIMENSIONS, Array, DataType, st
 _BASE64 = "b64"
 _WHITE_SPACE = string.whitespace.encode()
 _SHOWN = 1000
-"""Characters of a JSON value that a message repeats."""
+"""Maximum characters of a JSON value in an error message."""
 _WHOLE_FLOAT: dict[int, int] = {DataType.FLOAT: (1 << 24) - 1, DataType.DOUBLE: (1 << 53) - 1}
-"""The largest whole number up to which every one has its own float."""
+"""The largest integer up to which each integer is represented exactly."""
 _DTYPES: dict[int, Any] = {
     DataType.FLOAT: np.float32,
     DataType.DOUBLE: np.float64,
@@ -38,12 +38,12 @@ _DTYPES: dict[int, Any] = {
     DataType.STRING: object,
 }
 _LEAVES: tuple[Set[type], Set[type]] = ({int, float}, {bool})
-"""Of numbers, and of truth values."""
+"""Python types of JSON numbers, and of JSON booleans."""
 _RANGES: dict[int, tuple[int, int]] = {
     DataType.INT64: (-(1 << 63), (1 << 63) - 1),
     DataType.UINT32: (0, (1 << 32) - 1),
     DataType.UINT64: (0, (1 << 64) - 1),
-    # Narrow integers are cut to their width, as TF Serving does.
+    # Narrow integers are truncated to their width, as in TF Serving.
     **dict.fromkeys(
         (DataType.INT32, DataType.INT16, DataType.INT8, DataType.UINT8),
         (-(1 << 31), (1 << 31) - 1),
@@ -52,15 +52,15 @@ _RANGES: dict[int, tuple[int, int]] = {
 
 
 def array_of(value: Any, dtype: int) -> Array:
-    """The tensor that a JSON value stands for.
+    """Converts a JSON value to a tensor.
 
     Args:
-        value: a scalar, a list, or lists in lists; base64 objects stand for strings.
+        value: a scalar, a list, or nested lists; base64 objects represent strings.
         dtype: the data type of the input, from TensorFlow's DataType.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: lists of different lengths, or a value that the type does
-            not hold; UNIMPLEMENTED for a type that JSON does not carry.
+        ServingError: INVALID_ARGUMENT if lists have different lengths or a value does not fit the
+            type; UNIMPLEMENTED if JSON cannot represent the type.
     """
     fast = _converted(value, dtype)
     return fast if fast is not None else _walked(value, dtype)
@@ -72,10 +72,10 @@ def is_base64(value: Any) -> bool:
 
 
 def decode_base64(value: Any) -> bytes:
-    """The bytes of `{"b64": "..."}`.
+    """Decodes `{"b64": "..."}`.
 
-    White space is skipped and padding may be left out, as TF Serving has it; the URL-safe alphabet
-    is refused, as it is there.
+    As in TF Serving, white space is skipped, padding may be omitted, and the URL-safe alphabet is
+    rejected.
     """
     if not is_base64(value):
         raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
@@ -91,19 +91,19 @@ def decode_base64(value: Any) -> bytes:
 
 
 def encode_text(value: str) -> bytes:
-    """The bytes of a JSON string."""
+    """Encodes a JSON string as bytes."""
     return value.encode()
 
 
 def as_json(array: Array, name: str) -> str:
-    """A tensor as JSON text.
+    """Writes a tensor as JSON text.
 
     Args:
         array: the tensor; strings are bytes.
-        name: of the output; strings of one that ends in `_bytes` are written in base64.
+        name: name of the output; its strings are written in base64 if the name ends in `_bytes`.
 
     Raises:
-        ServingError: JSON does not carry such values.
+        ServingError: JSON cannot represent such values.
     """
     writers: dict[str, Callable[[Array], list[str]]] = {
         "f": decimals,
@@ -117,10 +117,10 @@ def as_json(array: Array, name: str) -> str:
 
 
 def check_writable(array: Array) -> None:
-    """Checks that JSON carries values of an array's type.
+    """Checks that JSON can represent values of an array's type.
 
     Raises:
-        ServingError: it does not.
+        ServingError: JSON cannot represent them.
     """
     if array.dtype.kind not in "fiubO" or array.dtype == np.float16:
         name = "half" if array.dtype == np.float16 else array.dtype.name
@@ -128,14 +128,14 @@ def check_writable(array: Array) -> None:
 
 
 def type_name(dtype: int) -> str:
-    """TensorFlow's short name of a data type, such as `float`."""
+    """Returns TensorFlow's short name of a data type, such as `float`."""
     return DataType(dtype).name.lower()
 
 
 def shown(value: Any) -> str:
-    """A JSON value as messages repeat it."""
+    """Formats a JSON value for an error message."""
     text = ""
-    # Piece by piece: a value may be as large as a request, and nested as deep as Python goes.
+    # Piece by piece: a value may be as large as a request, and nested to Python's recursion limit.
     try:
         for piece in json.JSONEncoder(ensure_ascii=False, indent=4).iterencode(value):
             text += piece
@@ -147,7 +147,7 @@ def shown(value: Any) -> str:
 
 
 def too_many_dimensions(value: Any) -> ServingError:
-    """The refusal of lists in lists that no array holds."""
+    """Returns the error for lists that are nested deeper than arrays support."""
     return invalid(
         f"JSON Value: {shown(value)} has lists nested more than {MAX_DIMENSIONS} deep, the most "
         f"that is supported"
@@ -159,12 +159,12 @@ def invalid(message: str) -> ServingError:
 
 
 def _converted(value: Any, dtype: int) -> Array | None:
-    """The tensor, where numpy makes it and none of its values needs a closer look."""
+    """Returns the tensor if numpy can convert it safely; None if each value must be checked."""
     if dtype == DataType.STRING:
         if isinstance(value, list) and all(type(item) is str for item in value):
             return string_array([encode_text(item) for item in value])
         return None
-    # numpy takes true for 1 among numbers, and numbers among strings for strings as long as the
+    # numpy converts true among numbers to 1, and numbers among strings to strings as long as the
     # longest, which takes gigabytes.
     if dtype not in _DTYPES or not _leaves_are(_LEAVES[dtype == DataType.BOOL], value):
         return None
@@ -181,13 +181,14 @@ def _converted(value: Any, dtype: int) -> Array | None:
         return array.astype(_DTYPES[dtype]) if within.all() else None
     low, high = _RANGES[dtype]
     if array.dtype.kind == "f" or (array.size and (array.min() < low or array.max() > high)):
-        # An empty list is an array of floats to numpy.
+        # numpy converts an empty list to an array of floats.
         return None if array.size else array.astype(_DTYPES[dtype])
     return array.astype(_DTYPES[dtype])
 
 
 def _leaves_are(types: Set[type], value: Any, level: int = 0) -> bool:
-    """Whether all values in lists are of some types, and no list is deeper than arrays are."""
+    """Whether all values in nested lists have one of the types, and the nesting is not deeper than
+    arrays support."""
     if not isinstance(value, list):
         return type(value) in types
     kinds = set(map(type, value))
@@ -197,7 +198,7 @@ def _leaves_are(types: Set[type], value: Any, level: int = 0) -> bool:
 
 
 def _walked(value: Any, dtype: int) -> Array:
-    """The tensor, value by value; raises at the first that is wrong."""
+    """Converts the tensor value by value; raises an error at the first invalid value."""
     if dtype not in _DTYPES:
         raise ServingError(
             "UNIMPLEMENTED", f"Conversion of JSON Value: {shown(value)} to type: {type_name(dtype)}"
@@ -262,17 +263,17 @@ def _scalar(value: Any, dtype: int) -> Any:
 
 
 def checked_decimal(value: float, dtype: int) -> float:
-    """The number, where a float of the type holds it.
+    """Returns the number if a float of the type can represent it.
 
     Raises:
-        ServingError: it is a whole number that the type rounds, or beyond its range.
+        ServingError: the number is an integer that the type would round, or is out of range.
     """
-    is_held: bool
+    fits: bool
     if isinstance(value, int):
-        is_held = abs(value) <= _WHOLE_FLOAT[dtype]
+        fits = abs(value) <= _WHOLE_FLOAT[dtype]
     else:
-        is_held = not math.isfinite(value) or abs(value) <= float(np.finfo(_DTYPES[dtype]).max)
-    if not is_held:
+        fits = not math.isfinite(value) or abs(value) <= float(np.finfo(_DTYPES[dtype]).max)
+    if not fits:
         raise invalid(
             f"Cannot convert JSON value: {shown(value)} to {type_name(dtype)} without loss of "
             f"precision."
@@ -288,7 +289,7 @@ def _wrong_type(value: Any, dtype: int) -> NoReturn:
 
 
 def json_type(value: Any) -> str:
-    """The name of a JSON value's type, as messages have it."""
+    """Returns the name of a JSON value's type for error messages."""
     if value is None:
         return "Null"
     if isinstance(value, bool):
@@ -298,7 +299,8 @@ def json_type(value: Any) -> str:
 
 
 def decimals(values: Array) -> list[str]:
-    """Six digits where they say the number, else as many as tell it from every other; with `.0`."""
+    """Formats numbers with six digits if those are exact, or else with enough digits to identify
+    the number; integers end in `.0`."""
     digits = 9 if values.dtype == np.float32 else 17
     short = [f"{value:.6g}" for value in values.tolist()]
     is_exact = np.array(short, values.dtype) == values
@@ -325,11 +327,11 @@ def _base64_objects(values: Array) -> list[str]:
 
 
 def _nested(texts: list[str], shape: tuple[int, ...]) -> str:
-    """The texts in as many brackets as the tensor has dimensions."""
+    """Joins the texts with as many levels of brackets as the tensor has dimensions."""
     if not shape:
         return texts[0]
     for size in reversed(shape[1:]):
-        # Without values, the size of the others still says how many lists there are.
+        # Without values, the sizes of the other dimensions still determine the number of lists.
         count = len(texts) // size if size else int(np.prod(shape[:-1]))
         texts = [f"[{', '.join(texts[i * size : (i + 1) * size])}]" for i in range(count)]
         shape = shape[:-1]

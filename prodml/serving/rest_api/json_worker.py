@@ -1,10 +1,10 @@
-"""A process that reads and writes large JSON for a server.
+"""The process that reads and writes large JSON for a server.
 
-`python -m prodml.serving.rest_api.json_worker` is its command.
+Its command is `python -m prodml.serving.rest_api.json_worker`.
 
-Python reads JSON, and numpy makes arrays of its lists, without ever letting another thread run:
-seconds for tens of megabytes. The jobs come as frames on the socket that is the standard input, and
-the process ends when the other side closes it.
+Parsing JSON in Python, and converting its lists to arrays in numpy, holds the GIL for seconds for
+tens of megabytes. The process receives its jobs as frames on the socket that is its standard input,
+and ends when the other side closes the socket.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Reply = tuple[Head, Sequence[Buffer]]
 
 
 def main() -> None:
-    # Small requests come first where processors are few; the server stays where memory is short.
+    # The server gets the CPU first, for small requests, and is killed last if memory runs out.
     os.nice(_NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -82,7 +82,7 @@ def _examples(head: Head, buffers: list[Array]) -> Reply:
 
 
 def _example_class(files: Sequence[str]) -> Callable[[], Example]:
-    """tf.Example from the serialized descriptions of the files that it needs, in this order."""
+    """Creates the class tf.Example from the serialized descriptors of its files, in this order."""
     pool: Any = descriptor_pool.DescriptorPool()
     for file in files:
         pool.AddSerializedFile(base64.b64decode(file))

@@ -1,4 +1,4 @@
-"""Bodies of REST requests: read and unpacked within bounds."""
+"""Reads and decompresses bodies of REST requests within limits."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from prodml.serving.calls.execution import run_in_thread
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _PIECE = 1 << 18
-"""Bytes that are unpacked at once."""
+"""Maximum bytes that are decompressed in one step."""
 _MOST_FILES = 10_000
-"""In a body: what is behind each is copied, which takes half a minute for 64 MB of empty ones."""
+"""Maximum number of gzip files in a body: zlib copies the rest of the body after each file, which
+takes half a minute for 64 MB of empty files."""
 
 
 async def receive_body(request: web.Request, arriving: Arriving, limit: int) -> list[bytes]:
-    """The parts of a request's body, as they were sent.
+    """Receives the parts of a request's body as they were sent.
 
     Args:
-        request: its body is not read yet.
-        arriving: where bytes are counted; checked before they come if the request says how many.
-        limit: bytes that the body may have.
+        request: the request; its body is not read yet.
+        arriving: counts the bytes; checked before they arrive if the request has a content length.
+        limit: maximum bytes of the body.
 
     Raises:
-        ServingError: it is packed in a way that is unknown, or too many bytes arrive already.
-        aiohttp.web.HTTPRequestEntityTooLarge: it has more bytes than it may.
+        ServingError: the content encoding is not supported, or too many bytes are arriving already.
+        aiohttp.web.HTTPRequestEntityTooLarge: the body has more than `limit` bytes.
     """
     encoding = _encoding(request)
     if encoding not in ("identity", "gzip", "deflate"):
@@ -54,21 +55,21 @@ async def receive_body(request: web.Request, arriving: Arriving, limit: int) -> 
 async def unpack_body(
     request: web.Request,
     parts: list[bytes],
-    place: Admitted,
+    admitted: Admitted,
     limit: int,
     pool: ThreadPoolExecutor,
 ) -> list[bytes]:
-    """The parts of a body that has arrived, unpacked in a thread of the pool, and counted.
+    """Decompresses a received body in a thread of the pool, and counts its bytes.
 
     Raises:
-        ServingError: it is packed in a way that is broken, or the server holds too many bytes.
-        aiohttp.web.HTTPRequestEntityTooLarge: it has more bytes than `limit` unpacked.
+        ServingError: the compressed data is invalid, or the server holds too many bytes.
+        aiohttp.web.HTTPRequestEntityTooLarge: the decompressed body has more than `limit` bytes.
     """
-    place.hold(sum(map(len, parts)))
+    admitted.hold(sum(map(len, parts)))
     if _encoding(request) == "identity" or not parts:
         return parts
     unpacked = await run_in_thread(pool, lambda: unpack(parts, limit))
-    place.hold(sum(map(len, unpacked)))
+    admitted.hold(sum(map(len, unpacked)))
     return unpacked
 
 
@@ -77,12 +78,12 @@ def _encoding(request: web.Request) -> str:
 
 
 def unpack(parts: Sequence[bytes], limit: int) -> list[bytes]:
-    """What gzip or zlib packed, in parts.
+    """Decompresses gzip or zlib data, in parts.
 
     Raises:
-        ServingError: it is broken, ends early or has thousands of files.
-        aiohttp.web.HTTPRequestEntityTooLarge: it is more than `limit` bytes; no more than that are
-            ever held.
+        ServingError: the data is invalid or truncated, or has thousands of gzip files.
+        aiohttp.web.HTTPRequestEntityTooLarge: the result is larger than `limit` bytes;
+            decompression stops there.
     """
     unpacked: list[bytes] = []
     size, files = 0, 1
@@ -92,12 +93,12 @@ def unpack(parts: Sequence[bytes], limit: int) -> list[bytes]:
             left = part
             while left:
                 if decompressor.eof:
-                    # gzip files may stand one behind the other.
+                    # A body may consist of several gzip files.
                     files += 1
                     if files > _MOST_FILES:
                         raise ServingError(
                             "INVALID_ARGUMENT",
-                            f"the body has more than {_MOST_FILES} gzip files one behind the other",
+                            f"the body has more than {_MOST_FILES} concatenated gzip files",
                         )
                     decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
                 piece = decompressor.decompress(left, _PIECE)
@@ -108,7 +109,7 @@ def unpack(parts: Sequence[bytes], limit: int) -> list[bytes]:
                 left = decompressor.unconsumed_tail or decompressor.unused_data
         unpacked.append(decompressor.flush())
     except zlib.error as error:
-        raise ServingError("INVALID_ARGUMENT", f"the body cannot be unpacked: {error}") from None
+        raise ServingError("INVALID_ARGUMENT", f"cannot decompress the body: {error}") from None
     if not decompressor.eof:
-        raise ServingError("INVALID_ARGUMENT", "the body cannot be unpacked: it ends early")
+        raise ServingError("INVALID_ARGUMENT", "cannot decompress the body: it is truncated")
     return unpacked

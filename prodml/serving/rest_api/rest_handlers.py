@@ -64,9 +64,9 @@ _CORS = {
 }
 _WORTH_COMPRESSING = 1024
 _SMALL = 1 << 15
-"""Bytes of a body that takes less time to read than to send it to another process and back."""
+"""Bytes up to which reading a body takes less time than sending it to another process and back."""
 _PART = 1 << 18
-"""Bytes of an answer that are written at once."""
+"""Maximum bytes of an answer that are written in one step."""
 _EMPTY = memoryview(b"")
 _THREADS = 2
 _Infer: TypeAlias = Callable[
@@ -81,13 +81,13 @@ class RestOptions:
     """How REST requests are answered.
 
     Attributes:
-        timeout_seconds: how long a request may take, its body included, and its answer; None for
-            as long as it takes.
-        max_body_bytes: the largest body, unpacked.
-        idle_seconds: how long a connection may be open without a whole head of a request.
-        drain_seconds: how long requests may take that have begun when the server ends.
-        metrics_path: where the metrics are served; None for nowhere.
-        enable_cors: whether browsers may ask from other origins.
+        timeout_seconds: time limit for a request and its body, and again for sending its answer;
+            None for no limit.
+        max_body_bytes: maximum size of a decompressed body.
+        idle_seconds: how long a connection may be open without a complete request head.
+        drain_seconds: time limit for requests in progress when the server stops.
+        metrics_path: path of the metrics; None if they are not served.
+        enable_cors: whether browsers may send requests from other origins.
     """
 
     timeout_seconds: float | None = 30.0
@@ -103,9 +103,9 @@ class RestApi:
 
     Args:
         inference: answers the requests.
-        metrics: where requests are counted.
-        admission: bounds the requests.
-        options: how they are answered.
+        metrics: counts the requests.
+        admission: limits the requests.
+        options: how requests are answered.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class RestApi:
         self._json = JsonProcesses()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
         self._exposing: asyncio.Task[bytes] | None = None
-        self._questions: dict[str, Callable[[model_pb2.ModelSpec], str]] = {
+        self._queries: dict[str, Callable[[model_pb2.ModelSpec], str]] = {
             "status": self._status,
             "metadata": self._metadata,
         }
@@ -134,7 +134,7 @@ class RestApi:
         }
 
     def runner(self) -> web.AppRunner:
-        """What listens, once it has been set up and has a site."""
+        """Returns the runner, which listens once it has been set up and has a site."""
         application = web.Application()
         if self._options.metrics_path:
             application.router.add_get(self._options.metrics_path, self._expose)
@@ -143,21 +143,21 @@ class RestApi:
             application,
             access_log=None,
             shutdown_timeout=self._options.drain_seconds,
-            # Bodies are unpacked in threads, within a bound.
+            # `unpack_body` decompresses bodies in threads and within limits.
             auto_decompress=False,
-            # A request whose client has gone need not run.
+            # A request whose client has disconnected need not run.
             handler_cancellation=True,
             keepalive_timeout=self._options.idle_seconds,
         )
 
     def close(self) -> None:
-        """Ends what reads and writes large bodies."""
+        """Stops the processes and threads that read and write large bodies."""
         self._json.close()
         self._pool.shutdown()
 
     async def _expose(self, request: web.Request) -> web.StreamResponse:
-        # Thousands of lines take milliseconds: they are written in a thread, once for all who ask
-        # meanwhile.
+        # Thousands of lines take milliseconds, so a thread writes them, once for all concurrent
+        # requests.
         if self._exposing is None or self._exposing.done():
             self._exposing = asyncio.create_task(
                 run_in_thread(self._pool, self._metrics.exposition)
@@ -179,16 +179,16 @@ class RestApi:
             async with asyncio.timeout(self._options.timeout_seconds):
                 call = parse_path(request.method, path)
                 model, verb, status = call.spec.name, call.verb, 200
-                if verb in self._questions:
-                    body = self._questions[verb](call.spec)
+                if verb in self._queries:
+                    body = self._queries[verb](call.spec)
                 else:
                     limit = self._options.max_body_bytes
                     with self._admission.arriving() as arriving:
                         received = await receive_body(request, arriving, limit)
-                    with self._admission.request() as place:
-                        parts = await unpack_body(request, received, place, limit, self._pool)
+                    with self._admission.request() as admitted:
+                        parts = await unpack_body(request, received, admitted, limit, self._pool)
                         body = await self._inferences[verb](
-                            call.spec, parts, place, _is_packed_for(request)
+                            call.spec, parts, admitted, _accepts_gzip(request)
                         )
         except ServingError as error:
             code, status = error.code, _HTTP_CODES[error.code]
@@ -201,11 +201,11 @@ class RestApi:
             body = json_answers.error(error.text or "the body is too large")
         except (web.RequestPayloadError, HttpProcessingError) as error:
             code, status = "INVALID_ARGUMENT", 400
-            body = json_answers.error(f"the body cannot be read: {error}")
+            body = json_answers.error(f"cannot read the body: {error}")
         except (web.HTTPException, ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
-            # Whatever a request may bring about, its client is told no more than this.
+            # Details of unexpected errors are logged, but not sent to the client.
             log.exception("a request failed unexpectedly")
             code, status, body = "INTERNAL", 500, json_answers.error("internal error")
         if verb:
@@ -221,38 +221,38 @@ class RestApi:
             return await self._send(self._response(status, body, request), request)
         large = web.StreamResponse(headers=self._headers)
         large.headers["Content-Type"] = "application/json"
-        if _is_packed_for(request):
+        if _accepts_gzip(request):
             large.headers["Content-Encoding"] = "gzip"
         large.content_length = len(body)
         return await self._send(large, request, body)
 
     def _response(self, status: int, body: str, request: web.Request) -> web.Response:
         response = web.Response(status=status, body=body.encode(), headers=self._headers)
-        # Bare, as TF Serving has it: aiohttp would add the character set.
+        # Without a charset, as in TF Serving; aiohttp would add one.
         response.headers["Content-Type"] = "application/json"
-        if len(body) >= _WORTH_COMPRESSING and _is_packed_for(request):
+        if len(body) >= _WORTH_COMPRESSING and _accepts_gzip(request):
             response.enable_compression(web.ContentCoding.gzip)
         return response
 
     async def _send(
         self, response: web.StreamResponse, request: web.Request, body: memoryview = _EMPTY
     ) -> web.StreamResponse:
-        """Sends an answer, a large body in parts: the connection would copy it whole."""
+        """Sends an answer; writes a large body in parts, because each write copies its bytes."""
         last = (max(len(body), 1) - 1) // _PART * _PART
         try:
             async with asyncio.timeout(self._options.timeout_seconds):
                 await response.prepare(request)
                 for start in range(0, last, _PART):
                     await response.write(body[start : start + _PART])
-                # Waits until the client reads, which `write` does for large parts only.
+                # `write_eof` waits until the client reads; `write` waits for large parts only.
                 await response.write_eof(bytes(body[last:]))
         except TimeoutError:
             # The client does not read its answer.
             if request.transport is not None:
-                # To close it would wait for the client to read what is buffered.
+                # `close` would wait for the client to read the buffered data.
                 request.transport.abort()
         except ConnectionError:
-            pass  # The client has gone; aiohttp would log a traceback.
+            pass  # The client has disconnected; aiohttp would log a traceback.
         return response
 
     async def _predict(
@@ -275,7 +275,7 @@ class RestApi:
         verb: str,
         spec: model_pb2.ModelSpec,
         parts: list[bytes],
-        place: Admitted,
+        admitted: Admitted,
         is_packed: bool,
     ) -> str | memoryview:
         self._inference.input_types(spec)
@@ -285,8 +285,8 @@ class RestApi:
             spec.signature_name, examples = asked.signature_name, asked.serialized()
         else:
             spec.signature_name, examples = await self._json.read_examples(parts)
-        # With their context, they may be far larger than the body.
-        place.hold_at_least(sum(map(len, examples)))
+        # With the shared context, the examples may be far larger than the body.
+        admitted.hold_at_least(sum(map(len, examples)))
         is_classify = verb == "classify"
         infer = self._inference.classify if is_classify else self._inference.regress
         answer = await infer(spec, examples)
@@ -303,7 +303,7 @@ class RestApi:
         is_small: bool,
         is_packed: bool,
     ) -> str | memoryview:
-        """The body of an answer; text if it is small."""
+        """Writes the body of an answer; returns text if it is small."""
         outputs = answer.outputs
         is_small = is_small and not any(map(is_large, outputs.values()))
         if is_small:
@@ -327,7 +327,7 @@ class RestApi:
         return json_metadata.metadata(self._inference.model_metadata(request))
 
 
-def _is_packed_for(request: web.Request) -> bool:
+def _accepts_gzip(request: web.Request) -> bool:
     return "gzip" in request.headers.get("Accept-Encoding", "")
 
 
@@ -354,6 +354,6 @@ def _regress_log(
 
 
 def is_worth_logging(record: logging.LogRecord) -> bool:
-    """A filter for aiohttp's log: what is no HTTP would write a traceback each time."""
+    """Filters aiohttp's log: drops the tracebacks of requests that are not HTTP."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or not issubclass(kind, (HttpProcessingError, RequestPayloadError))

@@ -21,7 +21,7 @@ _LARGEST_VERSION = (1 << 63) - 1
 
 @dataclass(frozen=True)
 class RestCall:
-    """What a path asks for.
+    """A request path, parsed.
 
     Attributes:
         verb: `predict`, `classify`, `regress`, `status` or `metadata`.
@@ -33,11 +33,11 @@ class RestCall:
 
 
 def parse_path(method: str, path: str) -> RestCall:
-    """What a request asks for.
+    """Parses a request path.
 
     Args:
-        method: of the request, such as POST.
-        path: as the client sent it, percent-encoded, without the query.
+        method: the request's HTTP method, such as POST.
+        path: the path as sent, percent-encoded, without the query.
 
     Raises:
         ServingError: there is no such path, or not for this method.

@@ -21,7 +21,7 @@ def test_connections_that_cannot_be_accepted_are_logged_once_in_a_while_in_one_l
     assert failures.filter(first)
     assert first.exc_info is None
     assert first.getMessage() == (
-        "A connection cannot be accepted: [Errno 24] Too many open files; raise the limit of open "
+        "Cannot accept a connection: [Errno 24] Too many open files; raise the limit of open "
         "files (ulimit -n) or close connections"
     )
     now[0] = 59.0
