@@ -1,1 +1,1 @@
-"""What a model server is told: options, config files, and where they may point."""
+"""The configuration of a model server: options, config files and checks of their paths."""

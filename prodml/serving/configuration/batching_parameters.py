@@ -1,4 +1,4 @@
-"""The parameters of dynamic batching, as TF Serving's batching parameters file has them."""
+"""The parameters of dynamic batching, read from TF Serving's batching parameters file."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from prodml.serving.configuration.text_protos import BatchingParameters, read_te
 
 @dataclass(frozen=True)
 class BatchingOptions:
-    """How requests are put together; the defaults are TF Serving's.
+    """How requests are combined into batches; the defaults are TF Serving's.
 
     Attributes:
-        max_batch_size: rows in a batch, at most.
-        batch_timeout_micros: how long a batch that is not full waits for more rows.
-        max_enqueued_batches: batches that wait for a thread, at most.
-        num_batch_threads: batches that run at once, at most.
-        allowed_batch_sizes: sizes that a batch is padded up to, ascending; any where empty.
-        pad_variable_length_inputs: whether inputs are padded to the longest of their batch.
+        max_batch_size: maximum rows in a batch.
+        batch_timeout_micros: how long a partial batch waits for more rows.
+        max_enqueued_batches: maximum number of batches that wait for a thread.
+        num_batch_threads: maximum number of batches that run concurrently.
+        allowed_batch_sizes: sizes that a batch is padded to, ascending; any size if empty.
+        pad_variable_length_inputs: whether inputs are padded to the longest in their batch.
         enable_large_batch_splitting: whether a request larger than a batch is split.
-        max_execution_batch_size: rows that run at once where requests are split.
-        thread_pool_name: what the metrics call the threads.
+        max_execution_batch_size: maximum rows that run together if requests are split.
+        thread_pool_name: name of the threads in the metrics.
     """
 
     max_batch_size: int = 1000
@@ -38,7 +38,7 @@ class BatchingOptions:
 
     @property
     def run_size(self) -> int:
-        """Rows that run at once, at most."""
+        """Maximum rows that run together."""
         return (
             self.max_execution_batch_size
             if self.enable_large_batch_splitting
@@ -46,15 +46,15 @@ class BatchingOptions:
         )
 
     def padded(self, size: int) -> int:
-        """The size that a batch of `size` rows runs with."""
+        """Returns the size that a batch of `size` rows is padded to."""
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
 
 
 def read_batching_options(path: str) -> BatchingOptions:
-    """The options in a text file with TF Serving's BatchingParameters.
+    """Reads the options from a text file with TF Serving's BatchingParameters.
 
     Raises:
-        ConfigError: the file cannot be read, or its parameters do not go together.
+        ConfigError: the file cannot be read, or its parameters are invalid.
     """
     message = read_text_proto(path, BatchingParameters)
     values = {

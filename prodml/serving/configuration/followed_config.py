@@ -1,4 +1,4 @@
-"""Follows --model_config_file while the server runs."""
+"""Reloads --model_config_file when it changes while the server runs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ async def follow_config_file(
     poll_seconds: float,
     retry_seconds: float,
 ) -> None:
-    """Configures the server whenever the file changes. A wrong file is logged, and changes nothing.
+    """Reconfigures the server whenever the file changes. An invalid file is logged and ignored.
 
     Args:
-        path: the file.
-        applied: what it said at the start.
-        configure: raises ServingError to refuse a config.
-        poll_seconds: pause between looks at the file.
-        retry_seconds: pause before a config whose models failed to load is tried once more. Other
-            refusals, such as a label whose version is not there yet, cost nothing to retry.
+        path: the config file.
+        applied: the config that the server serves at the start.
+        configure: applies a config; raises ServingError if it rejects the config.
+        poll_seconds: pause between reads of the file.
+        retry_seconds: pause before a config whose models failed to load is retried. A config that
+            was rejected for another reason, such as a label for a version that is not available
+            yet, is retried at every poll, because that is cheap.
     """
     clock = asyncio.get_running_loop().time
     reported, failed, retry_at = "", None, 0.0
@@ -51,10 +52,10 @@ async def follow_config_file(
                 failed, retry_at = config, clock() + retry_seconds
         else:
             applied, reported = config, ""
-            log.info("Serving the models of %s as it is now", path)
+            log.info("Reloaded %s", path)
 
 
 def _report(path: str, error: Exception, reported: str) -> str:
     if str(error) != reported:
-        log.error("%s is not followed: %s", path, error)
+        log.error("Cannot reload %s; the previous config stays in effect: %s", path, error)
     return str(error)

@@ -1,7 +1,7 @@
-"""The model config file of a model server: which models it serves, and which versions of them.
+"""The model config file of a model server: which models and versions it serves.
 
-Beside the directories of the models stands `models.config`, a ModelServerConfig in protobuf's text
-format, which `--model_config_file` of TF Serving and of `prodml serve` reads.
+The file is `models.config` beside the directories of the models: a ModelServerConfig in protobuf's
+text format, for `--model_config_file` of TF Serving and of `prodml serve`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _LOCK_SECONDS = 10.0
 
 
 def default_config_path(base_path: str) -> Path:
-    """Where the config stands for a model whose versions are in `base_path`."""
+    """Returns the path of the config for a model whose versions are in `base_path`."""
     return Path(os.path.abspath(base_path)).parent / _FILE_NAME
 
 
 def read_model_config(path: Path) -> Any:
-    """The ModelServerConfig in a file; one without models where there is no file.
+    """Reads the ModelServerConfig in a file; returns one without models if there is no file.
 
     Raises:
-        ConfigError: the file cannot be read or is no ModelServerConfig; names the line.
+        ConfigError: the file cannot be read or is not a ModelServerConfig; names the line.
     """
     if not path.exists():
         return ModelServerConfig()
@@ -42,10 +42,10 @@ def read_model_config(path: Path) -> Any:
 
 
 def write_model_config(path: Path, config: Any) -> None:
-    """Puts a config in place at once: a server that polls the file reads the old or the new one.
+    """Writes a config atomically: a server that polls the file reads the old or the new one.
 
     Raises:
-        StorageError: it cannot be written; the file is as it was.
+        StorageError: the file cannot be written; it is unchanged.
     """
     try:
         with tempfile.NamedTemporaryFile(
@@ -63,18 +63,19 @@ def write_model_config(path: Path, config: Any) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps others from changing the config meanwhile; the kernel frees it when its holder dies.
+    """Locks the config against changes by other processes. The kernel releases the lock if its
+    holder dies.
 
     Raises:
-        RolloutError: somebody else has held it for long.
-        StorageError: the directory does not allow it.
+        RolloutError: another process has held the lock for too long.
+        StorageError: the lock file cannot be created.
     """
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout:
         raise RolloutError(
-            f"{path} is being changed by another rollout or push; try again when it is done"
+            f"{path} is locked by another rollout or push; retry when it has finished"
         ) from None
     except OSError as error:
         raise refused_by_filesystem(error, str(path)) from error
@@ -85,21 +86,21 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def entry(config: Any, model: str) -> Any:
-    """The ModelConfig of a model, or None where the config does not have it."""
+    """Returns the ModelConfig of a model; None if the config does not list the model."""
     return next((each for each in config.model_config_list.config if each.name == model), None)
 
 
 def with_versions(
     config: Any, model: str, base_path: str, versions: Iterable[int], labels: Mapping[str, int]
 ) -> Any:
-    """A copy of a config that serves exactly these versions of a model, under these labels.
+    """Returns a copy of a config that serves exactly these versions of a model with these labels.
 
     Args:
-        config: the config; other models, and whatever else is said of this one, are kept.
-        model: its name; it is added where the config does not have it.
+        config: the config; other models and other settings of this model are kept.
+        model: name of the model; added if the config does not list it.
         base_path: directory of its versions.
-        versions: those to serve; the latest one, whichever it is, where there are none.
-        labels: version by label.
+        versions: the versions to serve; if empty, the latest version on disk is served.
+        labels: the versions by label.
     """
     made = model_server_config_pb2.ModelServerConfig()
     made.CopyFrom(config)

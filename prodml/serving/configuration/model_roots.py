@@ -1,4 +1,4 @@
-"""The directories below which clients may name base paths."""
+"""The model roots: directories that must contain the base paths in a client's config."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prodml.paths import inside_any
 def model_roots(
     option: str, host: str, config: model_server_config_pb2.ModelServerConfig
 ) -> Sequence[str]:
-    """The roots of a server.
+    """Returns the model roots of a server.
 
     Args:
-        option: `--model_roots`; directories with commas between, or nothing.
+        option: value of `--model_roots`: comma-separated directories, or empty.
         host: the address that the server listens on.
-        config: what it serves at the start.
+        config: the config that the server serves at the start.
     """
     if option:
         return option.split(",")
@@ -31,10 +31,10 @@ def model_roots(
 def check_base_paths(
     config: model_server_config_pb2.ModelServerConfig, roots: Sequence[str]
 ) -> None:
-    """Checks the base paths that a client names.
+    """Checks the base paths in a client's config.
 
     Raises:
-        ServingError: one is outside of the roots, links followed.
+        ServingError: a base path, with links resolved, is outside of the roots.
     """
     for model in config.model_config_list.config:
         if not inside_any(roots, model.base_path):

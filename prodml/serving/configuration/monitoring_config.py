@@ -8,13 +8,13 @@ from prodml.serving.observation.metrics import METRICS_PATH
 
 
 def read_metrics_path(path: str) -> str | None:
-    """Where the file says that the metrics are served; None where it does not enable them.
+    """Reads the path of the metrics; returns None if the file does not enable them.
 
     Args:
-        path: a MonitoringConfig in protobuf's text format.
+        path: a file with a MonitoringConfig in protobuf's text format.
 
     Raises:
-        ConfigError: the file cannot be read, is no MonitoringConfig, or names a relative path.
+        ConfigError: the file cannot be read, is not a MonitoringConfig, or has a relative path.
     """
     prometheus = read_text_proto(path, MonitoringConfig).prometheus_config
     if not prometheus.enable:

@@ -1,4 +1,4 @@
-"""The models that a server's config lists, checked."""
+"""Checks the models that a server's config lists."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from prodml.errors import ServingError
 def checked_configs(
     config: model_server_config_pb2.ModelServerConfig,
 ) -> dict[str, model_server_config_pb2.ModelConfig]:
-    """The models of a config by name.
+    """Checks a config and returns its models by name.
 
     Raises:
-        ServingError: a model stands there twice, has no absolute base path or one that is a URL,
-            or is of a platform that is not TensorFlow.
+        ServingError: a model is listed twice, its base path is relative or a URL, or its platform
+            is not TensorFlow.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise ServingError("INVALID_ARGUMENT", "custom model config is not supported")

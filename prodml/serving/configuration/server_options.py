@@ -1,4 +1,4 @@
-"""What `prodml serve` can be told: TF Serving's options, under its names and with its meaning."""
+"""The options of `prodml serve`: TF Serving's, with the same names and meanings, and a few more."""
 
 from __future__ import annotations
 
@@ -20,36 +20,39 @@ def _option(default: Any, text: str) -> Any:
 class ServerOptions:
     """The options of a model server. The first group is prodml's own, the rest is TF Serving's."""
 
-    host: str = _option("127.0.0.1", "Address to listen on. 0.0.0.0 answers other machines, too.")
+    host: str = _option(
+        "127.0.0.1", "Address to listen on. 0.0.0.0 accepts requests from other machines, too."
+    )
     max_request_bytes: int = _option(
-        64 * 1024 * 1024, "Largest request, in bytes; a larger one is refused."
+        64 * 1024 * 1024, "Maximum size of a request in bytes; larger ones are rejected."
     )
     max_waiting_requests: int = _option(
-        1024, "Requests that may run or wait; RESOURCE_EXHAUSTED for any more."
+        1024, "Maximum number of requests that run or wait; others get RESOURCE_EXHAUSTED."
     )
     max_inflight_bytes: int = _option(
         0,
-        "Bytes of all requests that run or wait; RESOURCE_EXHAUSTED for any more. 0 is four times "
-        "--max_request_bytes.",
+        "Maximum bytes of all requests that run or wait; others get RESOURCE_EXHAUSTED. 0 is four "
+        "times --max_request_bytes.",
     )
     drain_seconds: float = _option(
-        10.0, "On SIGTERM, how long requests may take that have begun, before the server ends."
+        10.0, "On SIGTERM, time limit for requests in progress before the server ends."
     )
     request_log_dir: str = _option(
         "",
         "Directory for samples of requests and answers. With --model_config_file, models with a "
-        "logging_config are logged, whose filename_prefix must lie in it; otherwise the model is.",
+        "logging_config are logged, whose filename_prefix must be in this directory; otherwise the "
+        "model is logged.",
     )
     request_log_sampling_rate: float = _option(
-        0.01, "Share of requests that are logged, from 0 to 1. Ignored with --model_config_file."
+        0.01, "Fraction of requests to log, from 0 to 1. Ignored with --model_config_file."
     )
-    request_log_keep_days: float = _option(30.0, "Delete request logs that are older.")
+    request_log_keep_days: float = _option(30.0, "Delete request logs that are older than this.")
     request_log_keep_bytes: int = _option(
-        10 << 30, "Delete the oldest request logs until all together are no larger."
+        10 << 30, "Delete the oldest request logs if all together are larger than this."
     )
     model_roots: str = _option(
         "",
-        "Directories, with commas between, below which ReloadConfig may name base paths; / allows "
+        "Comma-separated directories that must contain the base paths of a ReloadConfig; / allows "
         "any. By default any if --host is a loopback address, otherwise the base paths at the "
         "start.",
     )
@@ -58,11 +61,11 @@ class ServerOptions:
     grpc_socket_path: str = _option("", "Listen for gRPC on this UNIX socket, too.")
     rest_api_port: int = _option(0, "TCP port for REST; 0 for none.")
     rest_api_timeout_in_ms: int = _option(
-        30000, "How long a REST request may take; 0 or less for as long as it takes."
+        30000, "Time limit for a REST request; 0 or less for no limit."
     )
-    rest_api_enable_cors_support: bool = _option(False, "Send CORS headers on REST.")
+    rest_api_enable_cors_support: bool = _option(False, "Send CORS headers in REST responses.")
     rest_api_num_threads: int = _option(
-        4 * _CPUS, "Calls of models that run at once, unless --grpc_max_threads is more."
+        4 * _CPUS, "Maximum number of concurrent model calls, unless --grpc_max_threads is larger."
     )
     model_name: str = _option("default", "Name of the model. Ignored with --model_config_file.")
     model_base_path: str = _option(
@@ -70,17 +73,17 @@ class ServerOptions:
     )
     model_config_file: str = _option("", "Text file with a ModelServerConfig.")
     model_config_file_poll_wait_seconds: int = _option(
-        0, "Pause between looks at --model_config_file; 0 never looks again."
+        0, "Pause between polls of --model_config_file; 0 reads it only at the start."
     )
     file_system_poll_wait_seconds: int = _option(
         1,
-        "Pause between looks for new versions; 0 looks once, a negative number never.",
+        "Pause between polls for new versions; 0 polls once, a negative number never.",
     )
-    num_load_threads: int = _option(0, "Versions loaded at once; 0 is one.")
-    num_unload_threads: int = _option(0, "Versions unloaded at once; 0 is one.")
-    max_num_load_retries: int = _option(5, "How often a failed load is tried again.")
+    num_load_threads: int = _option(0, "Maximum number of concurrent loads; 0 is one.")
+    num_unload_threads: int = _option(0, "Maximum number of concurrent unloads; 0 is one.")
+    max_num_load_retries: int = _option(5, "How often a failed load is retried.")
     load_retry_interval_micros: int = _option(
-        60_000_000, "Pause before each of these; a negative number is none."
+        60_000_000, "Pause before each retry of a load; a negative number is no pause."
     )
     allow_version_labels_for_unavailable_models: bool = _option(
         False, "Let a new label name a version that is not available yet."
@@ -88,66 +91,67 @@ class ServerOptions:
     force_allow_any_version_labels_for_unavailable_models: bool = _option(
         False, "Let any label name a version that is not available."
     )
-    saved_model_tags: str = _option("serve", "Tags of the graph to load, with commas between.")
-    prefer_tflite_model: bool = _option(
-        False, "Serve model.tflite where a version directory has one."
-    )
+    saved_model_tags: str = _option("serve", "Comma-separated tags of the graph to load.")
+    prefer_tflite_model: bool = _option(False, "Serve model.tflite if a version directory has one.")
     num_tflite_pools: int = _option(
         _CPUS,
-        "Pools of TFLite interpreters that a model has. Times the next option, the calls of a "
-        "TFLite model that run at once.",
+        "Number of TFLite interpreter pools per model. Multiplied by "
+        "--num_tflite_interpreters_per_pool, the maximum number of concurrent calls of a TFLite "
+        "model.",
     )
-    num_tflite_interpreters_per_pool: int = _option(1, "TFLite interpreters in a pool.")
+    num_tflite_interpreters_per_pool: int = _option(1, "Number of TFLite interpreters per pool.")
     enable_model_warmup: bool = _option(
-        True, "Run assets.extra/tf_serving_warmup_requests before a version answers."
+        True, "Run assets.extra/tf_serving_warmup_requests before a version becomes available."
     )
     num_request_iterations_for_warmup: int = _option(
-        1, "How often each of these requests is run; 1 for none or less."
+        1, "How often each warm-up request is run; values below 1 are 1."
     )
-    enable_batching: bool = _option(False, "Run requests together that arrive together.")
+    enable_batching: bool = _option(False, "Combine requests that arrive together into batches.")
     batching_parameters_file: str = _option("", "Text file with BatchingParameters.")
     tensorflow_session_parallelism: int = _option(
-        0, "Threads for each of the two below; 0 chooses. Ignored if one of them is given."
+        0,
+        "Value of --tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism if "
+        "neither is set; 0 lets TensorFlow choose.",
     )
     tensorflow_intra_op_parallelism: int = _option(
-        0, "Threads that share one operation's work; 0 chooses."
+        0, "Threads that share the work of one operation; 0 lets TensorFlow choose."
     )
     tensorflow_inter_op_parallelism: int = _option(
-        0, "Threads that run one call's operations side by side; 0 runs them one by one."
+        0, "Threads that run the operations of one call concurrently; 0 runs them one by one."
     )
-    per_process_gpu_memory_fraction: float = _option(0.0, "Share of a GPU's memory to take.")
+    per_process_gpu_memory_fraction: float = _option(0.0, "Fraction of a GPU's memory to use.")
     flush_filesystem_caches: bool = _option(
-        True, "Let the system forget a model's files once it is loaded."
+        True, "Drop a model's files from the page cache once it is loaded."
     )
     enable_signature_method_name_check: bool = _option(
-        False, "Let Predict run only signatures of TF Serving's methods."
+        False, "Let Predict run only signatures whose method name is one of TF Serving's."
     )
     enable_serialization_as_tensor_content: bool = _option(
         False, "Answer Predict with bytes in tensor_content."
     )
-    enable_grpc_healthcheck_service: bool = _option(True, "Offer gRPC's health service.")
+    enable_grpc_healthcheck_service: bool = _option(True, "Serve gRPC's health service.")
     grpc_channel_arguments: str = _option(
-        "", "Arguments for gRPC, key=value with commas between, as grpc.max_concurrent_streams=9."
+        "", "Comma-separated key=value arguments for gRPC, such as grpc.max_concurrent_streams=9."
     )
-    grpc_max_threads: int = _option(4 * _CPUS, "Calls of models that run at once.")
+    grpc_max_threads: int = _option(4 * _CPUS, "Maximum number of concurrent model calls.")
     ssl_config_file: str = _option("", "Text file with an SSLConfig, for gRPC.")
     monitoring_config_file: str = _option("", "Text file with a MonitoringConfig.")
 
     @property
     def inflight_bytes(self) -> int:
-        """What `max_inflight_bytes` means."""
+        """The effective value of `max_inflight_bytes`."""
         return self.max_inflight_bytes or _REQUESTS_IN_FLIGHT * self.max_request_bytes
 
     def check(self) -> None:
-        """Finds what no server can be started with.
+        """Checks that a server can start with these options.
 
         Raises:
-            ConfigError: names the option and the mend.
+            ConfigError: an option is invalid; the message names the option and the fix.
         """
         if not self.model_config_file and not self.model_base_path:
             raise ConfigError(
-                "there is no model to serve: name its directory with --model_base_path, or several "
-                "in a --model_config_file"
+                "there is no model to serve: set --model_base_path to its directory, or list "
+                "several models in a --model_config_file"
             )
         if self.rest_api_port and self.rest_api_port == self.port:
             raise ConfigError(
@@ -180,7 +184,7 @@ class ServerOptions:
 
 
 def channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    """Arguments for gRPC from `key=value,key=value`; whole numbers become ints.
+    """Parses arguments for gRPC from `key=value,key=value`; integers become int.
 
     Raises:
         ConfigError: a part has no `=`.

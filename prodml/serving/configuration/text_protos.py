@@ -1,7 +1,7 @@
-"""Text protos that TF Serving's options name.
+"""Reads the text protos that TF Serving's options refer to.
 
-tensorflow-serving-api ships the messages of the API, not those of the server's own files, so these
-are described here, with the field names and numbers of TF Serving
+tensorflow-serving-api contains the messages of the API, but not those of the server's own files.
+Those are defined here, with the field names and numbers of TF Serving
 (`servables/tensorflow/session_bundle_config.proto`, `config/ssl_config.proto`,
 `config/monitoring_config.proto`).
 """
@@ -38,11 +38,11 @@ ModelServerConfig = model_server_config_pb2.ModelServerConfig
 
 
 def read_text_proto(path: str, kind: Any) -> Any:
-    """The message in a text file.
+    """Reads the message in a text file.
 
     Args:
         path: the file.
-        kind: the message's class.
+        kind: the class of the message.
 
     Raises:
         ConfigError: the file cannot be read or is not such a message; names file, line and field.
@@ -53,7 +53,7 @@ def read_text_proto(path: str, kind: Any) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except text_format.ParseError as error:
-        # TF Serving's words: what starts servers looks for them on stderr.
+        # TF Serving's words, because programs that start servers search stderr for them.
         raise ConfigError(
             f"Invalid protobuf file: '{path}': Error parsing text-format "
             f"tensorflow.serving.{kind.DESCRIPTOR.name}: {error}"

@@ -1,7 +1,7 @@
 """Options of tensorflow_model_server that `prodml serve` does not have.
 
-Those that only tune TensorFlow's own server are accepted with a warning, so that a command line
-which works there works here. Those that would change who may ask, or what is answered, are errors.
+Options that only tune TensorFlow's own server are accepted with a warning, so that its command
+lines work here. Options that would change who may send requests, or the answers, are errors.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ WITHOUT_EFFECT = {
     "xla_cpu_compilation_enabled": "XLA is not used",
     "xla_gpu_compilation_enabled": "XLA is not used",
 }
-"""Options that change no answer, with the reason."""
+"""Options that do not change any answer, with the reason."""
 
 UNSUPPORTED = {
     "enable_per_model_batching_parameters": "use --batching_parameters_file for all models",
-    "mixed_precision": "export the model with the precision that it should have",
+    "mixed_precision": "export the model with the desired precision",
     "platform_config_file": "serve TensorFlow and TFLite models with the other options",
     "tensorflow_session_config_file": "use --tensorflow_intra_op_parallelism, "
     "--tensorflow_inter_op_parallelism and --per_process_gpu_memory_fraction",
     "use_alts_credentials": "use --ssl_config_file",
 }
-"""Options that are errors unless they are switched off, with what to use instead."""
+"""Options that are errors unless they are disabled, with what to use instead."""
 
 _OFF = ("", "false", "0")
 
@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 
 
 def without_foreign_options(arguments: Sequence[str]) -> list[str]:
-    """The arguments that are left when options without effect are taken out.
+    """Removes options without effect from the arguments.
 
     Raises:
-        ConfigError: an option asks for something that this server cannot do.
+        ConfigError: an option requires something that this server does not support.
     """
     left = []
     for argument in arguments:

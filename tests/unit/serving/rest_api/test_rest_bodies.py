@@ -34,13 +34,13 @@ def test_a_bomb_is_refused_at_the_limit_and_not_unpacked_before():
     assert peak < 4_000_000
 
 
-def test_countless_gzip_files_one_behind_the_other_are_refused():
-    with pytest.raises(ServingError, match="more than 10000 gzip files") as caught:
+def test_a_body_with_too_many_gzip_files_is_rejected():
+    with pytest.raises(ServingError, match="more than 10000 concatenated gzip files") as caught:
         unpack([gzip.compress(b"") * 10_001], 1000)
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
 @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"[1]", mtime=0)[:-3], b"\x1f\x8b"])
-def test_what_is_broken_or_cut_off_is_refused(body):
+def test_an_invalid_or_truncated_body_is_rejected(body):
     with pytest.raises(ServingError, match="cannot decompress the body"):
         unpack([body], 1000)
