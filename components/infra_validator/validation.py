@@ -84,7 +84,7 @@ def _validate_once(launcher: ServerLauncher, candidate: Candidate, number: int) 
         try:
             process.wait_until_available(limits.max_loading_time_seconds)
         except ServingError as error:
-            return Finding(f"the model was not loaded: {error}", process.last_words())
+            return Finding(f"the model was not loaded: {error}", process.last_output())
         if candidate.rows is None:
             return Finding()
         with GrpcClient(process.endpoint, limits.max_request_time_seconds) as client:
@@ -108,6 +108,6 @@ def _send_requests(
         try:
             process.check_after_failure(error)
         except ServingError as ended:
-            return Finding(f"on a request for {name!r}: {ended}", process.last_words())
+            return Finding(f"on a request for {name!r}: {ended}", process.last_output())
         return Finding(f"signature {name!r}: {error.code}: {error}", "", True)
     return Finding(answered=answered)

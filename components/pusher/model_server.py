@@ -18,7 +18,7 @@ from prodml.serving.configuration.model_config import (
     read_model_config,
     with_versions,
 )
-from prodml.serving.rollouts.served_change import ServedChange, make_change
+from prodml.serving.rollouts.served_change import ServedChange, apply_change
 
 
 def client(destination: PushDestination.ModelServer) -> GrpcClient:
@@ -82,4 +82,4 @@ def _reload(
     # A config without specific versions follows the newest one, which is this version.
     new = with_versions(old, model, base, {*served, version} if served else (), labels)
     change = ServedChange(model, [version], old=old, through=new, new=new)
-    make_change(server, change, default_config_path(base), destination.timeout_seconds)
+    apply_change(server, change, default_config_path(base), destination.timeout_seconds)

@@ -1,1 +1,1 @@
-"""What a model server counts and records."""
+"""The metrics and request logs of a model server."""

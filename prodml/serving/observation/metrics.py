@@ -1,4 +1,4 @@
-"""What a model server counts, under TF Serving's metric names and in its text format."""
+"""The metrics of a model server, with TF Serving's names and in its text format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 Labels = tuple[str, ...]
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
-"""Where the metrics are served unless the monitoring configuration says otherwise."""
+"""The default path of the metrics; the monitoring configuration can change it."""
 
 _MAX_LABEL_SETS = 1_000
 _LONGEST_LABEL = 1_000
@@ -20,11 +20,11 @@ _OTHERS = "<others>"
 
 
 class ServerMetrics:
-    """The counts and latencies of one server, for Prometheus.
+    """Counts and latencies of one server, for Prometheus.
 
     Names, labels, types and bucket boundaries are those of TF Serving 2.16
     (`util/prometheus_exporter.cc`, `servables/tensorflow/util.cc`), so its dashboards work. All
-    methods may be called from any thread and take about a microsecond.
+    methods are thread-safe and take about a microsecond.
 
     Args:
         thread_pool_name: the batching parameters' name of the batch threads.
@@ -33,7 +33,7 @@ class ServerMetrics:
     def __init__(self, thread_pool_name: str = "") -> None:
         self._thread_pool_name = thread_pool_name
         lock = threading.Lock()
-        # In the order of TF Serving's exporter: by name.
+        # Sorted by name, as TF Serving's exporter sorts them.
         self._load_attempts = _Counter(
             lock, "/tensorflow/cc/saved_model/load_attempt_count", ("model_path", "status")
         )
@@ -106,19 +106,19 @@ class ServerMetrics:
         *,
         is_served: bool = False,
     ) -> None:
-        """Counts a request that was answered; its duration, where that went well.
+        """Counts an answered request, and its duration if it succeeded.
 
         As in TF Serving, requests for metadata or status are not counted.
 
         Args:
-            model: the name that the client gave.
+            model: the model name in the request.
             api: `predict`, `classify`, `regress` or `multi_inference`, or the name of the gRPC
                 method.
             entrypoint: `GRPC` or `REST`.
-            status: the canonical name of the status, `OK` or an error's.
-            seconds: from the request to its answer.
-            is_served: whether the server has such a model; names of others are counted together
-                when they are many or long.
+            status: the canonical name of the status: `OK` or an error code.
+            seconds: time from the request to its answer.
+            is_served: whether the model is configured; other names are counted together if they
+                are many or long.
         """
         label = _APIS.get((entrypoint, api))
         if label is None:
@@ -128,7 +128,7 @@ class ServerMetrics:
             self._latency.observe((model, label, entrypoint), _microseconds(seconds))
 
     def runtime(self, model: str, api: str, seconds: float) -> None:
-        """Counts the time that TensorFlow took for a request; arguments as for `request`."""
+        """Records how long TensorFlow took for a request; the arguments are those of `request`."""
         labels = (model, _METHODS.get(api, api), "TF1")
         self._runtime.observe(labels, _microseconds(seconds))
 
@@ -143,7 +143,7 @@ class ServerMetrics:
         Args:
             path: the version's directory.
             status: `OK` or `success`; anything else is a failure.
-            seconds: how long it took; counted only for successes, as TensorFlow does.
+            seconds: duration; recorded only for successes, as in TensorFlow.
         """
         if status in ("OK", "success"):
             self._load_attempts.add((path, "success"), 1)
@@ -156,20 +156,20 @@ class ServerMetrics:
 
         Args:
             model: the version's directory, which TF Serving puts under the label `model_path`.
-            status: `OK`, or the error.
-            seconds: how long it took.
+            status: `OK` or the error code.
+            seconds: duration.
         """
         self._warm_up.observe((model, status), _microseconds(seconds))
 
     def batch(
         self, model: str, size: int, padded_size: int, queued_seconds: Sequence[float]
     ) -> None:
-        """Counts a batch that was given to TensorFlow.
+        """Counts a batch that TensorFlow ran.
 
         Args:
-            model: its name.
-            size: rows that were asked for.
-            padded_size: rows that were computed.
+            model: name of the model.
+            size: number of requested rows.
+            padded_size: number of rows after padding.
             queued_seconds: how long each request of the batch waited.
         """
         self._wrapped_runs.add((), 1)
@@ -179,12 +179,12 @@ class ServerMetrics:
             self._queuing.observe((self._thread_pool_name,), _microseconds(seconds))
 
     def request_logged(self, model: str, status: str) -> None:
-        """Counts a request that was chosen for the request log; `OK` says that it is in a file."""
+        """Counts a request that was sampled for the request log; `OK` means it is in a file."""
         self._logged.add((model, status), 1)
 
     def exposition(self) -> bytes:
-        """Everything, in the text format of Prometheus as TF Serving's exporter prints it."""
-        # prometheus_client would append _total to the names of counters, and print help.
+        """Returns all metrics in Prometheus text format, as TF Serving's exporter writes them."""
+        # prometheus_client would append _total to the names of counters, and write help texts.
         lines = []
         for metric in self.registry.collect():
             lines.append(f"# TYPE {metric.name} {metric.type}\n")
@@ -196,7 +196,7 @@ class ServerMetrics:
         return "".join(lines).encode()
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics by name, for a registry of prometheus_client."""
+        """Yields the metrics sorted by name, for a registry of prometheus_client."""
         for table in vars(self).copy().values():
             if isinstance(table, _Counter | _Histogram):
                 yield table.metric()
@@ -208,7 +208,7 @@ _METHODS = {
     "regress": "Regress",
     "multi_inference": "MultiInference",
 }
-# gRPC goes by the method, REST by the verb in the path.
+# gRPC requests are labeled by their method, REST requests by the verb in their path.
 _APIS = {
     **{("GRPC", api): method for api, method in _METHODS.items()},
     **{("GRPC", method): method for method in _METHODS.values()},
@@ -218,7 +218,7 @@ _BATCH_OP = "batching_session"
 
 
 class _Counter:
-    """Sums of whole numbers by label values."""
+    """Sums of integers by label values."""
 
     def __init__(self, lock: threading.Lock, path: str, labels: Labels) -> None:
         self._lock = lock
@@ -252,13 +252,13 @@ class _Histogram:
         self._name = path.replace("/", ":")
         self._labels = labels
         self._limits = list(limits)
-        # Six digits, as TF Serving prints them: a limit's text is part of a series' identity.
+        # Six digits, as in TF Serving: the text of a bucket boundary identifies the series.
         self._limit_names = [*(f"{limit:g}" for limit in limits), "+Inf"]
         # By label values: the sum, then the count of each bucket.
         self._cells: dict[Labels, list[int]] = {}
 
     def observe(self, values: Labels, value: int) -> None:
-        # A value at a limit counts above it, as in TensorFlow's histograms.
+        # A value equal to a boundary counts in the bucket above, as in TensorFlow's histograms.
         bucket = bisect_right(self._limits, value) + 1
         cells = self._cells
         with self._lock:
@@ -284,7 +284,7 @@ class _Histogram:
 
 
 def _bounded(values: Labels, known: int) -> Labels:
-    # A client chooses the model's name; without bounds, wrong names would fill the memory.
+    # Clients choose the model name; without a limit, unknown names would fill the memory.
     is_kept = not values or (known < _MAX_LABEL_SETS and len(values[0]) <= _LONGEST_LABEL)
     return values if is_kept else (_OTHERS, *values[1:])
 

@@ -1,4 +1,4 @@
-"""Samples of requests and their answers, written to files beside the serving."""
+"""Writes samples of requests and their answers to files without delaying the requests."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ from prodml.serving.values.tfrecords import framed
 logger = logging.getLogger(__name__)
 
 _WARN_EVERY_SECONDS = 60.0
-# The writer takes the interpreter's lock from the requests each time it wakes: rather seldom.
+# The writer takes the GIL from the requests each time it wakes up, so it wakes up rarely.
 _GATHER_SECONDS = 0.05
 _CHUNK_BYTES = 256 << 10
-# A failing disk is not asked again for every record.
+# After a disk failure, not every record retries to write.
 _RETRY_AFTER_SECONDS = 1.0
 _DELETE_EVERY_SECONDS = 60.0
 
 
 class RequestLog:
-    """Writes a sample of each model's requests and answers; no request waits for it or fails by it.
+    """Writes a sample of each model's requests and answers. Requests never wait or fail because of
+    it.
 
-    A record is a PredictionLog with its `log_metadata`. The records of a prefix stand in the order
-    of their requests in TFRecord files that appear whole (RequestLogWriter). What could not be
-    written is counted by status, DROPPED where the queue was full, and warned of at most once a
-    minute.
+    A record is a PredictionLog with its `log_metadata`. The records of a prefix are in the order
+    of their requests, in TFRecord files that appear only when complete (RequestLogWriter). Records
+    that could not be written are counted by status, DROPPED if the queue was full. A warning is
+    logged at most once per minute.
 
     Args:
-        metrics: where every sampled request is counted, by what became of it.
-        options: where it is written.
+        metrics: counts every sampled request by its status.
+        options: where request logs are written, and their limits.
     """
 
     def __init__(self, metrics: ServerMetrics, options: RequestLogOptions) -> None:
@@ -64,22 +65,22 @@ class RequestLog:
         self._failed_since_warning = 0
 
     def check(self, configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> None:
-        """Checks what `configure` would set.
+        """Checks the arguments of `configure` without applying them.
 
         Raises:
-            ServingError: a type of log or a prefix that nothing can be written to, or that is
-                outside of the directory for request logs.
+            ServingError: a log type is unknown, or a prefix is missing or outside of the directory
+                for request logs.
         """
         self._targets_of(configs)
 
     def configure(self, configs: Mapping[str, logging_config_pb2.LoggingConfig]) -> None:
-        """Sets what is logged from now on.
+        """Sets which models are logged from now on.
 
         Args:
-            configs: by model; a model without one is not logged.
+            configs: the logging configs by model; a model without one is not logged.
 
         Raises:
-            ServingError: as `check`; all stays as it was.
+            ServingError: as `check`; nothing has changed.
         """
         targets = self._targets_of(configs)
         self._targets = targets
@@ -87,16 +88,16 @@ class RequestLog:
             self._is_reconfigured = True
             self._changed.notify()
         if targets and self._thread is None:
-            # A daemon: a disk that hangs must not keep the server from ending.
+            # A daemon thread, because a hanging disk must not prevent the server from ending.
             self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
             self._thread.start()
 
     def offer(self, model: str, log: Callable[[], prediction_log_pb2.PredictionLog]) -> None:
-        """Takes a request for the log, if the sampling chooses it. Never blocks or raises.
+        """Queues a request for the log if it is sampled. Never blocks or raises.
 
         Args:
-            model: its name.
-            log: makes the record; called only for a request that is chosen.
+            model: name of the model.
+            log: returns the record; called only if the request is sampled.
         """
         target = self._targets.get(model)
         if target is None or not (target.rate >= 1 or random.random() < target.rate):
@@ -125,7 +126,7 @@ class RequestLog:
             self._failed(model, "DROPPED", "the queue is full")
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Writes what is queued and ends; what a hanging disk does not take in time is dropped."""
+        """Writes the queued records and stops; drops records that are not written in time."""
         self._closing.set()
         with self._changed:
             self._is_closed = True
@@ -140,7 +141,9 @@ class RequestLog:
                 self._queue.clear()
             for record in left:
                 self._metrics.request_logged(record.model, "DROPPED")
-            logger.warning("Request log: gave up on the disk, with %d records to write", len(left))
+            logger.warning(
+                "Request log: dropped %d records that the disk did not accept in time", len(left)
+            )
 
     def _targets_of(
         self, configs: Mapping[str, logging_config_pb2.LoggingConfig]
@@ -163,13 +166,13 @@ class RequestLog:
                 self._queue.clear()
                 self._is_reconfigured = False
                 is_last = self._is_closed
-            # At once, and not with the first record: a leftover should be found at the start.
+            # At the start, not with the first record, so that leftover files are recovered early.
             for target in self._targets.values():
                 self._writing(target.prefix)
             for chunk in self._chunks(records):
                 self._write(chunk)
             for writing in self._writers.values():
-                self._guarded(writing, writing.writer.close if is_last else writing.writer.rotate)
+                self._attempt(writing, writing.writer.close if is_last else writing.writer.rotate)
             if time.monotonic() >= self._deletes_at:
                 self._delete_old()
             if is_last:
@@ -203,11 +206,11 @@ class RequestLog:
                 prefix, self._options.max_file_bytes, self._options.max_file_seconds
             )
             writing = self._writers[prefix] = _Writing(writer)
-            self._guarded(writing, writer.recover)
+            self._attempt(writing, writer.recover)
         return writing
 
     def _chunks(self, records: list[_Record]) -> Iterator[list[_Record]]:
-        """Neighbours of one prefix, as many as one call of the system should write."""
+        """Groups adjacent records of one prefix into chunks for one system call each."""
         most = min(_CHUNK_BYTES, self._options.max_file_bytes)
         chunk: list[_Record] = []
         size = 0
@@ -228,11 +231,11 @@ class RequestLog:
             models = Counter(record.model for record in chunk)
             framed_records = b"".join(record.framed for record in chunk)
             write = functools.partial(writing.writer.write, models, framed_records)
-            status = writing.failing_status = self._guarded(writing, write)
+            status = writing.failing_status = self._attempt(writing, write)
             writing.retry_at = time.monotonic() + _RETRY_AFTER_SECONDS
         with self._changed:
             if not self._being_written:
-                return  # closing gave up on them, and counted them
+                return  # `close` has dropped and counted them
             for record in chunk:
                 self._being_written.popleft()
                 self._queued_bytes -= len(record.framed)
@@ -242,10 +245,14 @@ class RequestLog:
             else:
                 self._failed(record.model, status, f"{prefix}: {status}")
         if status is None:
-            self._guarded(writing, writing.writer.rotate)
+            self._attempt(writing, writing.writer.rotate)
 
-    def _guarded(self, writing: _Writing, action: Callable[[], None]) -> str | None:
-        """The status of the failure, or None. Counts records that were lost after their writing."""
+    def _attempt(self, writing: _Writing, action: Callable[[], None]) -> str | None:
+        """Performs an action on a writer and counts records that were lost after being written.
+
+        Returns:
+            The status of the failure; None if the action succeeded.
+        """
         status = None
         try:
             action()
@@ -268,7 +275,7 @@ class RequestLog:
             return
         self._warned_at = now
         logger.warning(
-            "Request log: %s; %d records lost since the last warning, requests go on",
+            "Request log: %s; %d records lost since the last warning; requests are not affected",
             reason,
             self._failed_since_warning,
         )

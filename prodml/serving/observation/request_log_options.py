@@ -1,4 +1,4 @@
-"""Where request logs are written, and how many are kept."""
+"""Options of the request logs: where they are written, and how many are kept."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RequestLogOptions:
-    """Where request logs are written, and how much of them.
+    """Where request logs are written, and their limits.
 
     Attributes:
-        directory: the directory that they stay in; empty if none may be written.
+        directory: directory that contains all request logs; empty to write none.
         keep_seconds: files older than this are deleted.
-        keep_bytes: the oldest files are deleted until all together are no larger.
-        max_file_bytes: a file that has reached this size is closed, and another begun.
-        max_file_seconds: so is one of this age.
-        max_queued_records: records that may wait for the disk.
-        max_queued_bytes: size of those that wait or are being written.
+        keep_bytes: the oldest files are deleted if all together are larger than this.
+        max_file_bytes: a file of this size is closed and the next one started.
+        max_file_seconds: a file of this age is closed and the next one started.
+        max_queued_records: maximum number of records that wait for the disk.
+        max_queued_bytes: maximum bytes of the records that wait or are being written.
     """
 
     directory: str = ""

@@ -1,4 +1,4 @@
-"""The records of a request log, as monitoring reads them."""
+"""Reads the records of a request log, for monitoring."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from prodml.serving.values.tfrecords import DamagedRecordError, read_records
 class RequestLogFiles:
     """Iterates the PredictionLogs of a prefix, in the order of the requests.
 
-    Files that a server is still writing are not among them.
+    Files that a server is still writing are skipped.
 
     Args:
         prefix: the `filename_prefix` of the model's LoggingConfig.
 
     Attributes:
         files: the files, in order.
-        damaged: what the iteration had to leave out so far, by file: where it starts, in bytes,
-            or that it is no PredictionLog.
+        damaged: the damage that the iteration has found so far, by file: the byte offset from which
+            the file is damaged, or the record that is not a PredictionLog.
     """
 
     def __init__(self, prefix: str) -> None:
         name = f"{prefix}requests" if prefix.endswith("/") else prefix
-        # What follows the prefix is a time: another prefix may begin with this one.
+        # The prefix must be followed by a time, because another prefix may start with this one.
         self.files = tuple(sorted(glob.glob(f"{glob.escape(name)}-[0-9]*T[0-9]*Z-[0-9]*{SUFFIX}")))
         self.damaged: dict[str, str] = {}
 
@@ -39,7 +39,7 @@ class RequestLogFiles:
                     try:
                         log = prediction_log_pb2.PredictionLog.FromString(record)
                     except DecodeError:
-                        self.damaged[file] = f"record {number} is no PredictionLog"
+                        self.damaged[file] = f"record {number} is not a PredictionLog"
                         continue
                     yield log
             except DamagedRecordError as error:

@@ -1,4 +1,4 @@
-"""What a request log is told to keep of a model, and what a record says beside the request."""
+"""The request log settings of a model, and the metadata of a record."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from prodml.paths import inside
 
 @dataclass(frozen=True)
 class LogTarget:
-    """Where a model's sample goes.
+    """Where a model's requests are logged, and how they are sampled.
 
     Attributes:
-        prefix: directory and beginning of the files' names.
-        rate: share of the requests, from 0 to 1.
-        sampling: as the configuration has it.
+        prefix: directory and start of the file names.
+        rate: fraction of the requests to log, from 0 to 1.
+        sampling: the sampling config, as configured.
     """
 
     prefix: str
@@ -29,16 +29,16 @@ class LogTarget:
 
     @classmethod
     def of(cls, model: str, config: logging_config_pb2.LoggingConfig, directory: str) -> LogTarget:
-        """What a model's configuration asks for.
+        """Creates the target from a model's logging config.
 
         Args:
-            model: its name.
-            config: its configuration; a relative prefix starts at the directory.
-            directory: where request logs must lie; empty if none may be written.
+            model: name of the model.
+            config: its logging config; a relative prefix is relative to `directory`.
+            directory: directory that must contain the request logs; empty to write none.
 
         Raises:
-            ServingError: a type of log that is unknown, or a prefix that is missing or leads out
-                of the directory.
+            ServingError: the log type is unknown, or the prefix is missing or outside of
+                `directory`.
         """
         collector = config.log_collector_config
         if collector.type not in ("", "tfrecord"):
@@ -48,7 +48,7 @@ class LogTarget:
         if not collector.filename_prefix:
             raise ServingError(
                 "INVALID_ARGUMENT",
-                f"The logging_config of model {model} names no filename_prefix to write to",
+                f"The logging_config of model {model} has no filename_prefix to write to",
             )
         if not directory:
             raise ServingError(
@@ -70,7 +70,7 @@ class LogTarget:
 def completed_record(
     record: prediction_log_pb2.PredictionLog, model: str, target: LogTarget
 ) -> prediction_log_pb2.PredictionLog:
-    """The record with its metadata: which version answered, when, and how it was sampled."""
+    """Adds metadata to a record: the version that answered, the time and the sampling config."""
     metadata: logging_pb2.LogMetadata = record.log_metadata
     if not metadata.HasField("model_spec"):
         metadata.model_spec.name = model
@@ -83,7 +83,7 @@ def completed_record(
 
 
 def _answered_spec(record: prediction_log_pb2.PredictionLog) -> object | None:
-    """What the answer says of the model: with the version that a label or its absence stood for."""
+    """Returns the ModelSpec of the answer, which has the version even if the request named none."""
     kind = record.WhichOneof("log_type")
     if kind == "multi_inference_log":
         results = record.multi_inference_log.response.results

@@ -1,4 +1,4 @@
-"""How long request logs are kept: by age, and by the size of all of them together."""
+"""Deletes request logs by age and by total size."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterator
 
 from prodml.serving.observation.request_log_writer import SUFFIX
 
-# As RequestLogWriter names files; anything else in the directory is not ours to delete.
+# The file names of RequestLogWriter; other files in the directory are never deleted.
 _NAME = re.compile(rf".+-\d{{8}}T\d{{6}}\.\d{{6}}Z-\d{{6,}}{re.escape(SUFFIX)}")
 
 
 def delete_old_logs(
     directory: str, *, keep_seconds: float, keep_bytes: int, now: float
 ) -> list[str]:
-    """Deletes the request logs below a directory that are too old, then the oldest until the rest
-    is small enough. Files that are still written are not touched.
+    """Deletes request logs below a directory that are too old, then the oldest ones until the rest
+    is small enough. Files that are still being written are not deleted.
 
     Args:
-        directory: where all request logs of a server lie.
-        keep_seconds: the age that a file may reach.
-        keep_bytes: the size that all files may have together.
+        directory: directory with all request logs of a server.
+        keep_seconds: maximum age of a file.
+        keep_bytes: maximum size of all files together.
         now: seconds since 1970.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The files of a request log: TFRecord files that appear whole under one prefix."""
+"""Writes the files of a request log: TFRecord files that appear only when complete."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _PARTIAL = ".partial"
 class RequestLogWriter:
     """Writes framed records to `<prefix>-<UTC time>-<number>.tfrecord`.
 
-    A file is written as `.<name>.partial` beside its place, under a lock, and renamed when it is
-    full, old or closed; sorted by name, files are in the order of their records. Files and new
-    directories are for this user alone: requests may hold personal data. For one thread.
+    A file is written as `.<name>.partial` in the same directory, under a lock, and renamed when it
+    is full, old or closed. Sorted by name, the files are in the order of their records. Only this
+    user can read files and new directories, because requests may contain personal data. Use it in
+    one thread only.
 
     Args:
-        prefix: directory and beginning of the names.
-        max_bytes: a file of this size is full.
-        max_seconds: a file of this age is old.
+        prefix: directory and start of the file names.
+        max_bytes: size at which a file is full.
+        max_seconds: age at which a file is old.
     """
 
     def __init__(self, prefix: str, max_bytes: int, max_seconds: float) -> None:
@@ -43,10 +44,12 @@ class RequestLogWriter:
         self._last_time = ""
 
     def recover(self) -> None:
-        """Makes the directory, and publishes the whole records of files that a server left behind.
+        """Creates the directory, and publishes the complete records of files that a stopped server
+        left.
 
         Raises:
-            OSError: the directory cannot be made, or a file not recovered; the others are.
+            OSError: the directory cannot be created, or a file cannot be recovered; the other files
+                are recovered.
         """
         _make_private(self._directory)
         pattern = f".{glob.escape(self._name)}-*{SUFFIX}{_PARTIAL}"
@@ -62,17 +65,17 @@ class RequestLogWriter:
             raise failed
 
     def write(self, models: Counter[str], records: bytes) -> None:
-        """Puts records into the current file. They are whole in there, or it raises.
+        """Writes all of the records to the current file, or raises an error.
 
         Args:
-            models: how many records each model has among them, for the count of what is lost.
-            records: framed, one after another.
+            models: the number of records per model, to count records that are lost later.
+            records: the framed records, concatenated.
 
         Raises:
-            OSError: the disk refused; none of the records is in a file.
+            OSError: the write failed; none of the records is in a file.
         """
         if self._file is not None and not self._file.is_in_place():
-            # Someone removed it or its directory: what is written there, nobody will see.
+            # The file or its directory was removed, so records written to it would be lost.
             self._abandon()
         if self._file is None:
             self._file = self._opened()
@@ -90,7 +93,7 @@ class RequestLogWriter:
         """Publishes the current file, if it is full or old.
 
         Raises:
-            OSError: it could not be renamed; take_lost has what was in it.
+            OSError: the file could not be renamed; `take_lost` returns its records.
         """
         if self._file is not None and self.seconds_to_rotation() == 0:
             self._publish()
@@ -105,7 +108,7 @@ class RequestLogWriter:
             self._publish()
 
     def seconds_to_rotation(self) -> float | None:
-        """Until the current file is full or old; None where there is none."""
+        """Returns the seconds until the current file is full or old; None if there is no file."""
         if self._file is None:
             return None
         if self._file.size >= self._max_bytes:
@@ -113,13 +116,15 @@ class RequestLogWriter:
         return max(0.0, self._file.opened_at + self._max_seconds - time.monotonic())
 
     def take_lost(self) -> Counter[str]:
-        """Records by model that were written, and then their file went; each is told once."""
+        """Returns the number of records per model that were written and then lost with their file;
+        counts each record once."""
         lost, self._lost = self._lost, Counter()
         return lost
 
     def _opened(self) -> _OpenFile:
         while True:
-            # Never back, even where the clock goes back: names are in the order of the records.
+            # Never earlier than the last name, even if the clock is set back, because the names
+            # must be in the order of the records.
             now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
             self._last_time = max(now, self._last_time)
             self._number += 1
@@ -132,7 +137,7 @@ class RequestLogWriter:
             except FileExistsError:
                 continue
             file = _OpenFile(descriptor, partial, os.path.join(self._directory, name))
-            # Between its creation and the lock, another server may have taken it for a leftover.
+            # Before the file was locked, another server may have recovered it as a leftover.
             if _lock(descriptor) and file.is_in_place():
                 return file
             os.close(descriptor)
@@ -142,7 +147,7 @@ class RequestLogWriter:
         assert file is not None
         self._file = None
         try:
-            # A record that was cut off by a full disk is not part of the file.
+            # Remove a record that was truncated by a full disk.
             os.ftruncate(file.descriptor, file.size)
             if file.size:
                 os.fsync(file.descriptor)
@@ -182,7 +187,7 @@ def _make_private(directory: str) -> None:
     # Not os.makedirs, whose mode is the last directory's only.
     if not os.path.isdir(directory):
         _make_private(os.path.dirname(directory))
-        with contextlib.suppress(FileExistsError):  # another server has made it
+        with contextlib.suppress(FileExistsError):  # another server has created it
             os.mkdir(directory, 0o700)
 
 

@@ -127,7 +127,7 @@ class ServerProcess:
             self._started().wait(_EXIT_SECONDS)
         self.check()
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         """The last lines of what the server said; of a traceback, its last line."""
         with open(self._log_path, "rb") as log:
             log.seek(max(0, os.path.getsize(self._log_path) - _TAIL_BYTES))

@@ -1,8 +1,8 @@
-"""The rules of a rollout: which version bears which label, and how labels may move.
+"""The rules of a rollout: which version has which label, and how labels may move.
 
 canary:    a version is tried beside the stable one
 promote:   the canary, or a named version, becomes stable
-rollback:  a canary is taken back; without one, the version that was stable before is again
+rollback:  the canary is removed; without a canary, the previous stable version becomes stable again
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ STABLE, CANARY = "stable", "canary"
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the labels of a model stand.
+    """The versions that a model's labels point to.
 
     Attributes:
-        stable: the version that requests should go to; None before the first promotion.
-        canary: the version that is tried.
+        stable: the version for production requests; None before the first promotion.
+        canary: the version that is being tried; None if there is no canary.
         earlier: versions that were stable before, the latest last.
     """
 
@@ -31,38 +31,38 @@ class Placement:
 
     @property
     def labels(self) -> dict[str, int]:
-        """Version by label."""
+        """The versions by label."""
         both = {STABLE: self.stable, CANARY: self.canary}
         return {label: version for label, version in both.items() if version is not None}
 
     @property
     def served(self) -> set[int]:
-        """The versions a server keeps loaded: so that a rollback takes no loading, the version
-        that would be stable after it is among them."""
+        """The versions that a server keeps loaded, including the one that a rollback would make
+        stable, so that a rollback need not load it."""
         return {*self.labels.values(), *self.earlier[-1:]}
 
 
 def canary(placement: Placement, version: int) -> Placement:
-    """A version is tried beside the stable one.
+    """Makes a version the canary.
 
     Raises:
-        RolloutError: there is no stable version, or it is the stable one.
+        RolloutError: there is no stable version, or the version is the stable one.
     """
     if placement.stable is None:
         raise RolloutError(
-            "no version is stable yet, so none can be tried beside it; make one so with "
-            "`prodml rollout promote`"
+            "no version is stable yet, and a canary needs a stable version beside it; make a "
+            "version stable with `prodml rollout promote`"
         )
     if version == placement.stable:
-        raise RolloutError(f"version {version} is stable already; a canary is another one")
+        raise RolloutError(f"version {version} is stable already; choose another one as canary")
     return replace(placement, canary=version)
 
 
 def promote(placement: Placement, version: int | None = None) -> Placement:
-    """The canary, or a named version, becomes stable.
+    """Makes the canary, or a named version, stable.
 
     Raises:
-        RolloutError: there is no canary and no version is named, or it is stable already.
+        RolloutError: there is no canary and no version is named, or the version is already stable.
     """
     target = placement.canary if version is None else version
     if target is None:
@@ -81,16 +81,16 @@ def promote(placement: Placement, version: int | None = None) -> Placement:
 def rollback(
     placement: Placement, is_usable: Callable[[int], bool], version: int | None = None
 ) -> Placement:
-    """A canary is taken back; without one, the last usable version that was stable before is so
-    again. What was rolled back is not kept for a later rollback.
+    """Removes the canary; without a canary, makes the last usable earlier stable version stable
+    again. A later rollback does not return to the version that was rolled back.
 
     Args:
-        placement: where the labels stand.
-        is_usable: whether a version can be served: is there, and is not known as not blessed.
-        version: the version to go back to, whatever was before.
+        placement: the current placement of the labels.
+        is_usable: whether a version can be served: it exists and is not known as not blessed.
+        version: the version to go back to, regardless of the history.
 
     Raises:
-        RolloutError: there is nothing to go back to.
+        RolloutError: there is no version to go back to.
     """
     if version is None and placement.canary is not None:
         return replace(placement, canary=None)
@@ -98,7 +98,7 @@ def rollback(
         if version == placement.stable:
             raise RolloutError(f"version {version} is stable already")
         if not is_usable(version):
-            raise RolloutError(f"version {version} is not there, or was not blessed")
+            raise RolloutError(f"version {version} does not exist or was not blessed")
         target = version
     else:
         usable = [each for each in placement.earlier if is_usable(each)]

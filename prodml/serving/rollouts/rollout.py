@@ -1,9 +1,9 @@
 """Canary, promotion and rollback of a model's versions, by labels in the model config.
 
-With a running server, a label moves only to a version that answers: first the versions are served,
-then the labels move, then the file is replaced. Without one, the file is replaced and a server that
-polls it follows. A config either stands as before or as asked for; a server that refuses is given
-what it had.
+With a running server, a label moves only to an available version: first the server loads the
+versions, then the labels move, then the file is replaced. Without a server, the file is replaced,
+and a server that polls it reloads it. The config is changed completely or not at all; if the server
+rejects it, the server gets the previous config again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from prodml.serving.configuration.model_config import (
 from prodml.serving.rollouts import label_rules as rules
 from prodml.serving.rollouts.label_rules import CANARY, STABLE, Placement
 from prodml.serving.rollouts.rollout_journal import JournalEntry, append_to_journal, read_journal
-from prodml.serving.rollouts.served_change import ServedChange, make_change
+from prodml.serving.rollouts.served_change import ServedChange, apply_change
 from prodml.storage.model_versions import versions_on_disk
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RolloutTarget:
     def of(
         cls, base_path: str, model: str | None = None, config_path: str | None = None
     ) -> RolloutTarget:
-        """The target of a directory, and what else is said of it."""
+        """Creates the target for a directory of versions, with defaults for the rest."""
         absolute = os.path.abspath(base_path)
         return cls(
             absolute,
@@ -66,7 +66,7 @@ class RolloutTarget:
 
 @dataclass(frozen=True)
 class Author:
-    """Who asks for a move, and why."""
+    """Who moves the labels, and why."""
 
     who: str
     message: str = ""
@@ -77,9 +77,9 @@ class Rollout:
 
     Args:
         target: the model.
-        blessings: whether a version was blessed, where that is known.
-        server: the server to move them on, if one is to be told.
-        timeout_seconds: how long a version may take to load there.
+        blessings: whether a version was blessed, by version, if known.
+        server: the running server to reconfigure; None to write the file only.
+        timeout_seconds: time limit for the server to load a version.
     """
 
     def __init__(
@@ -100,33 +100,35 @@ class Rollout:
         self._blessings = {**journaled, **blessings}
 
     def placement(self) -> Placement:
-        """Where the labels stand, by the model config; what was stable before, by the journal."""
+        """Returns the labels from the model config, and earlier stable versions from the
+        journal."""
         return current_placement(self._target)
 
     def canary(self, author: Author, version: int | None = None) -> JournalEntry:
-        """Tries a version, by default the newest, beside the stable one.
+        """Makes a version, by default the newest, the canary beside the stable one.
 
-        Where none is stable yet, the newest one below it becomes so.
+        If no version is stable yet, the newest one below it becomes stable.
 
         Raises:
-            RolloutError: the version is not there or not whole, or there is nothing beside it.
-            ServingError: the server could not serve it; everything is as before.
+            RolloutError: the version does not exist or has no model, or there is no version to be
+                the stable one.
+            ServingError: the server could not serve it; nothing has changed.
         """
 
         def move(now: Placement) -> tuple[Placement, int]:
-            chosen = version if version is not None else max(self._whole(), default=None)
+            chosen = version if version is not None else max(self._versions(), default=None)
             if chosen is None:
-                raise RolloutError(f"there is no version under {self._target.base_path}")
+                raise RolloutError(f"there is no version in {self._target.base_path}")
             self._check(chosen)
             if now.stable is None:
-                below = [each for each in self._whole() if each < chosen]
+                below = [each for each in self._versions() if each < chosen]
                 now = Placement(stable=max(below, default=None))
             return rules.canary(now, chosen), chosen
 
         return self._move("canary", author, move)
 
     def promote(self, author: Author, version: int | None = None) -> JournalEntry:
-        """Makes the canary, or a named version, stable; the newest one where there is no label.
+        """Makes the canary, or a named version, stable; the newest one if there are no labels.
 
         Raises:
             RolloutError, ServingError: as `canary`.
@@ -135,7 +137,7 @@ class Rollout:
         def move(now: Placement) -> tuple[Placement, int]:
             chosen = version
             if chosen is None and not now.labels:
-                chosen = max(self._whole(), default=None)
+                chosen = max(self._versions(), default=None)
             moved = rules.promote(now, chosen)
             assert moved.stable is not None
             self._check(moved.stable)
@@ -144,14 +146,15 @@ class Rollout:
         return self._move("promote", author, move)
 
     def rollback(self, author: Author, version: int | None = None) -> JournalEntry:
-        """Takes the canary back; without one, goes back to the blessed version before.
+        """Removes the canary; without a canary, returns to the previous stable version that is not
+        known as not blessed.
 
         Raises:
             RolloutError, ServingError: as `canary`.
         """
 
         def move(now: Placement) -> tuple[Placement, int]:
-            whole = self._whole()
+            whole = self._versions()
             moved = rules.rollback(
                 now, lambda v: v in whole and self._blessings.get(v) is not False, version
             )
@@ -170,9 +173,9 @@ class Rollout:
         with locked(target.config_path):
             old = read_model_config(target.config_path)
             before = current_placement(target)
-            self._journal_what_was_found(before)
+            self._record_external_change(before)
             after, version = move(before)
-            on_disk = self._whole()
+            on_disk = self._versions()
             kept = Placement(
                 after.stable, after.canary, tuple(v for v in after.earlier if v in on_disk)
             )
@@ -194,16 +197,16 @@ class Rollout:
         both = with_versions(
             old, target.model, target.base_path, after.served | served | present, labels
         )
-        # A model that the config did not name follows its newest version.
+        # A model that the config does not list is served at its newest version.
         before = old if found else with_versions(old, target.model, target.base_path, (), {})
         change = ServedChange(target.model, after.served, before, both, new)
         try:
-            make_change(server, change, target.config_path, self._timeout_seconds)
+            apply_change(server, change, target.config_path, self._timeout_seconds)
         except ServingError as error:
             raise ServingError(
                 error.code,
-                f"{server.endpoint.address} did not take the move; what it serves has not "
-                f"changed: {error}",
+                f"{server.endpoint.address} did not accept the rollout; it still serves the "
+                f"previous config: {error}",
             ) from error
 
     def _available(self, server: GrpcClient) -> set[int]:
@@ -216,8 +219,9 @@ class Rollout:
         available = 30
         return {number for number, each in states.items() if each.state == available}
 
-    def _journal_what_was_found(self, now: Placement) -> None:
-        """Notes a change that the journal does not know: of a crash before its line, or by hand."""
+    def _record_external_change(self, now: Placement) -> None:
+        """Adds a change to the journal that was made by hand, or by a rollout that crashed before
+        it wrote its line."""
         target = self._target
         entries = read_journal(target.config_path, target.model)
         known = entries[-1].after if entries else Placement()
@@ -243,21 +247,21 @@ class Rollout:
             message=author.message,
         )
 
-    def _whole(self) -> dict[int, str]:
+    def _versions(self) -> dict[int, str]:
         return whole_versions(self._target.base_path)
 
     def _check(self, version: int) -> None:
-        if version not in self._whole():
-            there = ", ".join(map(str, sorted(self._whole()))) or "none"
+        if version not in self._versions():
+            there = ", ".join(map(str, sorted(self._versions()))) or "none"
             raise RolloutError(
-                f"{self._target.base_path} has no whole version {version}; it has: {there}"
+                f"{self._target.base_path} has no version {version} with a model; it has: {there}"
             )
         if self._blessings.get(version) is False:
             raise RolloutError(f"version {version} was not blessed")
 
 
 def whole_versions(base_path: str) -> dict[int, str]:
-    """The versions on disk that hold a model, by number.
+    """Returns the versions on disk that contain a model, by number.
 
     Raises:
         RolloutError: the directory is absent or cannot be read.
@@ -266,7 +270,7 @@ def whole_versions(base_path: str) -> dict[int, str]:
         found = versions_on_disk(base_path)
     except OSError as error:
         raise RolloutError(
-            f"{base_path}: {error.strerror}; name the directory of a model's versions"
+            f"{base_path}: {error.strerror}; pass the directory of a model's versions"
         ) from error
     return {
         number: path
@@ -276,7 +280,7 @@ def whole_versions(base_path: str) -> dict[int, str]:
 
 
 def current_placement(target: RolloutTarget) -> Placement:
-    """Where the labels of a model stand."""
+    """Returns the current placement of a model's labels."""
     found = entry(read_model_config(target.config_path), target.model)
     labels = dict(found.version_labels) if found is not None else {}
     stable, tried = labels.get(STABLE), labels.get(CANARY)
@@ -286,6 +290,6 @@ def current_placement(target: RolloutTarget) -> Placement:
         if known.before.stable == stable:
             return Placement(stable, tried, known.before.earlier)
         if known.after.stable is not None and stable is not None:
-            # Moved past the journal: what the journal knows as stable was so before.
+            # Changed without a journal entry: the journal's stable version is an earlier one.
             return Placement(stable, tried, (*known.after.earlier, known.after.stable))
     return Placement(stable, tried)

@@ -1,6 +1,6 @@
-"""The journal of rollouts: who moved which label when, beside the model config it is about.
+"""The journal of rollouts, a file beside the model config: who moved which label when.
 
-It makes a rollback possible when ML Metadata, the pipeline's code and the network are gone.
+With the journal, a rollback needs neither ML Metadata nor the pipeline's code nor the network.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class JournalEntry:
     """One move of labels.
 
     Attributes:
-        id: tells it from all others.
-        time: Unix ms.
-        who: who asked for it.
-        action: `canary`, `promote` or `rollback`; `found` for a change that was made otherwise.
+        id: unique identifier.
+        time: Unix time in milliseconds.
+        who: who moved the labels.
+        action: `canary`, `promote` or `rollback`; `found` for a change made in another way.
         model: name of the model.
         base_path: directory of its versions.
-        version: the version that it was about.
-        before: where the labels stood.
-        after: where they stand since.
-        is_blessed: whether the version was blessed; None where that was not known.
-        message: why.
+        version: the version that was moved.
+        before: the placement before the move.
+        after: the placement after the move.
+        is_blessed: whether the version was blessed; None if unknown.
+        message: the reason for the move.
     """
 
     id: str
@@ -51,9 +51,9 @@ def journal_path(config_path: Path) -> Path:
 
 
 def read_journal(config_path: Path, model: str) -> list[JournalEntry]:
-    """The moves of a model's labels, oldest first.
+    """Reads the moves of a model's labels, oldest first.
 
-    A last line that was cut off by a crash is passed over.
+    A last line that was truncated by a crash is skipped.
 
     Raises:
         StorageError: the journal cannot be read, or another line of it is damaged.
@@ -76,22 +76,22 @@ def read_journal(config_path: Path, model: str) -> list[JournalEntry]:
             if number == len(lines):
                 break
             raise StorageError(
-                f"{path}:{number}: the line is damaged ({error}); mend or take it away, the other "
-                f"lines stand by themselves"
+                f"{path}:{number}: the line is damaged ({error}); fix or delete it, the other "
+                f"lines do not depend on it"
             ) from error
     return [each for each in entries if each.model == model]
 
 
 def append_to_journal(config_path: Path, entry: JournalEntry) -> None:
-    """Adds a line, and returns when it is on the disk.
+    """Appends a line and syncs it to disk.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the line cannot be written.
     """
     path = journal_path(config_path)
     try:
         with open(path, "a+b") as file:
-            # A line that a crash cut off must not run into this one.
+            # Remove a line that was truncated by a crash, or this one would be joined to it.
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":

@@ -1,4 +1,4 @@
-"""Changes what a running server serves, or leaves everything as it was."""
+"""Changes the config of a running server, or restores it if the change fails."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ServedChange:
     """A change of one model in a server's config.
 
     Attributes:
-        model: its name.
-        versions: that must answer before the change is complete.
-        old: what the server is asked to serve again if it does not take the change.
-        through: what it serves meanwhile: the versions of before and of after.
-        new: what it serves in the end.
+        model: name of the model.
+        versions: versions that must be available before the change is completed.
+        old: the config to restore if the change fails.
+        through: the intermediate config, with the versions of before and of after.
+        new: the final config.
     """
 
     model: str
@@ -33,19 +33,19 @@ class ServedChange:
     new: ModelServerConfig
 
 
-def make_change(
+def apply_change(
     server: GrpcClient, change: ServedChange, config_path: Path, timeout_seconds: float
 ) -> None:
-    """Asks the server for the change, waits until it answers, and writes the config file.
+    """Changes the server's config, waits until the versions are available, and writes the file.
 
     Args:
-        server: the server.
-        change: what to change.
+        server: client of the server.
+        change: the change.
         config_path: the model config file, written last.
-        timeout_seconds: how long each version may take to answer.
+        timeout_seconds: time limit for each version to become available.
 
     Raises:
-        ServingError: the server's reason for not taking it.
+        ServingError: the server rejected the change, or a version did not become available.
         StorageError: the config file cannot be written.
     """
     try:
@@ -56,7 +56,7 @@ def make_change(
             server.reload_config(change.new)
         write_model_config(config_path, change.new)
     except BaseException:
-        # Whatever stopped it, the server must serve what it served before.
+        # After any failure, the server must serve the previous config.
         with contextlib.suppress(ServingError):
             server.reload_config(change.old)
         raise

@@ -113,7 +113,7 @@ def test_a_canary_that_does_not_load_changes_nothing(base: Path, server: Running
     with server.client() as client:
         rollout = Rollout(RolloutTarget.of(str(base)), {}, client, timeout_seconds=30)
         rollout.promote(ANN, 1)
-        with pytest.raises(ServingError, match=r"did not take the move.*Cannot parse file"):
+        with pytest.raises(ServingError, match=r"did not accept the rollout.*Cannot parse file"):
             rollout.canary(ANN, 3)
         assert labels(base) == {"stable": 1}
         assert client.predict("late", X, label="stable")["y"] == [1.0]
@@ -149,7 +149,7 @@ def test_a_version_that_was_not_blessed_is_neither_tried_nor_returned_to(base: P
 def test_half_copied_versions_are_no_versions(base: Path) -> None:
     (base / "9").mkdir()
     rollout = Rollout(RolloutTarget.of(str(base)), {})
-    with pytest.raises(RolloutError, match="has no whole version 9; it has: 1, 2, 3"):
+    with pytest.raises(RolloutError, match="has no version 9 with a model; it has: 1, 2, 3"):
         rollout.canary(ANN, 9)
     assert rollout.canary(ANN).after.labels == {"stable": 2, "canary": 3}
 

@@ -41,7 +41,7 @@ def test_a_server_that_ends_is_noticed_at_once(tmp_path: Path, script: str, expe
             server.wait_until_available(60)
         assert raised.value.code == "ABORTED"
         if "echo" in script:
-            assert server.last_words() == "no such model"
+            assert server.last_output() == "no such model"
     assert time.monotonic() - started < 10
 
 

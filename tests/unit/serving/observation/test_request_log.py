@@ -143,7 +143,7 @@ def test_a_new_configuration_takes_over(tmp_path):
     ("config", "code", "message"),
     [
         (_config("x", kind="kafka"), "NOT_FOUND", "Cannot find LogCollector::Factory for type: ka"),
-        (_config(""), "INVALID_ARGUMENT", "model flights names no filename_prefix"),
+        (_config(""), "INVALID_ARGUMENT", "model flights has no filename_prefix"),
         (_config("/var/log/flights"), "PERMISSION_DENIED", "/var/log/flights, is outside of"),
         (_config("../flights"), "PERMISSION_DENIED", "../flights, is outside of"),
         (_config("link/flights"), "PERMISSION_DENIED", "link/flights, is outside of"),
@@ -250,7 +250,8 @@ def test_what_a_full_queue_does_not_take_is_dropped_and_warned_of_once(
     assert _numbers(tmp_path / "log") == [*range(1 + kept)]
     assert _counts(metrics) == {"OK": 1 + kept, "DROPPED": 9 - kept}
     assert [record.getMessage() for record in caplog.records] == [
-        "Request log: the queue is full; 1 records lost since the last warning, requests go on"
+        "Request log: the queue is full; 1 records lost since the last warning; requests are not "
+        "affected"
     ]
 
 
@@ -274,7 +275,7 @@ def test_a_directory_that_goes_is_counted_warned_of_once_and_used_again(tmp_path
     _offer(log, 3, 4)
     _wait_for(lambda: _counts(metrics) == {"OK": 2, "DATA_LOSS": 2, "NOT_FOUND": 2})
     assert len(caplog.records) == 1
-    assert "requests go on" in caplog.text
+    assert "requests are not affected" in caplog.text
     directory.mkdir()
     _wait_for(lambda: _offer(log, 5) or _counts(metrics)["OK"] > 2)
     log.close()

@@ -40,5 +40,5 @@ def test_what_is_damaged_is_told_and_the_rest_is_read(tmp_path):
     assert _models(files) == ["a", "c"]
     assert list(files.damaged.values()) == [
         f"truncated record at {size // 2}",
-        "record 0 is no PredictionLog",
+        "record 0 is not a PredictionLog",
     ]

@@ -95,7 +95,7 @@ def test_a_rollback_passes_over_what_cannot_be_served(placement, unusable):
         (lambda: promote(Placement(1)), "there is no canary to promote"),
         (lambda: promote(Placement(1), 1), "version 1 is stable already"),
         (lambda: rollback(Placement(1), anything_goes), "no blessed version to go back to"),
-        (lambda: rollback(Placement(1), lambda _: False, 2), "not there, or was not blessed"),
+        (lambda: rollback(Placement(1), lambda _: False, 2), "does not exist or was not blessed"),
     ],
 )
 def test_a_move_that_cannot_be_says_why(move, message):
