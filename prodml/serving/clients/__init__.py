@@ -1,1 +1,1 @@
-"""Clients of model servers, ours and TensorFlow's alike."""
+"""Clients for model servers: prodml's and TF Serving."""

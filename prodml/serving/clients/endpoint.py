@@ -1,4 +1,4 @@
-"""Where a model server is reached, and how its connection is secured."""
+"""The address of a model server, and the TLS files for connections to it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "unix")
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM files of a connection secured by TLS.
+    """PEM files for a TLS connection.
 
     Attributes:
-        ca: certificates of the authorities to trust; those of the system where there is none.
-        certificate: the client's own, where the server asks for one.
+        ca: certificates of the authorities to trust; None for those of the system.
+        certificate: the client's certificate, if the server requires one.
         key: the private key of `certificate`.
     """
 
@@ -24,13 +24,13 @@ class TlsFiles:
     key: str | None = None
 
     def read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """What stands in `ca`, `key` and `certificate`, in the order that gRPC takes.
+        """Reads `ca`, `key` and `certificate`, in the order of gRPC's arguments.
 
         Raises:
             ConfigError: one of certificate and key is missing, or a file cannot be read.
         """
         if (self.certificate is None) != (self.key is None):
-            raise ConfigError("a client certificate and its key must be given together")
+            raise ConfigError("set both the client certificate and its key, or neither")
         return _content(self.ca), _content(self.key), _content(self.certificate)
 
 
@@ -40,17 +40,17 @@ class Endpoint:
 
     Attributes:
         address: `host:port`; for gRPC also `unix:/path`.
-        tls: how the connection is secured; None where it is not.
+        tls: TLS files; None for a connection without TLS.
     """
 
     address: str
     tls: TlsFiles | None = None
 
     def check(self) -> None:
-        """Finds an address that no server can have.
+        """Checks the format of the address.
 
         Raises:
-            ConfigError: it is not `host:port`.
+            ConfigError: the address is not `host:port`.
         """
         if self.address.startswith("unix:"):
             return
@@ -63,7 +63,7 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this machine, where no proxy stands between."""
+        """Whether the server is on this machine, so that no proxy is used."""
         return self.address.rpartition(":")[0] in _LOOPBACK or self.address.startswith("unix:")
 
 

@@ -1,4 +1,4 @@
-"""A client of model servers by gRPC: ours and TensorFlow's alike."""
+"""A gRPC client for model servers: prodml's and TF Serving."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ from prodml.serving.values.wire_format import length_field
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
-_LOOK_SECONDS = 0.25
-"""How long one look at a server that does not answer may take, before its process is looked at."""
+_PROBE_SECONDS = 0.25
+"""Time limit of one status request to a server that does not answer, before `check` is called."""
 _PAUSE_SECONDS = 0.02
 _NOT_YET = ("NOT_FOUND", "FAILED_PRECONDITION", "UNAVAILABLE", "DEADLINE_EXCEEDED")
-"""What a server says while it, the model, the version or the label is not there yet."""
+"""Status codes while the server, the model, the version or the label is not available yet."""
 _CHANNEL = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # gRPC's own pause is a second at first: too long for a server that is about to listen.
+    # gRPC's default first backoff is a second: too long for a server that is about to listen.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Else a client of a server that was restarted on the same port may get the old connection.
+    # Otherwise a client of a server that was restarted on the same port may get the old connection.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
 
 class GrpcClient:
-    """Asks a model server by gRPC. A context manager; may be used by several threads.
+    """Sends requests to a model server by gRPC. A thread-safe context manager.
 
-    Every method raises ServingError with the server's own code and text: UNAVAILABLE where it
-    cannot be reached, DEADLINE_EXCEEDED where it does not answer in time.
+    Every method raises ServingError with the server's code and text: UNAVAILABLE if the server is
+    unreachable, DEADLINE_EXCEEDED if it does not answer in time.
 
     Args:
-        endpoint: the server; a text is `host:port` without TLS.
-        timeout_seconds: how long an answer may take.
+        endpoint: the server; a string is `host:port` without TLS.
+        timeout_seconds: time limit for an answer.
 
     Raises:
-        ConfigError: the address or a TLS file is wrong.
+        ConfigError: the address or a TLS file is invalid.
     """
 
     def __init__(self, endpoint: Endpoint | str, timeout_seconds: float = 30.0) -> None:
@@ -97,15 +97,16 @@ class GrpcClient:
         signature: str = "",
         outputs: Sequence[str] = (),
     ) -> dict[str, Array]:
-        """The outputs of a signature by name.
+        """Computes the outputs of a signature; returns them by name.
 
         Args:
-            model: its name.
-            inputs: arrays, or what numpy makes arrays of, by name; strings as bytes or str.
-            version: the newest one where neither this nor a label is given.
-            label: a version by its label.
-            signature: `serving_default` where it is empty.
-            outputs: only these; all where it is empty.
+            model: name of the model.
+            inputs: arrays, or values that numpy converts to arrays, by name; strings as bytes or
+                str.
+            version: number of the version; the latest if neither version nor label is set.
+            label: label of the version.
+            signature: name of the signature; `serving_default` if empty.
+            outputs: names of the outputs to compute; all if empty.
         """
         request = predict_request(
             model, inputs, version=version, label=label, signature=signature, outputs=outputs
@@ -125,7 +126,7 @@ class GrpcClient:
         label: str | None = None,
         signature: str = "",
     ) -> classification_pb2.ClassificationResult:
-        """The classes of serialized tf.Examples."""
+        """Classifies serialized tf.Examples."""
         request = classification_pb2.ClassificationRequest(
             model_spec=model_spec(model, version, label, signature), input=example_list(examples)
         )
@@ -146,7 +147,7 @@ class GrpcClient:
         label: str | None = None,
         signature: str = "",
     ) -> list[float]:
-        """One value for each of the serialized tf.Examples."""
+        """Computes one value per serialized tf.Example."""
         request = regression_pb2.RegressionRequest(
             model_spec=model_spec(model, version, label, signature), input=example_list(examples)
         )
@@ -167,7 +168,7 @@ class GrpcClient:
     def metadata(
         self, model: str, version: int | None = None, *, label: str | None = None
     ) -> dict[str, meta_graph_pb2.SignatureDef]:
-        """The signatures of a version by name."""
+        """Returns the signatures of a version by name."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=model_spec(model, version, label), metadata_field=["signature_def"]
         )
@@ -179,13 +180,13 @@ class GrpcClient:
     def status(
         self, model: str, version: int | None = None
     ) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
-        """The state of each version that the server knows, or of the one asked for."""
+        """Returns the state of each version that the server knows, or of one version."""
         return self._status(model, version, self._timeout)
 
     def reload_config(self, config: model_server_config_pb2.ModelServerConfig) -> None:
-        """Has the server serve what a config lists, and nothing else.
+        """Makes the server serve the models in a config, and no others.
 
-        Returns when the new versions are loaded, or at once, as the server has it: ask
+        Whether it returns before the new versions are loaded depends on the server: call
         `wait_until_available`.
         """
         request = model_management_pb2.ReloadConfigRequest(config=config)
@@ -201,27 +202,27 @@ class GrpcClient:
         *,
         check: Callable[[], None] = lambda: None,
     ) -> int:
-        """Returns when a version answers requests.
+        """Waits until a version is available.
 
         Args:
-            model: its name.
-            version: by default the highest one that the server knows.
-            timeout_seconds: how long to wait, also for the server itself.
-            check: called between looks; what it raises ends the wait.
+            model: name of the model.
+            version: number of the version; by default the highest one that the server knows.
+            timeout_seconds: how long to wait, also for the server to start.
+            check: called between status requests; an error that it raises ends the wait.
 
         Returns:
-            The version that is available.
+            The number of the available version.
 
         Raises:
-            ServingError: at once the server's own error where the version failed to load;
-                DEADLINE_EXCEEDED with the last state where the time is over.
+            ServingError: the server's error, immediately, if the version failed to load;
+                DEADLINE_EXCEEDED with the last state after the timeout.
         """
         deadline = time.monotonic() + timeout_seconds
         last = "the server does not answer"
         while (left := deadline - time.monotonic()) > 0:
             check()
             try:
-                found = self._status(model, version, min(left, _LOOK_SECONDS), wait=True)
+                found = self._status(model, version, min(left, _PROBE_SECONDS), wait=True)
             except ServingError as error:
                 if error.code not in _NOT_YET:
                     raise
@@ -276,7 +277,7 @@ def predict_request(
     signature: str = "",
     outputs: Sequence[str] = (),
 ) -> predict_pb2.PredictRequest:
-    """A request as `GrpcClient.predict` sends it."""
+    """Returns a request as `GrpcClient.predict` sends it."""
     return predict_pb2.PredictRequest(
         model_spec=model_spec(model, version, label, signature),
         inputs={name: to_content_proto(as_array(value)) for name, value in inputs.items()},
@@ -285,15 +286,15 @@ def predict_request(
 
 
 def arrays(response: predict_pb2.PredictResponse) -> dict[str, Array]:
-    """The outputs of an answer by name; strings as bytes in object arrays."""
+    """Returns the outputs of a response by name; strings as bytes in object arrays."""
     return {name: to_array(tensor, name) for name, tensor in response.outputs.items()}
 
 
 def as_array(value: Any) -> Array:
-    """An array that a TensorProto can carry: texts become bytes in an object array."""
+    """Converts a value to an array for a TensorProto; str becomes bytes in an object array."""
     array = np.asarray(value)
     if not isinstance(value, np.ndarray) and array.dtype.kind == "S":
-        # Else numpy cuts zero bytes off the ends.
+        # Otherwise numpy drops trailing zero bytes.
         array = np.asarray(value, dtype=object)
     if array.dtype.kind not in "SUO":
         return array
@@ -304,10 +305,10 @@ def as_array(value: Any) -> Array:
 def model_spec(
     model: str, version: int | None = None, label: str | None = None, signature: str = ""
 ) -> model_pb2.ModelSpec:
-    """Which signature of which version of which model.
+    """Returns a ModelSpec with model, version or label, and signature.
 
     Raises:
-        ValueError: both a version and a label are given.
+        ValueError: both a version and a label are set.
     """
     if version is not None and label is not None:
         raise ValueError("a version and a label exclude each other")
@@ -320,10 +321,10 @@ def model_spec(
 
 
 def example_list(examples: Sequence[bytes]) -> input_pb2.Input:
-    """Serialized tf.Examples as Classify and Regress take them."""
+    """Returns serialized tf.Examples as the input of Classify and Regress."""
     return input_pb2.Input(
         example_list=input_pb2.ExampleList.FromString(
-            # They need no parsing: an ExampleList is its examples, each behind tag and length.
+            # Without parsing: an ExampleList is its examples, each after its tag and length.
             b"".join(part for each in examples for part in length_field(1, [each]))
         )
     )

@@ -1,4 +1,4 @@
-"""A client of model servers by REST: ours and TensorFlow's alike."""
+"""A REST client for model servers: prodml's and TF Serving."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ _CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""Status codes that HTTP's stand for; several may share one, of which this is the likeliest."""
+"""The status code of each HTTP code; if several map to one HTTP code, the most likely one."""
 
 
 class RestClient:
-    """Asks a model server by REST. A context manager; may be used by several threads.
+    """Sends requests to a model server by REST. A thread-safe context manager.
 
-    Every method raises ServingError with the server's own text: UNAVAILABLE where it cannot be
-    reached, DEADLINE_EXCEEDED where it does not answer in time.
+    Every method raises ServingError with the server's text: UNAVAILABLE if the server is
+    unreachable, DEADLINE_EXCEEDED if it does not answer in time.
 
     Args:
-        endpoint: the server; a text is `host:port` without TLS.
-        timeout_seconds: how long an answer may take.
+        endpoint: the server; a string is `host:port` without TLS.
+        timeout_seconds: time limit for an answer.
 
     Raises:
-        ConfigError: the address or a TLS file is wrong.
+        ConfigError: the address or a TLS file is invalid.
     """
 
     def __init__(self, endpoint: Endpoint | str, timeout_seconds: float = 30.0) -> None:
@@ -90,14 +90,16 @@ class RestClient:
         label: str | None = None,
         signature: str = "",
     ) -> dict[str, Array]:
-        """The outputs of a signature by name, of the types that the model's metadata tell.
+        """Computes the outputs of a signature; returns them by name, with the types in the model's
+        metadata.
 
         Args:
-            model: its name.
-            inputs: arrays, or what numpy makes arrays of, by name; strings as bytes or str.
-            version: the newest one where neither this nor a label is given.
-            label: a version by its label.
-            signature: `serving_default` where it is empty.
+            model: name of the model.
+            inputs: arrays, or values that numpy converts to arrays, by name; strings as bytes or
+                str.
+            version: number of the version; the latest if neither version nor label is set.
+            label: label of the version.
+            signature: name of the signature; `serving_default` if empty.
         """
         path = _path(model, version, label)
         body: dict[str, Any] = {"inputs": {n: _plain(as_array(v)) for n, v in inputs.items()}}
@@ -107,7 +109,7 @@ class RestClient:
         outputs = answer.get("outputs")
         declared = self._declared(path, model, version, label, signature)
         if len(declared) == 1:
-            # A single output comes without its name.
+            # A single output has no name.
             outputs = {next(iter(declared)): outputs}
         if not isinstance(outputs, dict) or outputs.keys() - declared.keys():
             raise ServingError("INTERNAL", f"{self.endpoint.address} answered without outputs")
@@ -116,7 +118,7 @@ class RestClient:
     def metadata(
         self, model: str, version: int | None = None, *, label: str | None = None
     ) -> dict[str, meta_graph_pb2.SignatureDef]:
-        """The signatures of a version by name."""
+        """Returns the signatures of a version by name."""
         answer = self._ask("GET", f"{_path(model, version, label)}/metadata")
         signatures = get_model_metadata_pb2.SignatureDefMap()
         try:
@@ -130,7 +132,8 @@ class RestClient:
         return dict(signatures.signature_def)
 
     def status(self, model: str, version: int | None = None) -> dict[int, str]:
-        """The state of each version that the server knows, such as AVAILABLE, or of one."""
+        """Returns the state, such as AVAILABLE, of each version that the server knows, or of one
+        version."""
         answer = self._ask("GET", _path(model, version, None))
         return {int(s["version"]): str(s["state"]) for s in answer["model_version_status"]}
 
@@ -154,7 +157,7 @@ class RestClient:
             ) from error
         except httpx.HTTPError as error:
             raise ServingError(
-                "UNAVAILABLE", f"{self.endpoint.address} cannot be reached: {error}"
+                "UNAVAILABLE", f"{self.endpoint.address} is unreachable: {error}"
             ) from error
         try:
             answer = parse_json(response.text)
@@ -162,10 +165,10 @@ class RestClient:
             answer = None
         if response.status_code == 200 and isinstance(answer, dict):
             return answer
-        told = answer.get("error") if isinstance(answer, dict) else None
+        message = answer.get("error") if isinstance(answer, dict) else None
         raise ServingError(
             _CODES.get(response.status_code, "UNKNOWN"),
-            str(told or f"{self.endpoint.address} answered with HTTP {response.status_code}"),
+            str(message or f"{self.endpoint.address} answered with HTTP {response.status_code}"),
         )
 
 
@@ -197,7 +200,7 @@ def _array(value: Any, dtype: int) -> Array:
 
 
 def _gather(value: Any, flat: list[bytes]) -> list[int]:
-    """Adds the strings of a nested list, and gives its shape."""
+    """Appends the strings of a nested list to `flat` and returns the list's shape."""
     if not isinstance(value, list):
         is_encoded = isinstance(value, dict)
         flat.append(base64.b64decode(value["b64"]) if is_encoded else str(value).encode())

@@ -1,4 +1,4 @@
-"""Rows as the inputs of a model's signature: serialized tf.Examples, or one tensor a column."""
+"""Converts rows to the inputs of a signature: serialized tf.Examples, or one tensor per column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from prodml.serving.values.data_types import Array, string_array
 
 
 def examples_input(signature: meta_graph_pb2.SignatureDef) -> str | None:
-    """The input that takes serialized tf.Examples: the only one, of strings, one a row."""
+    """Returns the name of the input for serialized tf.Examples: the only input, with one string per
+    row; None if there is no such input."""
     if len(signature.inputs) != 1:
         return None
     ((name, info),) = signature.inputs.items()
@@ -30,16 +31,17 @@ def examples_input(signature: meta_graph_pb2.SignatureDef) -> str | None:
 def signature_inputs(
     signature: meta_graph_pb2.SignatureDef, rows: pa.RecordBatch, first_row: int = 1
 ) -> dict[str, Array]:
-    """The inputs that a signature takes for some rows, by name.
+    """Returns the inputs of a signature for some rows, by name.
 
     Args:
-        signature: takes serialized tf.Examples in its only input, or columns by their names.
-        rows: in the shape of tf.Example: `large_list<int64 | float | large_binary>`, null where a
-            row lacks the feature.
-        first_row: number of the first row, for messages.
+        signature: accepts serialized tf.Examples in its only input, or columns by their names.
+        rows: columns of the types of tf.Example: `large_list<int64 | float | large_binary>`, null
+            if a row lacks the feature.
+        first_row: number of the first row, for error messages.
 
     Raises:
-        InputDataError: a column is missing or does not fit; names the row and the column.
+        InputDataError: a column is missing or does not match the signature; names the row and the
+            column.
     """
     name = examples_input(signature)
     if name is not None:
@@ -62,7 +64,7 @@ def signature_inputs(
 
 
 def serialized_examples(rows: pa.RecordBatch) -> list[bytes]:
-    """One serialized tf.Example a row; a missing value is a feature without one."""
+    """Serializes one tf.Example per row; a missing value is a feature without values."""
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
     examples: list[bytes] = RecordBatchToExamplesEncoder().encode(rows)
@@ -70,7 +72,7 @@ def serialized_examples(rows: pa.RecordBatch) -> list[bytes]:
 
 
 def complete_rows(signature: meta_graph_pb2.SignatureDef, rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows that have a value in every column that the signature takes."""
+    """Returns the rows that have a value in every column that the signature needs."""
     if examples_input(signature) is not None:
         return rows
     for name in sorted(signature.inputs):
@@ -97,7 +99,7 @@ def _tensor(name: str, info: Any, column: pa.Array, first_row: int) -> Array:
 
 
 def _width(name: str, info: Any, lengths: Array, first_row: int) -> int:
-    """Values a row, the same in all rows."""
+    """Returns the number of values per row, which must be the same in all rows."""
     shape = info.tensor_shape
     sizes = [] if shape.unknown_rank else [dim.size for dim in shape.dim[1:]]
     is_open = shape.unknown_rank or any(size < 0 for size in sizes)
@@ -120,5 +122,5 @@ def _row_shape(dims: Sequence[int], width: int) -> list[int]:
     if not dims:
         return [width]
     inner = list(dims[1:])
-    # At most one size can be left open.
+    # At most one size can be unknown.
     return inner if inner.count(-1) <= 1 else [width]

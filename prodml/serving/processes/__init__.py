@@ -1,1 +1,1 @@
-"""Model servers in processes of their own."""
+"""Starts and watches model servers in separate processes."""

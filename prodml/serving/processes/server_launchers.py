@@ -1,4 +1,4 @@
-"""Three ways to start a model server on one model: embedded, TF Serving's binary, its image."""
+"""Three kinds of model server for one model: embedded, TF Serving's binary, TF Serving's image."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _ENGINE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a server is started on, and where it listens.
+    """The model that a server serves, and the ports that it listens on.
 
     Attributes:
-        name: the model's name.
+        name: name of the model.
         base_path: absolute path of the directory of its versions.
-        port: for gRPC.
-        rest_port: for REST; 0 for none.
-        tags: of the graph in the SavedModel.
-        memory_limit_bytes: how much memory the server may have; None for any.
+        port: port for gRPC.
+        rest_port: port for REST; 0 for none.
+        tags: tags of the graph in the SavedModel.
+        memory_limit_bytes: memory limit of the server; None for no limit.
     """
 
     name: str
@@ -40,21 +40,21 @@ class ServedModel:
 
 
 class ServerLauncher(Protocol):
-    """Knows how a kind of model server is started."""
+    """Starts one kind of model server."""
 
     def check(self) -> None:
-        """Raises ConfigError, with the mend, where this machine has no such server."""
+        """Raises ConfigError, with the fix, if this machine has no such server."""
 
     def command(self, model: ServedModel) -> list[str]:
-        """The command line, its first part an executable file."""
+        """Returns the command line, which starts with an executable file."""
 
     def __str__(self) -> str:
-        """The server in a few words, for a person."""
+        """Returns a short description of the server."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """prodml's own server, in a process of its own."""
+    """prodml's own server, in a separate process."""
 
     def check(self) -> None:
         pass
@@ -71,7 +71,7 @@ class Binary:
     """A `tensorflow_model_server` executable.
 
     Attributes:
-        path: the file, or a name that is on the PATH.
+        path: path of the file, or a name on the PATH.
     """
 
     path: str
@@ -79,8 +79,8 @@ class Binary:
     def check(self) -> None:
         if shutil.which(self.path) is None:
             raise ConfigError(
-                f"{self.path} is not an executable file; name a tensorflow_model_server, or "
-                f"validate with the embedded server"
+                f"{self.path} is not an executable file; set the path of a "
+                f"tensorflow_model_server, or validate with the embedded server"
             )
 
     def command(self, model: ServedModel) -> list[str]:
@@ -111,13 +111,13 @@ class DockerImage:
                 f"it, or validate with the embedded server or a binary"
             )
         try:
-            asked = subprocess.run(
+            result = subprocess.run(
                 [executable, "version", "--format", "{{.Server.Version}}"],
                 capture_output=True,
                 text=True,
                 timeout=_ENGINE_SECONDS,
             )
-            refusal = asked.stderr.strip() if asked.returncode else ""
+            refusal = result.stderr.strip() if result.returncode else ""
         except subprocess.TimeoutExpired:
             refusal = f"no answer in {_ENGINE_SECONDS:g} s"
         if refusal:
@@ -134,7 +134,7 @@ class DockerImage:
             shutil.which(self.docker) or self.docker,
             "run",
             "--rm",
-            # Passes SIGTERM on, which a first process does not obey by itself.
+            # An init process forwards SIGTERM; the first process in a container ignores it.
             "--init",
             f"--name=prodml-{uuid.uuid4().hex[:12]}",
             f"--publish=127.0.0.1:{model.port}:{_IMAGE_GRPC_PORT}",
@@ -147,7 +147,7 @@ class DockerImage:
             f"--env=MODEL_NAME={model.name}",
             *([f"--memory={limit}", f"--memory-swap={limit}"] if limit else []),
             self.image,
-            # The image's entry point names the ports, the model and its path.
+            # The image's entry point sets the ports, the model and its path.
             *_loading(model),
         ]
 
@@ -166,7 +166,7 @@ def _addresses(model: ServedModel) -> list[str]:
 
 def _loading(model: ServedModel) -> list[str]:
     return [
-        # A model that does not load now will not load in a minute.
+        # A model that does not load now would not load after a retry.
         "--max_num_load_retries=0",
         "--file_system_poll_wait_seconds=0",
         f"--saved_model_tags={','.join(model.tags)}",

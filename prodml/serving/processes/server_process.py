@@ -1,4 +1,4 @@
-"""A model server in a process of its own: started, watched, and surely ended."""
+"""Runs a model server in a separate process, and guarantees that the process ends."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ _TAIL_BYTES = 64 * 1024
 class ServerProcess:
     """A model server on one model, on free loopback ports. A context manager.
 
-    Entering starts it; leaving ends it and all its children. They end, too, when this process is
-    killed.
+    Entering the context starts the server; exiting stops it and all its children. They are killed,
+    too, if this process is killed.
 
     Args:
-        launcher: the kind of server.
+        launcher: starts the server.
         model: name of the model.
         base_path: directory of the model's versions.
-        log_path: file for what the server says.
-        tags: of the graph in the SavedModel.
-        memory_limit_bytes: resident memory of the server and its children; it is killed above.
-        has_rest: whether it answers by REST, too.
+        log_path: file for the server's output.
+        tags: tags of the graph in the SavedModel.
+        memory_limit_bytes: limit on the resident memory of the server and its children; the server
+            is killed if it exceeds the limit.
+        has_rest: whether the server also answers by REST.
 
     Attributes:
-        endpoint: where it answers by gRPC.
-        rest_endpoint: where it answers by REST, if it does.
+        endpoint: the server's gRPC address.
+        rest_endpoint: the server's REST address, if `has_rest`.
 
     Raises:
         ConfigError: this machine has no such server.
@@ -89,11 +90,11 @@ class ServerProcess:
         self._started().stop(_DRAIN_SECONDS)
 
     def wait_until_available(self, timeout_seconds: float) -> int:
-        """The version that answers, as soon as it does.
+        """Waits until a version is available and returns its number.
 
         Raises:
-            ServingError: the model did not load, or the server ended, says why; DEADLINE_EXCEEDED
-                where neither happened in time.
+            ServingError: the model did not load or the server ended, with the reason;
+                DEADLINE_EXCEEDED after the timeout.
         """
         with GrpcClient(self.endpoint) as client:
             return client.wait_until_available(
@@ -101,11 +102,11 @@ class ServerProcess:
             )
 
     def check(self) -> None:
-        """Returns where the server runs.
+        """Checks that the server is running.
 
         Raises:
-            ServingError: it has ended. RESOURCE_EXHAUSTED where it was killed for its memory,
-                else ABORTED, with its exit code or signal.
+            ServingError: the server has ended. RESOURCE_EXHAUSTED if it was killed for its memory,
+                otherwise ABORTED, with its exit code or signal.
         """
         process = self._started()
         code = process.poll()
@@ -115,27 +116,27 @@ class ServerProcess:
         if process.bytes_over_limit and limit is not None:
             raise ServingError(
                 "RESOURCE_EXHAUSTED",
-                f"the server was ended at {megabytes(process.bytes_over_limit)} of memory; its "
+                f"the server was killed at {megabytes(process.bytes_over_limit)} of memory; its "
                 f"limit is {megabytes(limit)}",
             )
         raise ServingError("ABORTED", f"the server {ending(code)}")
 
     def check_after_failure(self, error: ServingError) -> None:
-        """The same after a request failed: where the connection broke, the server may be gone in a
-        moment."""
+        """Like `check`, after a failed request: if the connection broke, first waits a moment for
+        the server to end."""
         if error.code == "UNAVAILABLE":
             self._started().wait(_EXIT_SECONDS)
         self.check()
 
     def last_output(self) -> str:
-        """The last lines of what the server said; of a traceback, its last line."""
+        """Returns the last lines of the server's output, with only the last line of a traceback."""
         with open(self._log_path, "rb") as log:
             log.seek(max(0, os.path.getsize(self._log_path) - _TAIL_BYTES))
             text = log.read().decode(errors="replace")
         return "\n".join(without_tracebacks(text.splitlines())[-LAST_LINES:])
 
     def resident_bytes(self) -> int:
-        """Memory that the server and its children hold now."""
+        """Returns the resident memory of the server and its children."""
         return self._started().resident_bytes()
 
     def _started(self) -> GuardedProcess:
@@ -144,7 +145,7 @@ class ServerProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on now, all different."""
+    """Returns different loopback ports that are not in use."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -153,7 +154,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def without_tracebacks(lines: Sequence[str]) -> list[str]:
-    """The lines, with only the last one of each Python traceback, and no empty ones."""
+    """Removes empty lines, and all but the last line of each Python traceback."""
     kept, inside = [], False
     for line in lines:
         if line.startswith("Traceback (most recent call last)"):

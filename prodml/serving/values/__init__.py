@@ -1,1 +1,1 @@
-"""Tensors, signatures and status codes, without TensorFlow where that is possible."""
+"""Tensors, signatures and status codes, without importing TensorFlow if possible."""

@@ -1,4 +1,4 @@
-"""What a model's outputs mean to the Classify and Regress APIs."""
+"""Checks a model's outputs for the Classify and Regress APIs, and converts them to results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_classification(outputs: Mapping[str, Array], rows: int) -> None:
 
     Args:
         outputs: `classes` (strings), `scores` (float32) or both, of shape [rows, classes].
-        rows: examples in the request.
+        rows: number of examples in the request.
 
     Raises:
         ServingError: the outputs do not have these shapes and types.
@@ -40,7 +40,7 @@ def check_classification(outputs: Mapping[str, Array], rows: int) -> None:
 def classification_result(
     outputs: Mapping[str, Array], rows: int
 ) -> classification_pb2.ClassificationResult:
-    """Labels and scores of every class, row by row, of outputs that were checked."""
+    """Converts checked outputs to the labels and scores of every class, row by row."""
     classes, scores = outputs.get(CLASSIFY_CLASSES), outputs.get(CLASSIFY_SCORES)
     result = classification_pb2.ClassificationResult()
     labels_of_rows = classes.tolist() if classes is not None else None
@@ -61,8 +61,8 @@ def check_regression(outputs: Mapping[str, Array], rows: int) -> None:
     """Checks the output of a regression.
 
     Args:
-        outputs: one, float32 of shape [rows] or [rows, 1].
-        rows: examples in the request.
+        outputs: one output, float32 of shape [rows] or [rows, 1].
+        rows: number of examples in the request.
 
     Raises:
         ServingError: the output does not have this shape and type.
@@ -86,7 +86,7 @@ def check_regression(outputs: Mapping[str, Array], rows: int) -> None:
 
 
 def regression_result(outputs: Mapping[str, Array]) -> regression_pb2.RegressionResult:
-    """One value a row, of an output that was checked."""
+    """Converts a checked output to one value per row."""
     (output,) = outputs.values()
     result = regression_pb2.RegressionResult()
     for value in output.ravel().tolist():
@@ -113,7 +113,7 @@ def _check_labels_or_scores(tensor: Array, name: str, kind: int, rows: int) -> N
 
 
 def _text(label: bytes) -> str:
-    # A label is a string field; TensorFlow's strings are bytes.
+    # A label is a protobuf string, so it must be text; TensorFlow's strings are bytes.
     return label.decode("utf-8", errors="replace")
 
 

@@ -1,7 +1,7 @@
 """TensorFlow's data types, and arrays of them, without TensorFlow.
 
-The process that reads and writes large JSON imports this instead of TensorFlow, which would take it
-seconds and hundreds of megabytes.
+The process that reads and writes large JSON imports this module instead of TensorFlow, which would
+take seconds and hundreds of megabytes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_DIMENSIONS = 32
-"""Of an array in numpy; TensorFlow has up to 254."""
+"""Maximum dimensions of a numpy array; TensorFlow supports up to 254."""
 _ALIGNMENT = 64
 _MANY_VALUES = 2_000
 _MANY_BYTES = 1 << 16
 
 
 class DataType(enum.IntEnum):
-    """The numbers of `tensorflow.DataType`."""
+    """The values of the enum `tensorflow.DataType`."""
 
     FLOAT = 1
     DOUBLE = 2
@@ -54,22 +54,23 @@ class DataType(enum.IntEnum):
 
 
 def string_array(values: Sequence[bytes]) -> Array:
-    """A string tensor of shape [len(values)]: numpy would cut zero bytes off the ends."""
+    """Creates a string tensor of shape [len(values)] with dtype object, because numpy's bytes type
+    drops trailing zero bytes."""
     array = np.empty(len(values), object)
     array[:] = values
     return array
 
 
 def aligned_empty(size: int) -> Array:
-    """Bytes to be filled, where TensorFlow takes an array as it is; others it copies, while no
-    other thread can run."""
+    """Allocates bytes with the alignment that TensorFlow needs to use an array without a copy; it
+    holds the GIL while it copies."""
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + size]
 
 
 def is_large(array: Array) -> bool:
-    """Whether to write an array's values, as text or protos, takes more than a millisecond."""
+    """Whether writing an array's values, as text or protos, takes more than a millisecond."""
     if array.size > _MANY_VALUES:
         return True
     return array.dtype == object and sum(map(len, array.flat)) > _MANY_BYTES

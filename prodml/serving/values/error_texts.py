@@ -1,14 +1,14 @@
-"""Texts of errors as clients get them."""
+"""Shortens error texts to the size that clients accept."""
 
 from __future__ import annotations
 
 _LONGEST = 6_000
-"""Bytes in a trailer: clients refuse answers whose trailers take more than 8 kB together."""
+"""Maximum bytes in a trailer: clients reject answers whose trailers together exceed 8 kB."""
 _LONGEST_CHARACTER = 12
 
 
 def shortened(text: str) -> str:
-    """A text that repeats what a client sent, no longer than the trailer of an answer may be."""
+    """Shortens a text, which may quote a long request, to the maximum size of a trailer."""
     if len(text) * _LONGEST_CHARACTER <= _LONGEST:
         return text
     size = 0
@@ -20,7 +20,8 @@ def shortened(text: str) -> str:
 
 
 def _encoded_size(character: str) -> int:
-    """Bytes of a character in a trailer: all but printable ASCII is percent-encoded."""
+    """Returns the bytes of a character in a trailer, where all but printable ASCII is
+    percent-encoded."""
     if " " <= character <= "~" and character != "%":
         return 1
     return 3 * len(character.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""A model's signatures, checked against requests as TF Serving checks them."""
+"""Checks requests against a model's signatures, as TF Serving does."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _REGRESS_OUTPUT = "outputs"
 
 @dataclass(frozen=True)
 class Call:
-    """What one request asks of the graph.
+    """The call of the graph for one request.
 
     Attributes:
         feeds: values by tensor name.
-        fetches: the tensors to compute.
+        fetches: names of the tensors to compute.
         aliases: the signature's names of the fetches, in the same order.
-        rows: examples in the request, where it carries examples.
+        rows: number of examples, if the request carries examples.
     """
 
     feeds: Mapping[str, Array]
@@ -43,7 +43,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature, with its tensors' names at hand.
+    """One signature, with the names of its tensors looked up.
 
     Attributes:
         key: its name in the SavedModel.
@@ -51,8 +51,8 @@ class Signature:
         inputs: tensor name by alias, in alphabetical order.
         input_types: data type by alias of the inputs, from TensorFlow's DataType.
         outputs: tensor name by alias, in alphabetical order.
-        defaults: values of inputs that a request may leave out, by alias.
-        checks_method: whether a request must be of the signature's method. TF2 writes the method of
+        defaults: values of inputs that a request may omit, by alias.
+        checks_method: whether a request must match the signature's method. TF2 writes the method of
             Predict into every signature.
     """
 
@@ -95,16 +95,17 @@ def predict_call(
     output_filter: Sequence[str],
     filled: Filled | None = None,
 ) -> Call:
-    """The call that a Predict request asks for.
+    """Returns the call for a Predict request.
 
     Args:
-        signature: to run.
+        signature: the signature to run.
         given: the inputs of the request by alias.
         output_filter: aliases of the outputs to compute; empty for all.
-        filled: counts what inputs claim without bringing it; by default, for this request alone.
+        filled: counts the values that inputs declare by their shape but do not contain; by default
+            for this request only.
 
     Raises:
-        ServingError: the inputs, the output filter or the method do not fit the signature.
+        ServingError: the inputs, the output filter or the method do not match the signature.
     """
     _check_predict_method(signature)
     inputs = signature.inputs
@@ -122,12 +123,12 @@ def predict_call(
 
 
 def examples_call(tensor: str, outputs: Mapping[str, str], examples: Sequence[bytes]) -> Call:
-    """The call that a request with tf.Examples asks for.
+    """Returns the call for a request with tf.Examples.
 
     Args:
-        tensor: name of the tensor that takes serialized tf.Examples.
-        outputs: tensor name by alias.
-        examples: serialized.
+        tensor: name of the input tensor for serialized tf.Examples.
+        outputs: tensor names by alias.
+        examples: serialized tf.Examples.
 
     Raises:
         ServingError: there are no examples.
@@ -140,10 +141,10 @@ def examples_call(tensor: str, outputs: Mapping[str, str], examples: Sequence[by
 
 
 def serialized_examples(request_input: input_pb2.Input) -> list[bytes]:
-    """The tf.Examples of a request, each with the context that all of them share.
+    """Returns the tf.Examples of a request, each merged with the context that they share.
 
     Raises:
-        ServingError: together they would be too large.
+        ServingError: the examples together would be too large.
     """
     kind = request_input.WhichOneof("kind")
     if kind == "example_list":
@@ -156,10 +157,11 @@ def serialized_examples(request_input: input_pb2.Input) -> list[bytes]:
 
 
 def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
-    """Name of the input tensor, and tensor names of `classes` and `scores`, of what there is.
+    """Returns the name of the input tensor, and the tensor names of `classes` and `scores` if
+    present.
 
     Raises:
-        ServingError: it is no classification signature.
+        ServingError: the signature is not a classification signature.
     """
     _check_method(signature, "classification", CLASSIFY_METHOD)
     if len(signature.inputs) != 1:
@@ -185,10 +187,10 @@ def classification_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
 
 
 def regression_tensors(signature: Signature) -> tuple[str, dict[str, str]]:
-    """Name of the input tensor, and of the output tensor by its alias.
+    """Returns the name of the input tensor, and the name of the output tensor by its alias.
 
     Raises:
-        ServingError: it is no regression signature.
+        ServingError: the signature is not a regression signature.
     """
     _check_method(signature, "regression", REGRESS_METHOD)
     for name, tensors in (("input", signature.inputs), ("output", signature.outputs)):

@@ -24,10 +24,10 @@ _NAMES = (
 
 
 def code_number(name: str) -> int:
-    """The number of a code, such as 5 for NOT_FOUND."""
+    """Returns the number of a code, such as 5 for NOT_FOUND."""
     return _NAMES.index(name)
 
 
 def code_name(number: int) -> str:
-    """The name of a code; UNKNOWN for a number that is none."""
+    """Returns the name of a code; UNKNOWN for an undefined number."""
     return _NAMES[number] if 0 <= number < len(_NAMES) else "UNKNOWN"

@@ -1,7 +1,7 @@
-"""TensorProto to numpy array and back, quickly, by TensorFlow's rules.
+"""Converts TensorProto to numpy arrays and back, fast and by TensorFlow's rules.
 
-`tf.make_ndarray` and `tf.make_tensor_proto` do the same in several times the time of a small
-model's call, and trust what they are given: a request may claim any shape.
+`tf.make_ndarray` and `tf.make_tensor_proto` take several times as long as the call of a small
+model, and do not check their input, but a request may declare any shape.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from prodml.serving.values.data_types import MAX_DIMENSIONS, Array, string_array
 
 _LARGEST_ARRAY = (1 << 63) - 1
 _LARGEST_FILLED = 16 << 20
-"""Bytes of elements that a request's tensors claim without bringing a value for each."""
+"""Maximum bytes of elements that a request's tensors declare but do not contain."""
 _STRING = 24
-"""Bytes that TensorFlow needs for a string besides its content."""
+"""Bytes that TensorFlow needs for a string in addition to its content."""
 
 
 @dataclass(frozen=True)
 class _Field:
-    """How the values of a data type stand in a TensorProto."""
+    """How the values of a data type are stored in a TensorProto."""
 
     dtype: np.dtype[Any]
     name: str
@@ -36,7 +36,7 @@ class _Field:
 
 
 def _bits(dtype: Any) -> _Field:
-    """Sixteen-bit floats stand as integers with the same bits."""
+    """Returns the field of a 16-bit float type, which is stored as integers with the same bits."""
     kind = np.dtype(dtype)
     return _Field(
         kind,
@@ -47,13 +47,14 @@ def _bits(dtype: Any) -> _Field:
 
 
 def _narrow(dtype: Any) -> _Field:
-    """Narrow integers stand in a wider field; TensorFlow, too, cuts what they do not hold."""
+    """Returns the field of a narrow integer type, which is stored as wider integers. Larger values
+    are truncated, as in TensorFlow."""
     kind = np.dtype(dtype)
     return _Field(kind, "int_val", lambda values: values.astype(kind))
 
 
 def _complex(dtype: Any, part: Any, name: str) -> _Field:
-    """Complex numbers stand as real and imaginary part by turns."""
+    """Returns the field of a complex type, stored as alternating real and imaginary parts."""
     return _Field(
         np.dtype(dtype),
         name,
@@ -86,46 +87,48 @@ _RAW: dict[str, Any] = {
     "scomplex_val": np.float32,
     "dcomplex_val": np.float64,
 }
-"""What the values of a field are, where they are not yet elements."""
+"""The type of a field's raw values, if it differs from the type of the elements."""
 _TYPES = {field.dtype: number for number, field in _FIELDS.items()}
 
 
 class Filled:
-    """Counts what the tensors of one request claim without bringing it.
+    """Counts the bytes that the tensors of one request declare but do not contain.
 
     Args:
-        hold: called with bytes before they are made.
+        hold: called with the number of bytes before they are allocated.
     """
 
     def __init__(self, hold: Callable[[int], None] | None = None) -> None:
         self._hold = hold
         self.size = 0
-        """Bytes so far."""
+        """Number of bytes so far."""
 
     def add(self, size: int, alias: str) -> None:
         """Counts bytes of a tensor.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, it is far more than a request may: a request of a few
-                bytes can claim tensors of any size.
+            ServingError: INVALID_ARGUMENT, the request exceeds the limit. Without a limit, a
+                request of a few bytes could declare tensors of any size.
         """
         self.size += size
         if self.size > _LARGEST_FILLED:
-            raise _unparsable(alias, f"claims {self.size} bytes that the request does not bring")
+            raise _unparsable(
+                alias, f"declares {self.size} bytes that the request does not contain"
+            )
         if self._hold is not None:
             self._hold(size)
 
 
 @dataclass(slots=True)
 class TensorHead:
-    """What a TensorProto says of its values: a claim, checked against what numpy can hold.
+    """The type and shape that a TensorProto declares, checked against numpy's limits.
 
     Attributes:
-        alias: name of the input, for messages.
-        dtype: of the elements; objects for strings.
-        field: the name of the TensorProto's field for values of this type.
+        alias: name of the input, for error messages.
+        dtype: type of the elements; object for strings.
+        field: name of the TensorProto's field for values of this type.
         shape: sizes of the dimensions.
-        count: elements in this shape.
+        count: number of elements of this shape.
     """
 
     alias: str
@@ -137,10 +140,10 @@ class TensorHead:
 
     @classmethod
     def of(cls, proto: tensor_pb2.TensorProto, alias: str) -> TensorHead:
-        """The head of a TensorProto; its values are not read.
+        """Reads the head of a TensorProto without its values.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, TensorFlow or numpy has no such tensors.
+            ServingError: INVALID_ARGUMENT, TensorFlow or numpy does not support such tensors.
         """
         field = _FIELDS.get(proto.dtype)
         shape = [dim.size for dim in proto.tensor_shape.dim]
@@ -151,28 +154,28 @@ class TensorHead:
                 alias, f"{len(shape)} dimensions; at most {MAX_DIMENSIONS} are supported"
             )
         count = math.prod(shape)
-        # numpy's own rule, which counts an empty dimension as one.
+        # numpy's rule for the maximum size, which counts an empty dimension as one.
         extent = count or math.prod(size or 1 for size in shape)
         if extent * field.dtype.itemsize > _LARGEST_ARRAY:
             raise _unparsable(alias, f"shape {shape} is too large")
         return cls(alias, field.dtype, field.name, shape, count, field.decode)
 
     def of_content(self, content: Any) -> Array:
-        """The tensor whose values are bytes, as `tensor_content` has them.
+        """Creates the tensor from bytes, as in `tensor_content`.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, there are more or fewer bytes than the shape holds.
+            ServingError: INVALID_ARGUMENT, the number of bytes does not match the shape.
         """
         if len(content) != self.count * self.dtype.itemsize:
             raise _unparsable(self.alias)
         return np.frombuffer(content, self.dtype).reshape(self.shape)
 
     def of_values(self, values: Array, filled: Filled) -> Array:
-        """The tensor with some values; the last one fills the rest, as in TensorFlow.
+        """Creates the tensor from values; the last value fills the rest, as in TensorFlow.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, there are more values than the shape holds, or far
-                fewer.
+            ServingError: INVALID_ARGUMENT, there are more values than the shape has elements, or
+                far fewer.
         """
         if len(values) != self.count:
             if len(values) > self.count:
@@ -185,14 +188,14 @@ class TensorHead:
         return values.reshape(self.shape)
 
     def raw(self, proto: tensor_pb2.TensorProto) -> Array:
-        """The values in the field of this type as they are there, in one dimension."""
+        """Returns the raw values in the field of this type, in one dimension."""
         values = getattr(proto, self.field)
         if self.dtype == object:
             return string_array(values)
         return np.array(values, _RAW.get(self.field, self.dtype))
 
     def decode(self, raw: Array) -> Array:
-        """Raw values as elements of this type.
+        """Converts raw values to elements of this type.
 
         Raises:
             ServingError: INVALID_ARGUMENT, half of a complex number is missing.
@@ -204,19 +207,20 @@ class TensorHead:
 
 
 def to_array(proto: tensor_pb2.TensorProto, alias: str, filled: Filled | None = None) -> Array:
-    """The values of a TensorProto; strings as bytes in an object array.
+    """Converts a TensorProto to an array; strings are bytes in an object array.
 
     Args:
-        proto: the tensor, its values in `tensor_content` or in the field of its type.
-        alias: name of the input, for the message.
-        filled: counts what it claims without bringing it; by default, for this tensor alone.
+        proto: the tensor, with its values in `tensor_content` or in the field of its type.
+        alias: name of the input, for error messages.
+        filled: counts the bytes that the tensor declares but does not contain; by default for this
+            tensor only.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, where TensorFlow would not parse it either, or numpy has no
-            such arrays.
+        ServingError: INVALID_ARGUMENT, TensorFlow would not parse the tensor either, or numpy does
+            not support such arrays.
     """
     head = TensorHead.of(proto, alias)
-    # Each look at the field copies it.
+    # Each access to the field copies it.
     content = proto.tensor_content
     if content and head.dtype != object:
         return head.of_content(content)
@@ -224,14 +228,14 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str, filled: Filled | None = 
 
 
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
-    """A TensorProto with the values in the field of their type, as TF Serving answers."""
+    """Returns a TensorProto with the values in the field of their type, as TF Serving answers."""
     proto = tensor_pb2.TensorProto()
     fill_proto(proto, array)
     return proto
 
 
 def fill_proto(proto: tensor_pb2.TensorProto, array: Array) -> None:
-    """Makes an empty TensorProto what `to_proto` returns."""
+    """Fills an empty TensorProto with what `to_proto` returns."""
     fill_head(proto, array)
     fill_values(proto, array)
 
@@ -244,14 +248,15 @@ def fill_values(proto: tensor_pb2.TensorProto, array: Array) -> None:
 
 
 def fill_head(proto: tensor_pb2.TensorProto, array: Array) -> None:
-    """Sets type and shape."""
+    """Sets the type and shape of a TensorProto."""
     proto.dtype = type_number(array)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
 
 
 def to_content_proto(array: Array) -> tensor_pb2.TensorProto:
-    """A TensorProto with the values as bytes in `tensor_content`; strings stand in their field."""
+    """Returns a TensorProto with the values as bytes in `tensor_content`, or strings in their
+    field."""
     if array.dtype == object:
         return to_proto(array)
     proto = tensor_pb2.TensorProto(tensor_content=array.tobytes())
@@ -260,16 +265,16 @@ def to_content_proto(array: Array) -> tensor_pb2.TensorProto:
 
 
 def type_number(array: Array) -> int:
-    """TensorFlow's number of an array's data type.
+    """Returns TensorFlow's number of an array's data type.
 
     Raises:
-        ServingError: TensorProto does not carry such values.
+        ServingError: TensorProto does not support such values.
     """
     try:
         return _TYPES[array.dtype]
     except KeyError:
         raise ServingError(
-            "UNIMPLEMENTED", f"the model answers with values of type {array.dtype}"
+            "UNIMPLEMENTED", f"the model returned values of the unsupported type {array.dtype}"
         ) from None
 
 

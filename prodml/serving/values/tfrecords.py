@@ -1,4 +1,4 @@
-"""TFRecord frames around serialized messages, without TensorFlow's runtime.
+"""Reads and writes TFRecord frames without TensorFlow's runtime.
 
 A record is its length (uint64), the masked CRC-32C of that, the bytes, and their masked CRC-32C
 (`tensorflow/core/lib/io/record_reader.cc`).
@@ -18,11 +18,11 @@ _FOOTER = struct.Struct("<I")
 
 
 class DamagedRecordError(Exception):
-    """A record is cut off or altered; those before it are whole.
+    """A record is truncated or corrupted; the records before it are intact.
 
     Args:
-        offset: where the record starts, in bytes.
-        message: what TensorFlow says of it.
+        offset: offset of the record's start, in bytes.
+        message: TensorFlow's error message.
     """
 
     def __init__(self, offset: int, message: str) -> None:
@@ -31,7 +31,7 @@ class DamagedRecordError(Exception):
 
 
 def framed(record: bytes) -> bytes:
-    """The record as it stands in a file."""
+    """Returns the record with its frame, as in a file."""
     length = struct.pack("<Q", len(record))
     return b"".join(
         (length, _FOOTER.pack(_masked_crc(length)), record, _FOOTER.pack(_masked_crc(record)))
@@ -39,10 +39,10 @@ def framed(record: bytes) -> bytes:
 
 
 def read_records(path: str) -> Iterator[bytes]:
-    """The records of a file, in order.
+    """Yields the records of a file, in order.
 
     Raises:
-        DamagedRecordError: at the first record that is not whole.
+        DamagedRecordError: at the first record that is truncated or corrupted.
         OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
@@ -59,7 +59,7 @@ def _read_record(file: BinaryIO, offset: int) -> bytes | None:
     if len(header) < _HEADER.size:
         raise DamagedRecordError(offset, f"truncated record at {offset}")
     length, checksum = _HEADER.unpack(header)
-    # The length's own checksum comes first: an altered length could ask for all the memory.
+    # Check the length's checksum first: a corrupted length could request all memory.
     if _masked_crc(header[:8]) != checksum:
         raise DamagedRecordError(offset, f"corrupted record at {offset}")
     rest = file.read(length + _FOOTER.size)

@@ -1,8 +1,8 @@
-"""The wire format of protobuf, as far as it takes to cut a serialized message between its fields.
+"""Splits a serialized message into its fields by protobuf's wire format.
 
-protobuf's own parser holds the interpreter's lock until it has copied a whole message. A message
-of 64 MB would stop every other request for that long. Cut into its fields, its parts can be read
-one by one, and arrays of numbers need no copy at all.
+protobuf's own parser holds the GIL until it has copied a whole message, so a message of 64 MB would
+block every other request for that long. A message that is split into its fields can be parsed part
+by part, and arrays of numbers need no copy at all.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _LONGEST_VARINT = 10
 
 Bytes: TypeAlias = bytes | memoryview
 Field: TypeAlias = tuple[int, int, int, int, int]
-"""Number, wire type, and three positions: where the tag begins, where the value begins (behind the
-length, if there is one), and where it ends."""
+"""Number, wire type, and three positions: the start of the tag, the start of the value (after the
+length, if there is one), and the end of the value."""
 
 
 def fields(message: memoryview) -> Iterator[Field]:
-    """The fields of a serialized message, in order; nothing is copied.
+    """Yields the fields of a serialized message, in order, without copying.
 
     Raises:
-        DecodeError: it is malformed, or has groups, which TensorFlow's messages do not have.
+        DecodeError: the message is malformed, or has groups, which TensorFlow's messages lack.
     """
     position, end = 0, len(message)
     while position < end:
@@ -45,12 +45,12 @@ def fields(message: memoryview) -> Iterator[Field]:
         else:
             raise DecodeError(f"a field at byte {start} has wire type {wire_type}")
         if position > end or tag < 8:
-            raise DecodeError(f"a field at byte {start} is cut off or has no number")
+            raise DecodeError(f"a field at byte {start} is truncated or has no number")
         yield tag >> 3, wire_type, start, value_start, position
 
 
 def packed_pieces(value: memoryview, size: int) -> Iterator[memoryview]:
-    """Packed varints in pieces of about `size` bytes, none of which cuts a number.
+    """Splits packed varints between numbers into pieces of about `size` bytes.
 
     Raises:
         DecodeError: a number is too long.
@@ -68,12 +68,12 @@ def packed_pieces(value: memoryview, size: int) -> Iterator[memoryview]:
 
 
 def length_field(number: int, parts: Sequence[Bytes]) -> list[Bytes]:
-    """A LENGTH field whose value is the parts one behind the other."""
+    """Encodes a LENGTH field whose value is the concatenation of the parts."""
     return [varint(number << 3 | LENGTH) + varint(sum(map(len, parts))), *parts]
 
 
 def varint(value: int) -> bytes:
-    """A number of at most 64 bits, as tags and lengths are written."""
+    """Encodes a number of at most 64 bits as a varint."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -92,5 +92,5 @@ def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
             if shift == 7 * _LONGEST_VARINT:
                 raise DecodeError(f"a number at byte {position} is too long")
     except IndexError:
-        raise DecodeError("a number is cut off at the end") from None
+        raise DecodeError("a number at the end is truncated") from None
     return value | byte << shift, position + 1

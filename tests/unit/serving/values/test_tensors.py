@@ -129,7 +129,7 @@ def test_a_tensor_may_have_as_many_elements_as_the_message_brings(dtype, encode)
     ids=["floats", "complex numbers", "long strings", "empty strings"],
 )
 def test_a_tensor_that_claims_far_more_than_it_brings_is_refused(proto):
-    with pytest.raises(ServingError, match="claims .* bytes that the request does not bring"):
+    with pytest.raises(ServingError, match="declares .* bytes missing from the request"):
         to_array(proto, "x")
 
 
