@@ -178,7 +178,7 @@ def test_inputs_of_many_names_together_claim_no_more_than_one():
         tensor = request.inputs[f"x{number}"]
         tensor.dtype = 1
         tensor.tensor_shape.dim.add(size=1_000_000)
-    with pytest.raises(ServingError, match="claims 20000000 bytes"):
+    with pytest.raises(ServingError, match="declares 20000000 bytes"):
         read_predict_request(request.SerializeToString())
 
 

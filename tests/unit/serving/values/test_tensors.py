@@ -138,7 +138,7 @@ def test_the_tensors_of_a_request_together_claim_no_more_than_one():
     proto = claimed(1_000_000)
     for _ in range(4):
         assert to_array(proto, "x", filled).size == 1_000_000
-    with pytest.raises(ServingError, match="tensor parsing error: x: claims 20000000 bytes"):
+    with pytest.raises(ServingError, match="tensor parsing error: x: declares 20000000 bytes"):
         to_array(proto, "x", filled)
 
 
