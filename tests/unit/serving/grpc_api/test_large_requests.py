@@ -172,7 +172,7 @@ def test_a_request_without_examples_has_none():
     assert read_examples_request(type(request), request.SerializeToString()) == (request, [])
 
 
-def test_inputs_of_many_names_together_claim_no_more_than_one():
+def test_the_inputs_of_a_request_share_one_limit_on_missing_bytes():
     request = predict_pb2.PredictRequest()
     for number in range(5):
         tensor = request.inputs[f"x{number}"]
@@ -182,14 +182,14 @@ def test_inputs_of_many_names_together_claim_no_more_than_one():
         read_predict_request(request.SerializeToString())
 
 
-def test_a_context_is_not_repeated_for_countless_examples():
+def test_a_context_that_is_repeated_for_too_many_examples_is_rejected():
     request = classification_pb2.ClassificationRequest()
     with_context = request.input.example_list_with_context
     with_context.context.features.feature["a"].bytes_list.value.append(b"a" * 100_000)
     with_context.examples.extend([tf.train.Example()] * 1_000)
     message = request.SerializeToString()
-    with pytest.raises(ServingError, match="context .* for each of 1000 examples") as caught:
+    with pytest.raises(ServingError, match="context .* repeated for 1000 examples") as caught:
         read_examples_request(classification_pb2.ClassificationRequest, message)
     assert caught.value.code == "INVALID_ARGUMENT"
-    with pytest.raises(ServingError, match="for each of 1000 examples"):
+    with pytest.raises(ServingError, match="repeated for 1000 examples"):
         serialized_examples(request.input)

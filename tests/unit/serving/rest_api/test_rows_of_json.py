@@ -74,9 +74,9 @@ def test_rows_that_numpy_stacks_one_by_one_alone_are_stacked():
     assert rows(values, DataType.INT64) == np.array(values).tolist()
 
 
-def test_a_context_is_not_repeated_for_countless_examples():
+def test_a_context_that_is_repeated_for_too_many_examples_is_rejected():
     body = {"context": {"a": "a" * 100_000}, "examples": [{}] * 1_000}
     asked = read_examples_body(orjson.dumps(body), tf.train.Example)
-    with pytest.raises(ServingError, match="for each of 1000 examples") as caught:
+    with pytest.raises(ServingError, match="repeated for 1000 examples") as caught:
         asked.serialized()
     assert caught.value.code == "INVALID_ARGUMENT"

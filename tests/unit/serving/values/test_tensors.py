@@ -69,7 +69,7 @@ def test_no_values_are_zeros():
     assert to_array(proto, "x").tolist() == [0, 0]
 
 
-def claimed(*shape: int, dtype: tf.DType = tf.float32, **fields: object) -> tensor_pb2.TensorProto:
+def declared(*shape: int, dtype: tf.DType = tf.float32, **fields: object) -> tensor_pb2.TensorProto:
     proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum, **fields)
     for size in shape:
         proto.tensor_shape.dim.add(size=size)
@@ -79,17 +79,17 @@ def claimed(*shape: int, dtype: tf.DType = tf.float32, **fields: object) -> tens
 @pytest.mark.parametrize(
     "proto",
     [
-        claimed(-1, float_val=[1.0]),
-        claimed(1, float_val=[1.0, 2.0]),
-        claimed(2, tensor_content=b"\0" * 7),
-        claimed(1, dtype=tf.complex64, scomplex_val=[1.0]),
-        claimed(1, dtype=tf.resource),
-        claimed(10**9, 10**9, float_val=[1.0]),
+        declared(-1, float_val=[1.0]),
+        declared(1, float_val=[1.0, 2.0]),
+        declared(2, tensor_content=b"\0" * 7),
+        declared(1, dtype=tf.complex64, scomplex_val=[1.0]),
+        declared(1, dtype=tf.resource),
+        declared(10**9, 10**9, float_val=[1.0]),
         tensor_pb2.TensorProto(),
-        claimed(*[1] * 300, float_val=[1.0]),
-        claimed(*[1] * 33, tensor_content=b"1234"),
-        claimed(0, 1 << 62, 1 << 62),
-        claimed(1 << 62, 1 << 62, 0, dtype=tf.string),
+        declared(*[1] * 300, float_val=[1.0]),
+        declared(*[1] * 33, tensor_content=b"1234"),
+        declared(0, 1 << 62, 1 << 62),
+        declared(1 << 62, 1 << 62, 0, dtype=tf.string),
     ],
     ids=[
         "negative",
@@ -121,28 +121,28 @@ def test_a_tensor_may_have_as_many_elements_as_the_message_brings(dtype, encode)
 @pytest.mark.parametrize(
     "proto",
     [
-        claimed(5_000_000),
-        claimed(3_000_000, dtype=tf.complex64),
-        claimed(1_000, dtype=tf.string, string_val=[b"a" * 20_000]),
-        claimed(1_000_000, dtype=tf.string),
+        declared(5_000_000),
+        declared(3_000_000, dtype=tf.complex64),
+        declared(1_000, dtype=tf.string, string_val=[b"a" * 20_000]),
+        declared(1_000_000, dtype=tf.string),
     ],
     ids=["floats", "complex numbers", "long strings", "empty strings"],
 )
-def test_a_tensor_that_claims_far_more_than_it_brings_is_refused(proto):
-    with pytest.raises(ServingError, match="declares .* bytes missing from the request"):
+def test_a_tensor_that_declares_far_more_bytes_than_it_contains_is_rejected(proto):
+    with pytest.raises(ServingError, match="declares .* bytes that the request does not contain"):
         to_array(proto, "x")
 
 
-def test_the_tensors_of_a_request_together_claim_no_more_than_one():
+def test_the_tensors_of_a_request_share_one_limit_on_missing_bytes():
     filled = Filled()
-    proto = claimed(1_000_000)
+    proto = declared(1_000_000)
     for _ in range(4):
         assert to_array(proto, "x", filled).size == 1_000_000
     with pytest.raises(ServingError, match="tensor parsing error: x: declares 20000000 bytes"):
         to_array(proto, "x", filled)
 
 
-def test_what_a_tensor_claims_is_counted_before_it_is_made():
+def test_missing_bytes_are_counted_before_they_are_allocated():
     held = []
-    to_array(claimed(10, float_val=[1.0]), "x", Filled(held.append))
+    to_array(declared(10, float_val=[1.0]), "x", Filled(held.append))
     assert held == [36]
