@@ -177,7 +177,7 @@ def test_a_context_without_examples_is_an_empty_input(server: Server) -> None:
         ("serving_default", "No regression inputs found in SignatureDef"),
     ],
 )
-def test_regress_refuses_what_is_no_regression(server: Server, signature: str, said: str) -> None:
+def test_regress_rejects_other_signatures(server: Server, signature: str, said: str) -> None:
     request = _named(regression_pb2.RegressionRequest(), "tf1", signature)
     code, text = refusal(server.predictions.Regress, _examples(request, 1.0))
     assert code == "INVALID_ARGUMENT"
@@ -248,7 +248,7 @@ def test_one_task_of_multi_inference_answers(server: Server, model: str) -> None
         ("serving_default", [1.0], "No classification inputs found in SignatureDef"),
     ],
 )
-def test_classify_refuses_what_is_no_classification(
+def test_classify_rejects_other_signatures(
     server: Server, signature: str, values: list[float], said: str
 ) -> None:
     request = _named(classification_pb2.ClassificationRequest(), "tf1", signature)
@@ -272,7 +272,7 @@ def test_the_status_has_every_version(server: Server) -> None:
     assert [each.version for each in found] == [2, 1], "labels are ignored"
 
 
-def test_the_status_of_what_is_not_there_is_not_found(server: Server) -> None:
+def test_the_status_of_a_missing_model_or_version_is_not_found(server: Server) -> None:
     status = server.models.GetModelStatus
     request = _named(get_model_status_pb2.GetModelStatusRequest(), "none")
     assert refusal(status, request) == ("NOT_FOUND", "Could not find any versions of model none")
@@ -325,7 +325,7 @@ def test_a_reload_without_a_list_of_models_is_refused(server: Server) -> None:
     assert "Only ModelConfigList is currently supported" in text
 
 
-def test_a_method_that_is_not_there_is_unimplemented(server: Server) -> None:
+def test_a_missing_method_is_unimplemented(server: Server) -> None:
     call = server.channel.unary_unary("/tensorflow.serving.PredictionService/Other")
     with pytest.raises(grpc.RpcError) as raised:
         call(b"", timeout=20)

@@ -108,7 +108,9 @@ def test_metadata_of_tf2_has_the_operation_that_initializes_the_model(server: Se
         (b'{"instances": [100000000000000000000]}', [5e19]),
     ],
 )
-def test_bodies_are_read_as_they_come(server: Server, body: bytes, answer: list[float]) -> None:
+def test_bodies_with_any_number_format_and_white_space_are_read(
+    server: Server, body: bytes, answer: list[float]
+) -> None:
     response = server.rest.post("/v1/models/tf1:predict", content=body)
     assert response.status_code == 200
     assert response.json()["predictions"] == pytest.approx(answer)
@@ -130,7 +132,7 @@ def test_base64_may_be_broken_into_lines(server: Server, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["/2J", "_2Jh", "/", "/2Jh=", "?"])
-def test_what_is_no_base64_is_refused(server: Server, text: str) -> None:
+def test_invalid_base64_is_rejected(server: Server, text: str) -> None:
     row = {"n": 1, "s": [{"b64": text}, "c"], "b": True}
     body = {"signature_name": "mixed", "instances": [row]}
     response = server.rest.post("/v1/models/tf2:predict", json=body)
@@ -157,7 +159,7 @@ def test_what_is_no_base64_is_refused(server: Server, text: str) -> None:
         ("POST", "/v1/models/tf1/versions/50/labels/stable:regress"),
     ],
 )
-def test_a_path_that_is_none_is_a_malformed_request(server: Server, method: str, path: str) -> None:
+def test_an_unknown_path_is_a_malformed_request(server: Server, method: str, path: str) -> None:
     response = server.rest.request(method, path)
     assert response.status_code == 400
     assert response.json()["error"] == f"Malformed request: {method} {path}"
@@ -184,7 +186,7 @@ def test_paths_are_decoded_and_their_words_have_any_case(server: Server) -> None
     ],
 )
 @pytest.mark.parametrize("verb", ["classify", "regress"])
-def test_examples_that_are_none_are_refused(
+def test_invalid_examples_are_rejected(
     server: Server, verb: str, examples: list[Any], said: str
 ) -> None:
     body = {"signature_name": f"{verb}_x_to_y", "examples": examples}
@@ -214,7 +216,7 @@ def test_examples_that_are_none_are_refused(
         ("/v1/models/tf1:other", "{}", 400),
     ],
 )
-def test_what_cannot_be_answered_has_a_code_and_an_error(
+def test_invalid_requests_get_a_code_and_an_error(
     server: Server, path: str, body: str, code: int
 ) -> None:
     response = server.rest.post(path, content=body)

@@ -83,7 +83,7 @@ def test_a_server_listens_on_the_address_that_it_is_given(
         _answers(reached_at, *ports)
 
 
-def test_a_socket_that_cannot_be_made_is_named(base: Path, tmp_path: Path) -> None:
+def test_a_socket_that_cannot_be_created_is_named(base: Path, tmp_path: Path) -> None:
     path = tmp_path / "absent" / "grpc.sock"
     ended = subprocess.run(
         command("--port=0", f"--model_base_path={base}", f"--grpc_socket_path={path}"),

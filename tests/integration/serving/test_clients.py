@@ -65,7 +65,7 @@ def test_arrays_go_in_and_come_out_by_name(client: Any) -> None:
     np.testing.assert_allclose(by_examples["scores"], [[1.0], [0.0]])
 
 
-def test_metadata_and_status_tell_of_the_version(client: Any) -> None:
+def test_metadata_and_status_describe_the_version(client: Any) -> None:
     signature = client.metadata("late")["serving_raw"]
     assert set(signature.inputs) == set(COLUMNS)
     assert signature.inputs["hour"].dtype == tf.int64.as_datatype_enum
@@ -88,7 +88,7 @@ def test_an_error_has_the_servers_code_and_text(
     assert raised.value.code in ([code] if code else ["FAILED_PRECONDITION", "INVALID_ARGUMENT"])
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_an_unreachable_server_is_unavailable() -> None:
     (port,) = free_ports(1)
     for made in (GrpcClient(f"127.0.0.1:{port}", 5), RestClient(f"127.0.0.1:{port}", 5)):
         with made as client, pytest.raises(ServingError) as raised:
@@ -96,13 +96,13 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
         assert raised.value.code == "UNAVAILABLE"
 
 
-def test_what_is_no_address_is_refused() -> None:
+def test_an_invalid_address_is_rejected() -> None:
     for address in ("localhost", "localhost:0", ":8500", "http://localhost:8500/v1"):
         with pytest.raises(ConfigError, match="write host:port"):
             GrpcClient(address)
 
 
-def test_waiting_ends_at_once_where_a_version_cannot_be_loaded(
+def test_waiting_ends_at_once_if_a_version_cannot_be_loaded(
     server: ServerProcess, base: Path
 ) -> None:
     broken = base.parent / "broken"

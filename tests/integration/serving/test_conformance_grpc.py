@@ -181,7 +181,7 @@ def test_a_missing_input_is_named(server):
     )
 
 
-def test_bytes_that_are_no_example_are_the_clients_fault_whatever_they_are(server):
+def test_bytes_that_are_not_an_example_are_an_invalid_argument(server):
     request = predict_request("mixed", signature="parse", examples=[b"\xff\xfe\x00\x80"])
     code, text = refusal(server.predictions.Predict, request)
     assert code == "INVALID_ARGUMENT"
@@ -371,8 +371,8 @@ def test_a_swap_under_load_fails_no_request_and_bad_versions_replace_nothing(ser
     assert set(answered) == {11.0, 111.0}
 
 
-def test_a_deadline_ends_the_wait_and_the_server_goes_on(server, tmp_path):
-    # The server may begin the call only when the client has left, and must still be let go then.
+def test_the_server_keeps_running_after_a_deadline(server, tmp_path):
+    # The server may start the call after the client has left, and must still be released then.
     held = Held(tmp_path)
     code, _ = refusal(server.predictions.Predict, held.request, timeout=0.1)
     assert code == "DEADLINE_EXCEEDED"
@@ -387,7 +387,7 @@ def test_a_message_above_the_limit_is_refused(server):
     assert "larger than max" in text
 
 
-def test_config_that_cannot_be_changes_nothing(server, root):
+def test_an_invalid_config_changes_nothing(server, root):
     config = _config(root)
     config.model_config_list.config[0].base_path = "relative"
     code, text = _reload(server, config)

@@ -128,7 +128,7 @@ def test_random_methods_and_paths_are_refused(server):
     send()
 
 
-def test_bytes_that_are_no_http_are_refused(server):
+def test_bytes_that_are_not_http_are_rejected(server):
     @settings(_SETTINGS, max_examples=_EXAMPLES // 3)
     @given(st.binary(min_size=1, max_size=80))
     def send(message):
@@ -166,13 +166,13 @@ def test_a_wrong_length_and_a_strange_encoding_are_refused(server):
         assert not answer.startswith(b"HTTP/1.1 500")
 
 
-def test_requests_one_behind_the_other_are_answered_in_order(server):
+def test_pipelined_requests_are_answered_in_order(server):
     request = f"POST {_PREDICT} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(_GOOD)}\r\n\r\n"
     answers = _raw(server, (request.encode() + _GOOD) * 20)
     assert answers.count(b"HTTP/1.1 200") == 20
 
 
-def test_half_requests_and_slow_clients_do_not_hold_others_up(server):
+def test_incomplete_requests_and_slow_clients_do_not_delay_others(server):
     unfinished = f"POST {_PREDICT} HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\n{{".encode()
     with contextlib.ExitStack() as stack:
         for head in (b"POST ", b"POST / HTTP/1.1\r\nHost", None):

@@ -138,12 +138,12 @@ def test_others_are_answered_while_a_large_answer_is_written(server):
     assert count >= _ANSWERS
 
 
-def test_a_large_answer_is_packed_for_clients_that_unpack(server):
+def test_a_large_answer_is_compressed_for_clients_that_accept_gzip(server):
     _, answer = answers_before(server, _FILL, Accept_Encoding="gzip")
     assert json.loads(gzip.decompress(answer))["outputs"] == [0.123456] * 1_000_000
 
 
-def test_a_gzip_bomb_is_refused_when_it_has_unpacked_to_the_limit(server):
+def test_decompression_of_a_gzip_bomb_stops_at_the_limit(server):
     bomb = gzip.compress(b" " * 500_000_000, 6)
     before = server.resident_mb()
     count, answer = answers_before(server, bomb, Content_Encoding="gzip")
@@ -153,7 +153,7 @@ def test_a_gzip_bomb_is_refused_when_it_has_unpacked_to_the_limit(server):
 
 
 @pytest.mark.parametrize("encode", [to_proto, to_content_proto])
-def test_nobody_waits_for_most_of_the_time_that_a_large_tensor_takes_by_grpc(server, encode):
+def test_others_are_answered_most_of_the_time_while_a_large_tensor_is_read_by_grpc(server, encode):
     request = predict_request("echo")
     request.inputs["x"].CopyFrom(encode(np.arange(_LARGE // 4, dtype=np.float32)))
     message = request.SerializeToString()
@@ -217,7 +217,7 @@ def test_a_message_that_cannot_be_parsed_is_an_invalid_argument(server):
     "method",
     ["PredictionService/GetModelMetadata", "ModelService/GetModelStatus"],
 )
-def test_a_large_message_that_asks_about_models_is_refused_unread(server, method):
+def test_a_large_message_about_models_is_rejected_unparsed(server, method):
     call = server.channel.unary_unary(f"/tensorflow.serving.{method}")
     code, text = refusal(call, b"\x12\x00" * 10_000_000)
     assert code == "INVALID_ARGUMENT"
@@ -245,7 +245,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 _GOOD = {"x": [1.0], "n": [2], "s": [b"a"]}
 
 
-def test_calls_of_clients_that_have_gone_never_run(narrow, tmp_path):
+def test_calls_of_disconnected_grpc_clients_never_run(narrow, tmp_path):
     held = Held(tmp_path)
     busy = narrow.predictions.Predict.future(held.request, timeout=60)
     held.wait_until_begun()
@@ -275,7 +275,7 @@ def test_calls_of_clients_that_have_gone_never_run(narrow, tmp_path):
     assert not any((tmp_path / f"gone{number}" / "begun").exists() for number in range(3))
 
 
-def test_a_rest_call_whose_client_has_gone_never_runs(narrow, tmp_path):
+def test_a_rest_call_of_a_disconnected_client_never_runs(narrow, tmp_path):
     (tmp_path / "busy").mkdir()
     held = Held(tmp_path / "busy")
     busy = narrow.predictions.Predict.future(held.request, timeout=60)
@@ -310,7 +310,7 @@ def ask_status(server: RunningServer) -> int:
 _HEAD = "POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
 
 
-def test_clients_that_announce_bodies_and_do_not_send_them_take_no_place(narrow):
+def test_clients_that_announce_bodies_without_sending_them_do_not_use_up_the_limit(narrow):
     with contextlib.ExitStack() as stack:
         for size in (*[100] * 8, *[900_000] * 2):
             connection = stack.enter_context(
@@ -327,7 +327,7 @@ def test_clients_that_announce_bodies_and_do_not_send_them_take_no_place(narrow)
             assert connection.getresponse().status == 200
 
 
-def test_requests_above_the_bound_are_refused_and_status_is_answered(narrow, tmp_path):
+def test_requests_above_the_limit_are_rejected_and_status_is_answered(narrow, tmp_path):
     held = []
     for number in range(4):
         directory = tmp_path / f"{number}"
@@ -350,7 +350,7 @@ def test_requests_above_the_bound_are_refused_and_status_is_answered(narrow, tmp
     assert [outputs(call.result())["y"].tolist() for call in calls] == [[1.0]] * 4
 
 
-def test_bytes_that_arrive_are_bounded_by_what_bodies_announce(narrow):
+def test_arriving_bytes_are_limited_by_their_announced_size(narrow):
     with contextlib.ExitStack() as stack:
         first, second = (
             stack.enter_context(
@@ -385,7 +385,7 @@ def test_a_message_that_repeats_a_long_name_is_short_by_rest(server):
     assert len(answer["error"]) < 7_000
 
 
-def test_a_config_of_countless_models_is_refused_unread(server):
+def test_a_config_with_too_many_models_is_rejected_unparsed(server):
     call = server.channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
     code, text = refusal(call, b"\x0a\x00" * 1_000_000)
     assert code == "INVALID_ARGUMENT"
@@ -403,7 +403,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_no_traceback(server):
     assert "Traceback" not in server.said()
 
 
-def test_what_tensors_claim_without_bringing_it_counts_as_bytes_in_flight(narrow):
+def test_bytes_that_tensors_declare_but_do_not_contain_count_as_in_flight(narrow):
     request = predict_request("mixed", **_GOOD)
     request.inputs["x"].tensor_shape.dim[0].size = 400_000
     code, text = refusal(narrow.predictions.Predict, request)

@@ -151,12 +151,12 @@ def test_a_csv_cell_that_does_not_fit_the_schema_is_named(predict: Any) -> None:
         predict("rows.csv", "hour\n1\nx\n", "--schema=SCHEMA")
 
 
-def test_a_type_that_the_model_does_not_parse_is_answered_with_a_mend(predict: Any) -> None:
+def test_a_type_that_the_model_does_not_parse_is_rejected_with_a_fix(predict: Any) -> None:
     with pytest.raises(RequestError, match="expected type: float.*set them with --schema"):
         predict("-", '[{"distance": 1400}]')
 
 
-def test_a_server_that_is_not_there_is_no_wrong_request(predict: Any) -> None:
+def test_an_unreachable_server_is_not_an_invalid_request(predict: Any) -> None:
     with pytest.raises(ServingError) as raised:
         predict("-", JSON_ROWS, "--server=localhost:1", "--timeout=5")
     assert raised.value.code == "UNAVAILABLE"

@@ -178,7 +178,7 @@ def test_a_client_names_no_base_path_and_no_request_log_outside_of_what_the_star
     assert _states(server) == {1: _STATE.AVAILABLE, 2: _STATE.AVAILABLE}
 
 
-def test_a_client_that_gives_up_does_not_stop_its_reload(server: RunningServer, root: Path) -> None:
+def test_a_reload_continues_if_its_client_disconnects(server: RunningServer, root: Path) -> None:
     config = _config(root, "mixed", "other", versions=(1, 2))
     request = model_management_pb2.ReloadConfigRequest(config=config)
     call = server.models.HandleReloadConfigRequest.future(request, timeout=60)

@@ -134,7 +134,9 @@ ELEMENT = "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGU
         ('{"signature_name": "named", "inputs": [1]}', "inputs is a plain value/list"),
     ],
 )  # fmt: skip
-def test_a_body_that_is_wrong_is_told_why(http: httpx.Client, body: str, message: str) -> None:
+def test_an_invalid_body_is_rejected_with_the_reason(
+    http: httpx.Client, body: str, message: str
+) -> None:
     response = http.post(f"{MODEL}:predict", content=body)
     assert response.status_code == 400
     assert message in response.json()["error"]
@@ -158,7 +160,7 @@ def test_a_body_that_is_wrong_is_told_why(http: httpx.Client, body: str, message
         ("GET", "/other", 404, "Not Found"),
     ],
 )  # fmt: skip
-def test_a_path_that_is_wrong_is_told_why(
+def test_an_invalid_path_is_rejected_with_the_reason(
     http: httpx.Client, method: str, path: str, code: int, message: str
 ) -> None:
     body = '{"instances": [1.0]}' if method == "POST" else None
@@ -183,7 +185,7 @@ def test_a_path_that_is_wrong_is_told_why(
         ("classify", {"examples": [{"x": 1 << 63}]}, "Only int64 is supported"),
     ],
 )  # fmt: skip
-def test_examples_that_are_wrong_are_told_why(
+def test_invalid_examples_are_rejected_with_the_reason(
     http: httpx.Client, verb: str, body: Any, message: str
 ) -> None:
     response = http.post(f"{MODEL}:{verb}", json=body)
@@ -204,14 +206,14 @@ def test_bodies_and_answers_may_be_compressed(http: httpx.Client) -> None:
     assert response.status_code == 400
 
 
-def test_a_body_that_is_too_large_is_refused_packed_or_not(http: httpx.Client) -> None:
+def test_a_body_that_is_too_large_is_rejected_compressed_or_not(http: httpx.Client) -> None:
     bomb = gzip.compress(b"[" + b"1," * 1_000_000 + b"1]")
     response = http.post(f"{MODEL}:predict", content=bomb, headers={"Content-Encoding": "gzip"})
     assert response.status_code == 413
     assert "exceeded" in response.json()["error"]
 
 
-def test_browsers_of_other_origins_are_told_that_they_may(http: httpx.Client) -> None:
+def test_browsers_of_other_origins_get_cors_headers(http: httpx.Client) -> None:
     response = http.options(f"{MODEL}:predict")
     assert response.headers["access-control-allow-origin"] == "*"
     assert http.get(MODEL).headers["access-control-allow-methods"] == "POST, GET"
@@ -229,7 +231,7 @@ def test_metrics_are_counted_under_tf_servings_names(http: httpx.Client) -> None
     assert count() == before + 1
 
 
-def test_a_client_that_sends_slowly_is_given_up_and_holds_nobody_up(
+def test_a_client_that_sends_slowly_times_out_and_does_not_delay_others(
     api: RunningServer, http: httpx.Client
 ) -> None:
     host, port = api.url.removeprefix("http://").split(":")
@@ -248,7 +250,7 @@ def test_a_client_that_sends_slowly_is_given_up_and_holds_nobody_up(
     "request_line",
     ["GET /monitoring/prometheus/metrics", f"GET {MODEL}/metadata", f"GET {MODEL}"],
 )
-def test_a_client_that_does_not_read_its_answers_is_given_up(
+def test_a_client_that_does_not_read_its_answers_is_disconnected(
     api: RunningServer, request_line: str
 ) -> None:
     with socket.socket() as client:
@@ -268,7 +270,9 @@ def test_a_client_that_does_not_read_its_answers_is_given_up(
     assert "Traceback" not in api.said()
 
 
-def test_a_client_that_reads_slowly_holds_nobody_up(api: RunningServer, http: httpx.Client) -> None:
+def test_a_client_that_reads_slowly_does_not_delay_others(
+    api: RunningServer, http: httpx.Client
+) -> None:
     host, port = api.url.removeprefix("http://").split(":")
     body = json.dumps({"instances": [0.1] * 100_000}).encode()
     head = (

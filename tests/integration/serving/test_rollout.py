@@ -66,7 +66,7 @@ def labels(base: Path) -> dict[str, int]:
     return dict(found.version_labels)
 
 
-def test_labels_move_under_requests_of_which_none_fails(base: Path, server: RunningServer) -> None:
+def test_no_request_fails_while_labels_move(base: Path, server: RunningServer) -> None:
     target = RolloutTarget.of(str(base))
     answered: list[float] = []
     stop = threading.Event()
@@ -146,7 +146,7 @@ def test_a_version_that_was_not_blessed_is_neither_tried_nor_returned_to(base: P
         rollout.promote(ANN, 2)
 
 
-def test_half_copied_versions_are_no_versions(base: Path) -> None:
+def test_half_copied_versions_are_ignored(base: Path) -> None:
     (base / "9").mkdir()
     rollout = Rollout(RolloutTarget.of(str(base)), {})
     with pytest.raises(RolloutError, match="has no version 9 with a model; it has: 1, 2, 3"):
@@ -155,7 +155,7 @@ def test_half_copied_versions_are_no_versions(base: Path) -> None:
 
 
 @pytest.mark.parametrize("point", ["write_model_config", "append_to_journal"])
-def test_a_kill_between_the_steps_leaves_config_and_journal_whole(base: Path, point: str) -> None:
+def test_a_kill_between_the_steps_leaves_config_and_journal_intact(base: Path, point: str) -> None:
     rollout = Rollout(RolloutTarget.of(str(base)), {})
     rollout.promote(ANN, 1)
     killed = subprocess.run(
@@ -181,7 +181,7 @@ def test_a_kill_between_the_steps_leaves_config_and_journal_whole(base: Path, po
     assert Rollout(RolloutTarget.of(str(base)), {}).rollback(ANN).after.stable == stable
 
 
-def test_a_line_that_a_crash_cut_off_is_passed_over_and_not_built_on(base: Path) -> None:
+def test_a_line_that_was_truncated_by_a_crash_is_skipped_and_removed(base: Path) -> None:
     target = RolloutTarget.of(str(base))
     Rollout(target, {}).promote(ANN, 1)
     with open(journal_path(target.config_path), "a") as journal:

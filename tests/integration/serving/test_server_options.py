@@ -88,7 +88,7 @@ def test_the_metrics_name_the_threads_as_tf_serving_does(base, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [(1, 2), (2, 1)])
-def test_the_larger_number_of_threads_bounds_the_calls_that_run_at_once(base, tmp_path, threads):
+def test_the_larger_number_of_threads_limits_concurrent_calls(base, tmp_path, threads):
     options = (f"--grpc_max_threads={threads[0]}", f"--rest_api_num_threads={threads[1]}")
     with running_server(tmp_path, *_options(base), *options) as server:
         held = []
@@ -177,7 +177,7 @@ def _certificates(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix != ".csr"}
 
 
-def test_tls_asks_for_the_clients_certificate(base, tmp_path):
+def test_tls_requires_the_clients_certificate(base, tmp_path):
     files = _certificates(tmp_path)
 
     def quoted(name):
@@ -232,7 +232,7 @@ def test_an_unknown_option_and_a_missing_model_end_with_2(base):
         ),
     ],
 )
-def test_certificates_that_secure_nothing_end_with_2(base, tmp_path, ssl_config, said):
+def test_invalid_certificates_end_with_2(base, tmp_path, ssl_config, said):
     (tmp_path / "ssl.config").write_text(ssl_config)
     found = _ended("--port=1", *_options(base), f"--ssl_config_file={tmp_path}/ssl.config")
     assert found.returncode == 2

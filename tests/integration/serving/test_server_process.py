@@ -53,7 +53,7 @@ def test_a_server_above_its_memory_is_ended_with_its_children(tmp_path: Path) ->
         assert raised.value.code == "RESOURCE_EXHAUSTED"
 
 
-def test_leaving_ends_a_server_that_does_not_want_to_and_its_children(tmp_path: Path) -> None:
+def test_exit_kills_a_server_that_ignores_sigterm_and_its_children(tmp_path: Path) -> None:
     stubborn = "trap '' TERM; echo $$; sleep 60 & echo $!; while :; do wait; done"
     with process(tmp_path, stubborn) as server:
         pids = _pids(tmp_path / "log", 2)
@@ -61,7 +61,7 @@ def test_leaving_ends_a_server_that_does_not_want_to_and_its_children(tmp_path: 
     wait_until_gone(pids)
 
 
-def test_a_server_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+def test_a_server_ends_when_its_parent_process_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "server"
     script.write_text("#!/bin/sh\necho $$\nsleep 60 &\necho $!\nwait\n")
     script.chmod(0o755)
@@ -83,7 +83,7 @@ def test_a_server_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None
     wait_until_gone(pids)
 
 
-def test_an_ending_is_told_by_signal_or_exit_code() -> None:
+def test_the_error_names_the_signal_or_exit_code() -> None:
     assert ending(-11) == "was killed by SIGSEGV"
     assert ending(134) == "was killed by SIGABRT"
     assert ending(255) == "ended with exit code 255"

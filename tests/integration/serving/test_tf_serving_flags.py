@@ -98,7 +98,7 @@ def test_a_config_file_that_does_not_parse_ends_the_start_in_tf_servings_words(
     assert "Traceback" not in said
 
 
-def test_a_config_file_is_followed_if_it_is_polled(models: Path, tmp_path: Path) -> None:
+def test_a_polled_config_file_is_reloaded(models: Path, tmp_path: Path) -> None:
     tf1, tf2 = predict_request("tf1", x=[2.0]), predict_request("tf2", x=[2.0])
     config = _config(tmp_path / "config", models / "tf1")
     with running_server(tmp_path, config, "--model_config_file_poll_wait_seconds=1") as server:
@@ -146,7 +146,7 @@ def test_a_config_file_counts_after_a_reload_when_it_changes(models: Path, tmp_p
 
 
 @pytest.mark.parametrize("milliseconds", [0, -1])
-def test_without_a_timeout_rest_takes_as_long_as_it_takes(
+def test_without_a_timeout_a_rest_request_may_take_any_time(
     models: Path, tmp_path: Path, milliseconds: int
 ) -> None:
     config = _config(tmp_path / "config", models / "tf1")

@@ -20,7 +20,7 @@ from prodml.serving.models.warm_up import write_warm_up_requests
 from prodml.serving.observation.metrics import ServerMetrics
 
 
-def test_a_version_with_a_link_that_leads_out_of_it_is_not_loaded(tmp_path: Path) -> None:
+def test_a_version_with_a_link_to_a_target_outside_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("c4n4ry")
     version = tmp_path / "model" / "1"
     (version / "assets").mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_a_version_that_fails_to_load_leaves_no_session_open(
     assert _open_sessions() == before
 
 
-def test_what_initializes_a_model_of_tf2_is_declared_and_cannot_be_asked(tmp_path: Path) -> None:
+def test_the_init_op_of_tf2_is_declared_and_cannot_be_called(tmp_path: Path) -> None:
     version = save_mixed(tmp_path / "mixed" / "1")
     loaded = load_version("mixed", 1, str(version), ModelOptions(), ServerMetrics())
     assert loaded.servable.signature_defs.keys() - loaded.signatures.keys() == {
@@ -81,7 +81,7 @@ def test_what_initializes_a_model_of_tf2_is_declared_and_cannot_be_asked(tmp_pat
 
 
 @pytest.mark.parametrize("drops", [True, False])
-def test_the_system_may_forget_the_files_of_a_version_that_is_loaded(
+def test_the_files_of_a_loaded_version_are_dropped_from_the_page_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drops: bool
 ) -> None:
     version = save_mixed(tmp_path / "mixed" / "1")

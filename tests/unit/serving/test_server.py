@@ -26,7 +26,7 @@ def _of_model(**options: Any) -> ModelOptions:
         (3, 0, 1, (0, 1)),
     ],
 )
-def test_parallelism_of_sessions_counts_unless_one_of_the_two_others_is_given(
+def test_session_parallelism_is_used_unless_another_parallelism_is_set(
     session: int, intra: int, inter: int, threads: tuple[int, int]
 ) -> None:
     options = _of_model(
@@ -39,7 +39,7 @@ def test_parallelism_of_sessions_counts_unless_one_of_the_two_others_is_given(
     assert found == threads
 
 
-def test_sessions_take_the_share_of_a_gpu_that_is_asked_for() -> None:
+def test_sessions_use_the_configured_fraction_of_a_gpu() -> None:
     options = _of_model(per_process_gpu_memory_fraction=0.25)
     assert _session_config(options.session).gpu_options.per_process_gpu_memory_fraction == 0.25
 
@@ -60,12 +60,12 @@ def test_a_relative_base_path_starts_at_the_working_directory(
     assert config.model_config_list.config[0].base_path == served
 
 
-def test_tags_stand_between_commas() -> None:
+def test_tags_are_separated_by_commas() -> None:
     assert _of_model().tags == ["serve"]
     assert _of_model(saved_model_tags="serve,gpu").tags == ["serve", "gpu"]
 
 
-def test_files_are_forgotten_unless_the_caches_are_kept() -> None:
+def test_the_page_cache_is_dropped_unless_it_is_disabled() -> None:
     assert _of_model().drop_file_cache
     assert not _of_model(flush_filesystem_caches=False).drop_file_cache
 
@@ -82,7 +82,7 @@ def test_recorded_requests_are_run_once_or_as_often_as_asked(
 
 
 @pytest.mark.parametrize(("asked", "threads"), [(0, 1), (1, 1), (3, 3)])
-def test_no_threads_to_load_are_one(asked: int, threads: int) -> None:
+def test_zero_load_threads_are_one(asked: int, threads: int) -> None:
     options = _loading_options(
         ServerOptions(model_base_path="/m", num_load_threads=asked, num_unload_threads=asked)
     )

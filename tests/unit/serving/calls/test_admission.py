@@ -6,7 +6,7 @@ from prodml.errors import ServingError
 from prodml.serving.calls.admission import Admission
 
 
-def test_requests_above_the_bound_are_refused_until_one_leaves():
+def test_requests_above_the_limit_are_rejected_until_one_ends():
     admission = Admission(max_requests=2, max_bytes=100)
     with admission.request():
         with admission.request(), pytest.raises(ServingError, match="2 requests are running"):
@@ -15,7 +15,7 @@ def test_requests_above_the_bound_are_refused_until_one_leaves():
             pass
 
 
-def test_bytes_of_all_requests_together_are_bounded():
+def test_bytes_of_all_requests_together_are_limited():
     admission = Admission(max_requests=10, max_bytes=100)
     with admission.request() as first, admission.request() as second:
         first.hold(60)
@@ -27,7 +27,7 @@ def test_bytes_of_all_requests_together_are_bounded():
         third.hold(100)
 
 
-def test_a_request_that_fails_gives_its_place_and_its_bytes_back():
+def test_a_failed_request_releases_its_admission_and_its_bytes():
     admission = Admission(max_requests=1, max_bytes=10)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), admission.request() as place:
@@ -35,7 +35,7 @@ def test_a_request_that_fails_gives_its_place_and_its_bytes_back():
             raise ZeroDivisionError
 
 
-def test_a_request_that_grows_holds_what_it_has_grown_to():
+def test_a_growing_request_holds_its_current_size():
     admission = Admission(max_requests=2, max_bytes=100)
     with admission.request() as first, admission.request() as second:
         first.hold(10)
@@ -47,7 +47,7 @@ def test_a_request_that_grows_holds_what_it_has_grown_to():
         third.hold_at_least(100)
 
 
-def test_what_arrives_takes_half_of_the_bytes_and_none_from_what_has_arrived():
+def test_arriving_requests_hold_at_most_half_of_the_bytes_in_a_budget_of_their_own():
     admission = Admission(max_requests=1, max_bytes=1_000_000)
     with admission.arriving() as first, admission.arriving() as second:
         first.expect(900_000)

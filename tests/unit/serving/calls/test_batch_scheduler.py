@@ -105,7 +105,7 @@ def test_batches_of_all_queues_of_a_model_stay_within_the_bound(steps):
 
 
 @given(_steps)
-def test_every_task_that_stays_is_taken_once(steps):
+def test_every_task_that_is_not_withdrawn_runs_once(steps):
     history = History()
     for step in steps:
         history.play(step)
@@ -131,7 +131,7 @@ def test_a_backlog_of_one_queue_leaves_room_for_another(steps, newcomer):
     assert is_refused == (is_full and max(others.values()) == 1)
 
 
-def test_a_flood_of_one_shape_leaves_each_other_shape_the_next_turn_but_one():
+def test_a_flood_of_one_shape_delays_other_shapes_by_one_batch_at_most():
     history = History(BatchingOptions(max_batch_size=1, max_enqueued_batches=100))
     for _ in range(50):
         history.enqueue("flood", 1)
@@ -141,12 +141,12 @@ def test_a_flood_of_one_shape_leaves_each_other_shape_the_next_turn_but_one():
     assert "other" not in history.waiting.values()
 
 
-def test_a_lone_queue_is_refused_at_the_bound():
+def test_a_single_queue_is_rejected_at_the_limit():
     history = History(BatchingOptions(max_batch_size=1, max_enqueued_batches=2))
     assert [history.enqueue("a", 1) for _ in range(3)] == [True, True, False]
 
 
-def test_another_model_has_its_own_bound():
+def test_another_model_has_its_own_limit():
     scheduler: BatchScheduler[Task] = BatchScheduler(
         BatchingOptions(max_batch_size=1, max_enqueued_batches=1)
     )
@@ -156,7 +156,7 @@ def test_another_model_has_its_own_bound():
         scheduler.enqueue("c", "two", Task(1), 0.0)
 
 
-def test_a_task_that_was_withdrawn_leaves_its_rows_to_others():
+def test_the_rows_of_a_withdrawn_task_are_free_for_others():
     scheduler: BatchScheduler[Task] = BatchScheduler(
         BatchingOptions(max_batch_size=2, max_enqueued_batches=1)
     )

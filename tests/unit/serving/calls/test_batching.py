@@ -87,7 +87,7 @@ def test_requests_that_arrive_together_run_together():
     assert servable.sizes == [8]
 
 
-def test_requests_that_come_one_by_one_run_together_though_no_batch_waits_by_itself():
+def test_requests_in_quick_succession_run_together_without_a_batch_timeout():
     servable = Doubler()
     options = BatchingOptions(max_batch_size=8, batch_timeout_micros=0, num_batch_threads=4)
 
@@ -189,7 +189,7 @@ def test_an_endless_backlog_does_not_starve_another_shape_version_or_model(newco
     assert asyncio.run(send()) < 10
 
 
-def test_a_call_whose_client_has_gone_never_runs_and_frees_its_place():
+def test_a_call_of_a_disconnected_client_never_runs_and_leaves_the_queue():
     gate = threading.Event()
     options = BatchingOptions(max_batch_size=1, num_batch_threads=1, max_enqueued_batches=2)
     servable = Doubler(gate)
@@ -256,7 +256,7 @@ def test_a_split_request_that_does_not_fit_leaves_none_of_its_parts_behind():
         ({}, "must have at least one input tensor"),
     ],
 )
-def test_what_cannot_stand_in_a_batch_is_refused(feeds, message):
+def test_a_request_that_does_not_fit_into_a_batch_is_rejected(feeds, message):
     async def send() -> None:
         runner = BatchingRunner(BatchingOptions(max_batch_size=8), ServerMetrics())
         feeds_as_arrays = {name: np.asarray(value) for name, value in feeds.items()}
@@ -276,7 +276,7 @@ def test_what_cannot_stand_in_a_batch_is_refused(feeds, message):
         ("max_batch_siz { value: 8 }", 'no field named "max_batch_siz"'),
     ],
 )
-def test_parameters_that_do_not_go_together_name_the_file(tmp_path, text, message):
+def test_inconsistent_parameters_are_rejected_with_the_file_name(tmp_path, text, message):
     path = tmp_path / "batching.txt"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message) as caught:

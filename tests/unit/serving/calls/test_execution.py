@@ -31,7 +31,7 @@ class Gated:
         pass
 
 
-def test_calls_whose_client_has_gone_never_run():
+def test_calls_of_disconnected_clients_never_run():
     servable = Gated()
     idle: list[bool] = []
 
@@ -56,7 +56,7 @@ def test_calls_whose_client_has_gone_never_run():
     assert idle, "a version that nobody calls can be unloaded"
 
 
-def test_a_running_call_keeps_its_version_loaded_though_its_client_has_gone():
+def test_a_running_call_of_a_disconnected_client_keeps_its_version_loaded():
     servable = Gated()
     idle: list[int] = []
 

@@ -20,7 +20,7 @@ def test_on_a_loopback_address_any_base_path_is_allowed(host):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "models.example"])
-def test_elsewhere_only_base_paths_of_the_start_are_allowed(host):
+def test_on_other_addresses_only_base_paths_from_the_start_are_allowed(host):
     roots = model_roots("", host, _config("/models/flights"))
     check_base_paths(_config("/models/flights", "/models/flights/sub"), roots)
     for other in ("/models", "/models/flights2", "/models/flights/../other", "/etc"):
@@ -38,7 +38,7 @@ def test_the_option_names_the_roots_on_every_address():
     check_base_paths(_config("/etc"), model_roots("/", "0.0.0.0", _config()))
 
 
-def test_a_link_that_leads_out_of_the_roots_is_refused(tmp_path: Path):
+def test_a_link_to_a_target_outside_of_the_roots_is_rejected(tmp_path: Path):
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(ServingError):
         check_base_paths(_config(str(tmp_path / "link")), [str(tmp_path)])

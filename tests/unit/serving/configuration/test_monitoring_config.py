@@ -26,7 +26,7 @@ def test_an_unknown_field_is_named_with_its_line(tmp_path):
         read_metrics_path(str(file))
 
 
-def test_a_file_that_nests_without_end_is_refused_with_its_line(tmp_path):
+def test_a_deeply_nested_file_is_rejected_with_its_line(tmp_path):
     file = tmp_path / "monitoring.config"
     file.write_text("\n" + "prometheus_config { " * 1000)
     told = r"monitoring.config.*: 2:\d+ : .*nests deeper than 100 levels"

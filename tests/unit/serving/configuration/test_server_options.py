@@ -99,7 +99,7 @@ def test_a_socket_needs_no_port():
     ServerOptions(model_base_path="/m", port=0, grpc_socket_path="/run/grpc.sock").check()
 
 
-def test_options_that_change_no_answer_are_taken_out_with_a_warning(caplog):
+def test_options_without_effect_are_removed_with_a_warning(caplog):
     foreign = [f"--{name}=false" for name in WITHOUT_EFFECT]
     assert without_foreign_options(["--port=1", *foreign, "--skip_initialize_tpu", "x"]) == [
         "--port=1",
@@ -109,7 +109,7 @@ def test_options_that_change_no_answer_are_taken_out_with_a_warning(caplog):
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_options_that_cannot_be_followed_are_refused_unless_switched_off(name):
+def test_unsupported_options_are_rejected_unless_disabled(name):
     assert without_foreign_options([f"--{name}=false", f"--{name}="]) == []
     for argument in (f"--{name}", f"--{name}=true"):
         with pytest.raises(ConfigError, match=f"--{name} is not supported; "):

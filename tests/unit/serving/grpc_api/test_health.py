@@ -47,7 +47,7 @@ def test_a_check_is_answered_and_an_unknown_service_is_not_found():
     asked(ask)
 
 
-def test_changes_reach_those_who_watch_when_another_has_left():
+def test_watchers_get_changes_after_another_watcher_has_disconnected():
     async def ask(stub: Any, health: HealthService) -> None:
         stays, leaves = stub.Watch(of("")), stub.Watch(of(""))
         for watch in (stays, leaves):
@@ -65,14 +65,14 @@ def test_changes_reach_those_who_watch_when_another_has_left():
     asked(ask)
 
 
-def test_who_watches_an_unknown_service_is_told_so():
+def test_a_watcher_of_an_unknown_service_gets_service_unknown():
     async def ask(stub: Any, health: HealthService) -> None:
         assert (await stub.Watch(of("unknown")).read()).status == _Status.SERVICE_UNKNOWN
 
     asked(ask)
 
 
-def test_a_server_that_stops_is_not_serving_whatever_is_reported():
+def test_a_stopping_server_is_not_serving_whatever_is_reported():
     async def ask(stub: Any, health: HealthService) -> None:
         health.stop()
         health.report(is_serving=True)

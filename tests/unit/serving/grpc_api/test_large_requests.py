@@ -73,7 +73,7 @@ def outcome(read: Any, message: bytes) -> Any:
 
 
 @given(requests())
-def test_a_request_that_is_cut_reads_as_one_that_is_parsed_whole(message):
+def test_a_request_that_is_parsed_in_parts_equals_one_that_is_parsed_whole(message):
     assert outcome(read_predict_request, message) == outcome(whole, message)
 
 
@@ -116,13 +116,13 @@ def test_numbers_are_where_tensorflow_need_not_copy_them():
     assert inputs["x"].ctypes.data % 64 == 0
 
 
-def test_a_message_of_countless_fields_is_refused_before_it_fills_the_memory():
+def test_a_message_with_too_many_fields_is_rejected_before_it_fills_the_memory():
     with pytest.raises(DecodeError, match="more than 100000 fields"):
         read_predict_request(b"\xa0\x06\x01" * 100_001)
 
 
 @pytest.mark.parametrize("field", [predict_pb2.PredictRequest, tensor_pb2.TensorProto])
-def test_a_message_that_is_large_but_for_its_values_is_refused(field):
+def test_a_message_that_is_large_without_its_values_is_rejected(field):
     request = predict_pb2.PredictRequest()
     if field is predict_pb2.PredictRequest:
         request.model_spec.name = "m" * 2_000_000
@@ -150,7 +150,7 @@ def _examples(count: int, start: int = 0) -> Any:
 @pytest.mark.parametrize(
     "kind", [classification_pb2.ClassificationRequest, inference_pb2.MultiInferenceRequest]
 )
-def test_examples_that_are_cut_read_as_those_that_are_parsed_whole(kind, with_context):
+def test_examples_that_are_parsed_in_parts_equal_those_that_are_parsed_whole(kind, with_context):
     first, second = kind(), kind()
     first.input.example_list.examples.extend(_examples(1))
     if with_context:

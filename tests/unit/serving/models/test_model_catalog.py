@@ -115,7 +115,7 @@ def test_the_policy_says_which_versions_are_served(tmp_path, policy, served):
 @pytest.mark.parametrize(
     ("poll_seconds", "at_the_start", "later"), [(0.01, {1}, {2}), (0, {1}, {1}), (-1, set(), set())]
 )
-def test_base_paths_are_looked_at_again_and_again_once_or_never(
+def test_base_paths_are_polled_repeatedly_once_or_never(
     tmp_path, poll_seconds, at_the_start, later
 ):
     add(tmp_path, 1)
@@ -170,7 +170,7 @@ def test_a_version_that_fails_to_load_is_reported_and_replaces_nothing(tmp_path)
     with_models(scenario)
 
 
-def test_a_failed_load_is_tried_again_as_often_as_told(tmp_path):
+def test_a_failed_load_is_retried_as_often_as_configured(tmp_path):
     attempts = []
 
     def failing(model: str, number: int, path: str) -> LoadedVersion:
@@ -191,7 +191,7 @@ def test_a_failed_load_is_tried_again_as_often_as_told(tmp_path):
     assert attempts == [1, 1, 1]
 
 
-def test_when_all_versions_are_taken_away_nothing_is_served(tmp_path):
+def test_if_all_versions_are_removed_nothing_is_served(tmp_path):
     add(tmp_path, 1)
 
     async def scenario(models: Models) -> None:
@@ -207,7 +207,7 @@ def test_when_all_versions_are_taken_away_nothing_is_served(tmp_path):
     with_models(scenario)
 
 
-def test_a_base_path_that_cannot_be_read_takes_nothing_away(tmp_path):
+def test_an_unreadable_base_path_unloads_nothing(tmp_path):
     base = tmp_path / "base"
     add(base, 1)
 
@@ -326,7 +326,7 @@ def test_a_config_of_a_stopped_server_leaves_nothing_loaded(tmp_path):
     asyncio.run(run())
 
 
-def test_base_paths_are_looked_at_while_a_config_waits_for_its_models(tmp_path):
+def test_base_paths_are_polled_while_a_config_waits_for_its_models(tmp_path):
     add(tmp_path / "m", 1)
     add(tmp_path / "slow", 1)
     may_end = threading.Event()
@@ -396,7 +396,7 @@ def test_a_load_that_fails_unexpectedly_is_reported_as_any_other(tmp_path):
     asyncio.run(run())
 
 
-def test_a_failed_load_keeps_nothing_in_memory_but_its_reason(tmp_path):
+def test_a_failed_load_leaves_only_its_error_in_memory(tmp_path):
     add(tmp_path, 1)
     half_loaded = []
 
@@ -416,7 +416,7 @@ def test_a_failed_load_keeps_nothing_in_memory_but_its_reason(tmp_path):
     asyncio.run(run())
 
 
-def test_a_config_that_says_nothing_is_refused_once_models_are_served(tmp_path):
+def test_an_empty_config_is_rejected_once_models_are_served(tmp_path):
     add(tmp_path, 1)
 
     async def scenario(models: Models) -> None:
@@ -458,7 +458,9 @@ def test_labels_name_versions_and_move(tmp_path):
         (LoadingOptions(allow_any_labels=True), True, True),
     ],
 )
-def test_labels_for_versions_that_are_not_there(tmp_path, options, allows_new, allows_moved):
+def test_labels_for_unavailable_versions_need_an_option(
+    tmp_path, options, allows_new, allows_moved
+):
     add(tmp_path, 1)
 
     async def scenario(models: Models) -> None:
@@ -515,7 +517,7 @@ def test_a_model_that_is_no_longer_configured_is_unloaded(tmp_path):
         ),
     ],
 )
-def test_a_config_that_cannot_be_is_refused(text, message):
+def test_an_invalid_config_is_rejected(text, message):
     wrong = text_format.Parse(
         f"model_config_list {{ {text} }}", model_server_config_pb2.ModelServerConfig()
     )

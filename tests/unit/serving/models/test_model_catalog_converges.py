@@ -179,7 +179,7 @@ class History:
 
 
 @given(st.lists(STEPS, max_size=40))
-def test_whatever_happens_the_server_serves_what_was_asked_last(steps):
+def test_after_any_events_the_server_serves_the_last_config(steps):
     async def run(root: Path, loop: FakeClockLoop) -> None:
         disk = Disk(root)
         disk.add(1)

@@ -87,12 +87,12 @@ class AnyHistory(RuleBasedStateMachine):
             assert version.loaded is None or version not in self.unloads
 
     @invariant()
-    def a_version_is_in_memory_at_most_once_for_each_directory(self) -> None:
+    def each_directory_is_in_memory_at_most_once(self) -> None:
         in_memory = [(v.number, v.path) for v in self.loads + self.unloads]
         assert len(in_memory) == len(set(in_memory))
 
     @invariant()
-    def every_version_in_progress_has_somebody_at_work(self) -> None:
+    def every_version_in_progress_has_one_action(self) -> None:
         for version in self.reconciler.versions:
             if version.stage is Stage.LOADING:
                 assert version in self.loads
@@ -161,7 +161,7 @@ def test_a_version_asked_for_again_while_it_unloads_is_loaded_when_it_has_ended(
     assert reconciler.available.keys() == {1, 2}
 
 
-def test_a_load_that_nobody_wants_any_more_is_unloaded_and_never_answers() -> None:
+def test_a_version_that_is_no_longer_wanted_when_loaded_is_unloaded_at_once() -> None:
     reconciler = Reconciler(RETRIES, PAUSE)
     first = begun(reconciler.want({1: "/a/1"}))
     second = begun(reconciler.want({2: "/a/2"}))
@@ -183,7 +183,7 @@ def test_a_base_path_that_moves_replaces_the_version_of_the_same_number() -> Non
     assert reconciler.available[1] is new.loaded
 
 
-def test_a_failed_load_is_retried_after_a_pause_and_then_given_up() -> None:
+def test_a_failed_load_is_retried_after_a_pause_until_no_retry_is_left() -> None:
     reconciler = Reconciler(max_retries=1, retry_seconds=PAUSE)
     version = begun(reconciler.want({1: "/a/1"}))
     assert reconciler.load_failed(version, BROKEN, now=10.0) == []
@@ -193,7 +193,7 @@ def test_a_failed_load_is_retried_after_a_pause_and_then_given_up() -> None:
     assert (version.state, version.error, reconciler.next_retry) == (VersionState.END, BROKEN, None)
 
 
-def test_a_version_that_was_given_up_is_loaded_when_it_is_asked_for_anew() -> None:
+def test_a_failed_version_is_loaded_when_it_is_wanted_again() -> None:
     reconciler = Reconciler(max_retries=0, retry_seconds=PAUSE)
     version = begun(reconciler.want({1: "/a/1"}))
     reconciler.load_failed(version, BROKEN, now=0.0)

@@ -223,7 +223,7 @@ def test_signature_defs_in_the_metadata_are_all_offered(two_outputs):
     np.testing.assert_array_equal(answers["serving_default"], answers["doubled"])  # 1 + 1 = 1 * 2
 
 
-def test_outputs_whose_names_are_one_in_tf_serving_are_warned_of(two_outputs, caplog):
+def test_outputs_with_the_same_name_in_tf_serving_cause_a_warning(two_outputs, caplog):
     model = TfLiteModel(two_outputs, 1)
     (output,) = _outputs(model)
     assert output.endswith(":1")
@@ -257,7 +257,7 @@ def test_a_file_cut_anywhere_is_refused_and_does_not_end_the_process(linear):
         )
 
 
-def test_a_model_that_is_not_there_is_not_found(tmp_path):
+def test_a_missing_model_is_not_found(tmp_path):
     with pytest.raises(ServingError, match="model.tflite; No such file") as caught:
         load_tflite_model(str(tmp_path))
     assert caught.value.code == "NOT_FOUND"
@@ -328,7 +328,7 @@ def test_values_of_another_type_are_refused(linear):
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8, 64), (2, 0, 8, 2), (0, 8, 8, 2), (1, 8, 8), ()])
-def test_shapes_that_would_end_the_process_are_refused(shape):
+def test_shapes_that_would_crash_the_process_are_rejected(shape):
     model = TfLiteModel(_converted("convolved"), 1)
     with pytest.raises(ServingError, match="Failed to resize input tensor") as caught:
         model.run({"serving_default_image:0": np.ones(shape, np.float32)}, _outputs(model))
@@ -348,7 +348,7 @@ def test_dimensions_of_size_one_may_be_left_out_or_added(shape, rows):
         assert answer.shape == shape, "as TF Serving resizes it"
 
 
-def test_an_image_without_its_channel_ends_no_process():
+def test_an_image_without_its_channel_does_not_crash_the_process():
     model = TfLiteModel(_converted("gray"), 1)
     with pytest.raises(ServingError, match="Failed to allocate tensors"):
         model.run({"serving_default_image:0": np.ones((1, 8, 8), np.float32)}, _outputs(model))

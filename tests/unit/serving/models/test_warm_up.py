@@ -63,7 +63,7 @@ def test_a_thousand_requests_are_the_limit(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "number"), [("session_run_log", 5), ("predict_streamed_log", 7)])
-def test_kinds_that_no_warm_up_runs_are_refused(tmp_path, kind, number):
+def test_requests_of_unsupported_kinds_are_rejected(tmp_path, kind, number):
     log = PredictionLog()
     getattr(log, kind).SetInParent()
     write_warm_up_requests(str(tmp_path), [log])

@@ -120,13 +120,13 @@ def test_label_values_are_escaped():
     assert family.samples[0].labels["model_name"] == name
 
 
-def test_two_servers_count_apart():
+def test_two_servers_have_separate_metrics():
     one, other = ServerMetrics(), ServerMetrics()
     one.request("m", "predict", "GRPC", "OK", 0.001)
     assert one.exposition() != other.exposition()
 
 
-def test_a_client_that_invents_model_names_does_not_fill_the_memory():
+def test_unknown_model_names_do_not_fill_the_memory():
     metrics = ServerMetrics()
     for number in range(3_000):
         metrics.request(f"m{number}", "predict", "GRPC", "NOT_FOUND", 0.001)
@@ -146,7 +146,7 @@ def test_a_model_that_is_served_is_counted_by_its_name_after_any_number_of_other
     assert ':tensorflow:serving:request_count{model_name="flights",status="INTERNAL"} 1' in counts
 
 
-def test_a_long_name_that_a_client_invents_is_not_kept():
+def test_a_long_unknown_model_name_is_not_stored():
     metrics = ServerMetrics()
     metrics.request("m" * 100_000, "predict", "GRPC", "NOT_FOUND", 0.001)
     assert len(metrics.exposition()) < 10_000

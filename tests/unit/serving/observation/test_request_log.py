@@ -92,7 +92,7 @@ def test_every_request_is_in_a_file_that_tensorflow_reads(tmp_path):
     assert _counts(metrics) == {"OK": 100}
 
 
-def test_a_record_says_which_version_answered_when_and_how_it_was_sampled(tmp_path):
+def test_a_record_has_the_version_the_time_and_the_sampling_config(tmp_path):
     log = _request_log(ServerMetrics(), tmp_path)
     config = _config(tmp_path / "log", kind="tfrecord")
     log.configure({"flights": config})
@@ -106,7 +106,7 @@ def test_a_record_says_which_version_answered_when_and_how_it_was_sampled(tmp_pa
     assert before <= metadata.timestamp_secs <= time.time()
 
 
-def test_only_sampled_requests_are_made_into_records(tmp_path):
+def test_records_are_created_for_sampled_requests_only(tmp_path):
     metrics = ServerMetrics()
     log = _request_log(metrics, tmp_path)
     log.configure(
@@ -126,7 +126,7 @@ def test_only_sampled_requests_are_made_into_records(tmp_path):
     assert _counts(metrics) == {"OK": len(made)}
 
 
-def test_a_new_configuration_takes_over(tmp_path):
+def test_a_new_configuration_replaces_the_previous_one(tmp_path):
     log = _request_log(ServerMetrics(), tmp_path)
     log.configure({"flights": _config(tmp_path / "a" / "log")})
     _offer(log, 1, 2)
@@ -149,7 +149,7 @@ def test_a_new_configuration_takes_over(tmp_path):
         (_config("link/flights"), "PERMISSION_DENIED", "link/flights, is outside of"),
     ],
 )
-def test_a_configuration_that_cannot_be_followed_changes_nothing(tmp_path, config, code, message):
+def test_an_invalid_configuration_changes_nothing(tmp_path, config, code, message):
     (tmp_path / "link").symlink_to("/var")
     log = _request_log(ServerMetrics(), tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
@@ -178,7 +178,7 @@ def test_a_relative_prefix_starts_at_the_directory_and_files_are_for_their_owner
     assert modes == [0o600, 0o700, 0o700]
 
 
-def test_files_beyond_the_size_to_keep_are_deleted_while_others_are_written(tmp_path):
+def test_the_oldest_files_are_deleted_while_new_ones_are_written(tmp_path):
     log = _request_log(ServerMetrics(), tmp_path, max_file_bytes=1_000, keep_bytes=2_500)
     log.configure({"flights": _config("log")})
     _offer(log, *range(9), padding=1_000)
@@ -222,7 +222,7 @@ def test_a_file_being_written_has_no_final_name(tmp_path):
     assert _numbers(tmp_path / "log") == [1]
 
 
-def test_a_record_that_cannot_be_made_is_counted_and_nothing_else(tmp_path):
+def test_a_record_that_cannot_be_serialized_is_only_counted(tmp_path):
     metrics = ServerMetrics()
     log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
@@ -237,9 +237,7 @@ def test_a_record_that_cannot_be_made_is_counted_and_nothing_else(tmp_path):
     ("limits", "kept"),
     [({"max_queued_records": 3}, 3), ({"max_queued_bytes": 3_500}, 2)],
 )
-def test_what_a_full_queue_does_not_take_is_dropped_and_warned_of_once(
-    tmp_path, caplog, limits, kept
-):
+def test_records_for_a_full_queue_are_dropped_with_one_warning(tmp_path, caplog, limits, kept):
     metrics = ServerMetrics()
     log = _request_log(metrics, tmp_path, **limits)
     log.configure({"flights": _config(tmp_path / "log")})
@@ -255,7 +253,7 @@ def test_what_a_full_queue_does_not_take_is_dropped_and_warned_of_once(
     ]
 
 
-def test_what_is_offered_after_closing_is_dropped(tmp_path):
+def test_records_offered_after_close_are_dropped(tmp_path):
     metrics = ServerMetrics()
     log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
@@ -264,7 +262,7 @@ def test_what_is_offered_after_closing_is_dropped(tmp_path):
     assert _counts(metrics) == {"DROPPED": 1}
 
 
-def test_a_directory_that_goes_is_counted_warned_of_once_and_used_again(tmp_path, caplog):
+def test_a_removed_directory_causes_one_warning_and_is_created_again(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     directory, metrics = tmp_path / "logs", ServerMetrics()
     log = _request_log(metrics, tmp_path)
@@ -283,7 +281,7 @@ def test_a_directory_that_goes_is_counted_warned_of_once_and_used_again(tmp_path
     assert len(_numbers(directory / "log")) == _counts(metrics)["OK"] - 2
 
 
-def test_a_directory_that_cannot_be_made_fails_no_request(tmp_path):
+def test_requests_succeed_if_the_directory_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     metrics = ServerMetrics()
     log = _request_log(metrics, tmp_path)
@@ -293,7 +291,7 @@ def test_a_directory_that_cannot_be_made_fails_no_request(tmp_path):
     assert _counts(metrics) == {"NOT_FOUND": 2}
 
 
-def test_a_disk_that_takes_no_more_leaves_whole_records(tmp_path):
+def test_a_full_disk_leaves_complete_records(tmp_path):
     metrics = ServerMetrics()
     log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log")})
@@ -311,7 +309,7 @@ def test_a_disk_that_takes_no_more_leaves_whole_records(tmp_path):
     assert [file.suffix for file in tmp_path.iterdir()] == [".tfrecord"]
 
 
-def test_a_killed_server_leaves_what_it_had_written_to_the_next(tmp_path):
+def test_the_next_server_recovers_the_files_of_a_killed_one(tmp_path):
     program = """
 import collections, os, sys
 from prodml.serving.observation.request_log_writer import RequestLogWriter
@@ -343,7 +341,7 @@ os.kill(os.getpid(), 9)
     assert [file.suffix for file in tmp_path.iterdir()] == [".tfrecord"] * 2
 
 
-def test_a_living_server_keeps_its_file(tmp_path):
+def test_the_file_of_a_running_server_is_not_recovered(tmp_path):
     metrics = ServerMetrics()
     one, other = _request_log(metrics, tmp_path), _request_log(ServerMetrics(), tmp_path)
     one.configure({"flights": _config(tmp_path / "log")})
@@ -358,7 +356,7 @@ def test_a_living_server_keeps_its_file(tmp_path):
     assert sorted(_numbers(tmp_path / "log")) == [1, 2, 3]
 
 
-def test_an_offer_costs_little(tmp_path):
+def test_an_offer_takes_microseconds(tmp_path):
     metrics = ServerMetrics()
     log = _request_log(metrics, tmp_path)
     log.configure({"flights": _config(tmp_path / "log", rate=0.01)})
@@ -400,7 +398,7 @@ def test_close_does_not_wait_for_a_disk_that_hangs(tmp_path):
     max_queued_bytes=st.integers(500, 20_000),
     removals=st.sets(st.integers(0, 59), max_size=3),
 )
-def test_what_was_offered_and_not_counted_as_lost_is_in_the_files_in_order(
+def test_every_record_is_counted_as_lost_or_is_in_the_files_in_order(
     tmp_path_factory, sizes, max_file_bytes, max_queued_records, max_queued_bytes, removals
 ):
     directory, metrics = tmp_path_factory.mktemp("log"), ServerMetrics()

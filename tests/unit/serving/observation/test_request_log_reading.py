@@ -16,7 +16,7 @@ def _models(files: RequestLogFiles) -> list[str]:
     return [log.log_metadata.model_spec.name for log in files]
 
 
-def test_records_come_in_the_order_of_time_and_partial_files_are_left_out(tmp_path):
+def test_records_are_read_in_time_order_and_partial_files_are_skipped(tmp_path):
     _write(tmp_path / "log-20260102T000000.000000Z-000002.tfrecord", "c")
     _write(tmp_path / "log-20260101T000000.000000Z-000001.tfrecord", "a", "b")
     _write(tmp_path / ".log-20260103T000000.000000Z-000003.tfrecord.partial", "d")
@@ -26,7 +26,7 @@ def test_records_come_in_the_order_of_time_and_partial_files_are_left_out(tmp_pa
     assert files.damaged == {}
 
 
-def test_what_is_damaged_is_told_and_the_rest_is_read(tmp_path):
+def test_damage_is_reported_and_intact_records_are_read(tmp_path):
     first = tmp_path / "log-20260101T000000.000000Z-000001.tfrecord"
     second = tmp_path / "log-20260102T000000.000000Z-000002.tfrecord"
     _write(first, "a", "b")

@@ -27,13 +27,13 @@ def test_logs_that_are_too_old_are_deleted_in_every_directory(tmp_path):
     assert _left(tmp_path) == set(young)
 
 
-def test_the_oldest_logs_go_until_the_rest_is_small_enough(tmp_path):
+def test_the_oldest_logs_are_deleted_until_the_rest_is_small_enough(tmp_path):
     logs = [_log(tmp_path, day, size=100) for day in range(1, 11)]
     delete_old_logs(str(tmp_path), keep_seconds=365 * DAY, keep_bytes=350, now=NOW)
     assert _left(tmp_path) == set(logs[-3:])
 
 
-def test_files_of_others_and_files_being_written_stay(tmp_path):
+def test_other_files_and_files_being_written_are_not_deleted(tmp_path):
     others = {
         _log(tmp_path, 1, name="saved_model.pb"),
         _log(tmp_path, 1, name="log.tfrecord"),

@@ -52,17 +52,17 @@ def test_an_image_gets_the_model_read_only_and_answers_this_machine_alone() -> N
     assert command[image + 1 :] == LOADING
 
 
-def test_a_binary_that_is_not_there_is_named() -> None:
+def test_a_missing_binary_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="/no/server is not an executable file"):
         Binary("/no/server").check()
 
 
-def test_docker_that_is_not_there_is_named() -> None:
+def test_a_missing_docker_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="no '/no/docker' on the PATH; install it"):
         DockerImage("image", "/no/docker").check()
 
 
-def test_an_engine_that_does_not_answer_is_told_in_its_own_words(tmp_path: Path) -> None:
+def test_the_error_quotes_an_engine_that_does_not_answer(tmp_path: Path) -> None:
     said = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
     docker = executable(tmp_path / "docker", f"echo '{said}' >&2; exit 1")
     with pytest.raises(ConfigError, match=f"its engine does not answer: {said}"):

@@ -39,7 +39,7 @@ def test_arrays_arrive_as_they_were_sent(arrays):
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_the_end_of_the_other_side_is_an_eof():
+def test_a_closed_connection_is_an_eof_error():
     ours, theirs = socket.socketpair()
     ours.sendall(b"\0\0")
     ours.close()

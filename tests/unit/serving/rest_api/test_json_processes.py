@@ -32,7 +32,7 @@ def with_processes(ask: Callable[[JsonProcesses], Awaitable[Any]]) -> Any:
     return asyncio.run(run())
 
 
-def test_a_process_that_cannot_start_costs_the_request_and_the_next_starts_it():
+def test_a_process_that_cannot_start_fails_one_request_and_is_started_by_the_next():
     body = [b'{"instances": [1.5]}']
 
     async def ask(processes: JsonProcesses) -> Any:
@@ -104,7 +104,7 @@ def test_a_process_that_was_killed_is_replaced():
     assert with_processes(ask).inputs["x"].tolist() == [1.0]
 
 
-def test_a_process_that_dies_of_a_body_is_an_error_of_that_request_alone():
+def test_a_body_that_kills_the_process_fails_its_request_only():
     async def ask(processes: JsonProcesses) -> Any:
         body = [b'{"instances": [1.0]}']
         await processes.read_predict(body, TYPES)

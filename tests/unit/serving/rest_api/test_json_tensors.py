@@ -36,7 +36,7 @@ types = st.sampled_from([FLOAT, DOUBLE, INT32, INT64, UINT8, UINT64, BOOL, STRIN
 
 
 @given(values, types)
-def test_the_quick_way_and_the_walk_agree_on_tensors_and_on_errors(value, dtype):
+def test_the_fast_and_the_slow_conversion_agree_on_tensors_and_errors(value, dtype):
     def outcome(convert):
         try:
             array = convert(value, dtype)
@@ -103,7 +103,7 @@ def test_values_are_written_as_tf_serving_writes_them(array, text):
         ([{"b64": "!"}], STRING, "Unable to base64 decode"),
     ],
 )
-def test_what_does_not_fit_is_told_as_tf_serving_tells_it(value, dtype, message):
+def test_values_that_do_not_fit_get_tf_servings_error(value, dtype, message):
     with pytest.raises(ServingError) as caught:
         array_of(value, dtype)
     assert caught.value.code == "INVALID_ARGUMENT"

@@ -14,17 +14,17 @@ from prodml.serving.rest_api.rest_bodies import unpack
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=3), st.integers(1, 7))
-def test_what_was_packed_comes_back_however_it_is_cut(contents, size):
+def test_compressed_bodies_are_decompressed_whatever_their_parts(contents, size):
     packed = b"".join(map(gzip.compress, contents))
     parts = [packed[start : start + size] for start in range(0, len(packed), size)]
     assert b"".join(unpack(parts, 1000)) == b"".join(contents)
 
 
-def test_zlib_is_unpacked_too():
+def test_zlib_is_decompressed_too():
     assert b"".join(unpack([zlib.compress(b"[1]")], 10)) == b"[1]"
 
 
-def test_a_bomb_is_refused_at_the_limit_and_not_unpacked_before():
+def test_decompression_of_a_bomb_stops_at_the_limit():
     bomb = gzip.compress(b"1," * 50_000_000, mtime=0)
     tracemalloc.start()
     with pytest.raises(web.HTTPRequestEntityTooLarge):

@@ -31,7 +31,7 @@ async def received(port: int, *parts: bytes) -> bytes:
     [(), (b"GET /v1/mod",), (b"GET /v1/models/m HTTP/1.1\r\n", b"Host: a\r\nX-A: ")],
     ids=["nothing", "half a line", "half a head"],
 )
-def test_a_connection_without_a_whole_head_is_closed_after_a_while(parts):
+def test_a_connection_without_a_complete_head_is_closed_after_a_while(parts):
     async def ask() -> bytes:
         metrics = ServerMetrics()
         inference = Inference(

@@ -21,9 +21,7 @@ from prodml.serving.rest_api.rest_paths import parse_path
         ("GET", "/v1/models/%E9%A3%9B", "status", "飛"),
     ],
 )
-def test_a_path_names_a_model_and_what_is_asked(
-    method: str, path: str, verb: str, name: str
-) -> None:
+def test_a_path_names_a_model_and_a_verb(method: str, path: str, verb: str, name: str) -> None:
     call = parse_path(method, path)
     assert (call.verb, call.spec.name) == (verb, name)
     assert call.spec.WhichOneof("version_choice") is None

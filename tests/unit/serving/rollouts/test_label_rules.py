@@ -47,7 +47,7 @@ def test_labels_name_different_versions_and_history_holds_no_present_or_repeated
 
 
 @given(placements(), versions)
-def test_a_canary_that_is_taken_back_leaves_everything_as_it_was(placement, version):
+def test_removing_a_canary_restores_the_previous_placement(placement, version):
     before = Placement(placement.stable, None, placement.earlier)
     try:
         tried = canary(before, version)
@@ -67,7 +67,7 @@ def test_a_promotion_that_is_rolled_back_returns_to_the_version_before(placement
 
 
 @given(placements())
-def test_what_a_rollback_would_make_stable_is_kept_loaded(placement):
+def test_the_version_that_a_rollback_would_make_stable_stays_loaded(placement):
     try:
         back = rollback(placement, anything_goes)
     except RolloutError:
@@ -76,7 +76,7 @@ def test_what_a_rollback_would_make_stable_is_kept_loaded(placement):
 
 
 @given(placements(), st.sets(versions))
-def test_a_rollback_passes_over_what_cannot_be_served(placement, unusable):
+def test_a_rollback_skips_versions_that_cannot_be_served(placement, unusable):
     without_canary = Placement(placement.stable, None, placement.earlier)
     usable = [v for v in placement.earlier if v not in unusable]
     try:
@@ -98,6 +98,6 @@ def test_a_rollback_passes_over_what_cannot_be_served(placement, unusable):
         (lambda: rollback(Placement(1), lambda _: False, 2), "does not exist or was not blessed"),
     ],
 )
-def test_a_move_that_cannot_be_says_why(move, message):
+def test_an_impossible_move_is_rejected_with_the_reason(move, message):
     with pytest.raises(RolloutError, match=message):
         move()

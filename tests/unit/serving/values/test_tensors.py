@@ -105,7 +105,7 @@ def declared(*shape: int, dtype: tf.DType = tf.float32, **fields: object) -> ten
         "the same, sizes first",
     ],
 )
-def test_what_tensorflow_would_not_parse_is_an_invalid_argument(proto):
+def test_a_tensor_that_tensorflow_would_not_parse_is_an_invalid_argument(proto):
     with pytest.raises(ServingError, match="tensor parsing error: wanted") as caught:
         to_array(proto, "wanted")
     assert caught.value.code == "INVALID_ARGUMENT"
@@ -113,7 +113,7 @@ def test_what_tensorflow_would_not_parse_is_an_invalid_argument(proto):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.bool_])
 @pytest.mark.parametrize("encode", [to_proto, to_content_proto])
-def test_a_tensor_may_have_as_many_elements_as_the_message_brings(dtype, encode):
+def test_a_tensor_may_have_as_many_elements_as_the_message_contains(dtype, encode):
     array = np.ones(17_000_000 if encode is to_content_proto else 500_000, dtype)
     np.testing.assert_array_equal(to_array(encode(array), "x"), array)
 
