@@ -106,9 +106,9 @@ class PredictionService:
         call = _Call(message)
 
         async def answer() -> bytes:
-            with self._admission.request() as place:
-                place.hold(len(message))
-                call.admitted = place
+            with self._admission.request() as admitted:
+                admitted.hold(len(message))
+                call.admitted = admitted
                 return await method(call)
 
         response, status = await answered(answer, context)
