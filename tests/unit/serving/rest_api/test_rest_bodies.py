@@ -41,6 +41,6 @@ def test_a_body_with_too_many_gzip_files_is_rejected():
 
 
 @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"[1]", mtime=0)[:-3], b"\x1f\x8b"])
-def test_what_is_broken_or_cut_off_is_refused(body):
+def test_an_invalid_or_truncated_body_is_rejected(body):
     with pytest.raises(ServingError, match="cannot decompress the body"):
         unpack([body], 1000)
