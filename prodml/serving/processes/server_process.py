@@ -129,7 +129,7 @@ class ServerProcess:
         self.check()
 
     def last_output(self) -> str:
-        """The last lines of what the server said; of a traceback, its last line."""
+        """Returns the last lines of the server's output, with only the last line of a traceback."""
         with open(self._log_path, "rb") as log:
             log.seek(max(0, os.path.getsize(self._log_path) - _TAIL_BYTES))
             text = log.read().decode(errors="replace")
