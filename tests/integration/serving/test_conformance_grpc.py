@@ -372,7 +372,6 @@ def test_a_swap_under_load_fails_no_request_and_bad_versions_replace_nothing(ser
 
 
 def test_the_server_keeps_running_after_a_deadline(server, tmp_path):
-    # The server may start the call after the client has left, and must still be released then.
     held = Held(tmp_path)
     code, _ = refusal(server.predictions.Predict, held.request, timeout=0.1)
     assert code == "DEADLINE_EXCEEDED"
