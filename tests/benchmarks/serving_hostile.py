@@ -1,4 +1,4 @@
-"""How long others wait while one client sends the largest requests that it may, back to back."""
+"""Measures the latency of other clients while one sends the largest allowed requests in a loop."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _WARM_UP_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Wait:
-    """What others found, in milliseconds.
+    """The latencies of the other clients, in milliseconds.
 
     Attributes:
-        attack: what the hostile client sent; empty for nothing.
-        front_end: of the others.
-        requests: that others sent.
-        p50: of their latencies.
-        p99: the same.
-        slowest: the same.
-        failed: of their requests.
-        attacks: answers to the hostile client, by status.
+        attack: what the hostile client sent; empty if it sent nothing.
+        front_end: the front end that the other clients used.
+        requests: number of requests of the other clients.
+        p50: median of their latencies.
+        p99: 99th percentile of their latencies.
+        slowest: the longest of their latencies.
+        failed: number of their requests that failed.
+        attacks: number of answers to the hostile client, by status.
     """
 
     attack: str
@@ -51,7 +51,7 @@ class Wait:
 
 
 def made_summing_model(base_path: Path) -> Subject:
-    """The sum of any number of floats."""
+    """Saves a model that sums any number of floats."""
     import tensorflow as tf
 
     from prodml.serving.clients.grpc_client import predict_request
@@ -69,7 +69,8 @@ def made_summing_model(base_path: Path) -> Subject:
 
 
 def waits(subject: Subject, seconds: float, scratch: Path, console: Console) -> list[Wait]:
-    """Two others by each front end, a hundred requests a second each: alone, and in each attack."""
+    """Runs two other clients per front end, with a hundred requests per second each, without an
+    attack and during each attack."""
     found = []
     for attack in ("", *KINDS):
         with serving(subject.name, subject.base_path, scratch) as server:
@@ -119,7 +120,7 @@ def _load(subject: Subject, server: Server, seconds: float, front_end: str) -> L
 
 @contextlib.contextmanager
 def _attacking(kind: str, model: str, server: Server, seconds: float) -> Iterator[dict[str, int]]:
-    """A hostile client that begins now; what it was answered is there when it has ended."""
+    """Starts a hostile client; the number of answers to it by status is complete on exit."""
     answers: dict[str, int] = {}
     if not kind:
         yield answers

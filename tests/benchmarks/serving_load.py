@@ -1,11 +1,11 @@
-"""What `prodml serve` bears: requests per second, latencies, and memory over many swaps.
+"""Measures `prodml serve`: requests per second, latencies, and memory over many version swaps.
 
     make bench-serving
     .venv/bin/python tests/benchmarks/serving_load.py --soak 60
     .venv/bin/python tests/benchmarks/serving_load.py --hostile
 
-Nothing else should run on the machine meanwhile. Load generator and server share its cores: the
-columns `server` and `clients` tell how many cores each one used, and so which side is the limit.
+Nothing else should run on the machine at the same time. Load generator and server share its cores:
+the columns `server` and `clients` show how many cores each one used, and so which one is the limit.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ max_enqueued_batches { value: 64 }
 
 @dataclass(frozen=True)
 class Result:
-    """One load on a fresh server; latencies in milliseconds, CPU in cores."""
+    """The result of one load on a new server; latencies in milliseconds, CPU in cores."""
 
     model: str
     front_end: str
@@ -72,7 +72,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Direct:
-    """Median milliseconds of one call inside a process, with no server around it."""
+    """Median milliseconds of one call inside a process, without a server."""
 
     model: str
     session: float
@@ -84,14 +84,14 @@ def main(
         Path, typer.Option(help="Flights model: the directory of its versions.")
     ] = REPOSITORY / ".prodml" / "serving" / "flights",
     seconds: Annotated[float, typer.Option(help="How long each load lasts.")] = 5.0,
-    clients: Annotated[list[int], typer.Option(help="Clients at once; may be repeated.")] = CLIENTS,
+    clients: Annotated[list[int], typer.Option(help="Concurrent clients; repeatable.")] = CLIENTS,
     soak_minutes: Annotated[
         float, typer.Option("--soak", help="Instead: constant load and a new version every 10 s.")
     ] = 0.0,
     hostile: Annotated[
-        bool, typer.Option(help="Instead: what others wait while one client sends 64 MB bodies.")
+        bool, typer.Option(help="Instead: latency of others while one client sends 64 MB bodies.")
     ] = False,
-    output: Annotated[Path, typer.Option(help="Where the findings go, as JSON.")] = REPOSITORY
+    output: Annotated[Path, typer.Option(help="JSON file for the results.")] = REPOSITORY
     / ".prodml"
     / "benchmarks"
     / "serving.json",
@@ -136,8 +136,8 @@ def main(
 def loads(
     subject: Subject, clients: list[int], seconds: float, scratch: Path, console: Console
 ) -> list[Result]:
-    """One result for each front end, number of clients, and batching off and on, and for a gRPC
-    server that only answers."""
+    """Returns one result per front end, number of clients, and batching off and on, and for a gRPC
+    server that only sends answers."""
     parameters = scratch / "batching.txt"
     parameters.write_text(_BATCHING)
     with_batching = ("--enable_batching", f"--batching_parameters_file={parameters}")
@@ -194,7 +194,7 @@ def _measured(
 
 
 def direct_calls(subject: Subject) -> Direct:
-    """The same call by a session, as the server makes it, and by the loaded object's signature."""
+    """Times the same call in a session, as in the server, and by the loaded object's signature."""
     import tensorflow as tf
 
     from prodml.serving.models.saved_model import SavedModel

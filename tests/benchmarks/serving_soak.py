@@ -1,4 +1,4 @@
-"""Constant load on the model server while a new version appears every few seconds."""
+"""Runs constant load on the model server while a new version appears every few seconds."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _BARS_SHOWN = 72
 
 @dataclass(frozen=True)
 class Soak:
-    """What a soak found; memory in MiB, latencies in milliseconds.
+    """The result of a soak test; memory in MiB, latencies in milliseconds.
 
     Attributes:
-        requests: answered.
-        failed: not answered, or with an error.
-        errors: the first of these.
-        swaps: versions that appeared.
+        requests: number of answered requests.
+        failed: number of requests without an answer or with an error.
+        errors: the first errors.
+        swaps: number of versions that appeared.
         memory_by_second: resident memory.
-        p99_by_second: of the requests that ended in it; 0 where none did.
+        p99_by_second: latency of the requests that ended in each second; 0 if none did.
         growth_mb_per_hour: least-squares slope of memory after the warm-up, a quarter of the time.
-        growth_mb_per_swap: the same, by swaps.
-        first_tenth_mb: mean memory of the first tenth of the time after the warm-up.
-        last_tenth_mb: of the last tenth.
-        p99: over all.
-        p99_during_swaps: in the two seconds after a version appeared.
-        p99_between_swaps: in the rest.
-        slowest: of all requests.
+        growth_mb_per_swap: the same slope per swap.
+        first_tenth_mb: mean memory in the first tenth of the time after the warm-up.
+        last_tenth_mb: mean memory in the last tenth.
+        p99: latency of all requests.
+        p99_during_swaps: latency in the two seconds after a version appeared.
+        p99_between_swaps: latency in the rest of the time.
+        slowest: the longest latency of all requests.
     """
 
     requests: int
@@ -61,7 +61,7 @@ class Soak:
 
 
 def soak(subject: Subject, seconds: float, scratch: Path) -> Soak:
-    """Two clients by gRPC and two by REST, a hundred requests a second each."""
+    """Runs two gRPC clients and two REST clients with a hundred requests per second each."""
     versions = scratch / "versions"
     source = newest(subject.base_path)
     shutil.copytree(source, versions / "1")

@@ -1,4 +1,4 @@
-"""What the model server's benchmarks run: two models with a request each, and a server."""
+"""The models, requests and servers for the benchmarks of the model server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LAYERS, _WIDTH, _FEATURES = 24, 1024, 16
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, and a request of one row in three forms."""
+    """A model, and a request with one row in three forms."""
 
     name: str
     base_path: Path
@@ -41,7 +41,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers."""
+    """A server that is ready."""
 
     port: int
     rest_port: int
@@ -56,7 +56,7 @@ class Server:
 
 
 def newest(base_path: Path) -> str:
-    """The directory of the highest version."""
+    """Returns the directory of the highest version."""
     from prodml.storage.model_versions import versions_on_disk
 
     found = versions_on_disk(str(base_path))
@@ -64,7 +64,7 @@ def newest(base_path: Path) -> str:
 
 
 def flights(base_path: Path) -> Subject:
-    """One flight, as a serialized tf.Example of the columns that `serving_raw` names."""
+    """Returns one flight as a serialized tf.Example, with the columns of `serving_raw`."""
     import tensorflow as tf
 
     from prodml.serving.clients.grpc_client import predict_request
@@ -87,7 +87,7 @@ def flights(base_path: Path) -> Subject:
 
 
 def heavy(base_path: Path) -> Subject:
-    """One row for the heavy model."""
+    """Returns one row for the heavy model."""
     from prodml.serving.clients.grpc_client import predict_request
 
     row = np.linspace(-1, 1, _FEATURES, dtype=np.float32)[np.newaxis]
@@ -98,7 +98,7 @@ def heavy(base_path: Path) -> Subject:
 
 
 def made_heavy_model(base_path: Path) -> Path:
-    """Dense layers: one row needs all weights from memory, and so do 64 rows."""
+    """Saves a model of dense layers, which reads all weights from memory for one row and for 64."""
     import tensorflow as tf
 
     rng = np.random.default_rng(1)
@@ -124,10 +124,10 @@ def made_heavy_model(base_path: Path) -> Path:
 
 @contextlib.contextmanager
 def serving(name: str, base_path: Path, scratch: Path, *options: str) -> Iterator[Server]:
-    """A fresh `prodml serve` that answers; it is ended by SIGTERM.
+    """Starts `prodml serve` and waits until it answers; stops it with SIGTERM.
 
     Raises:
-        RuntimeError: it does not answer, or does not end with 0.
+        RuntimeError: the server does not answer, or its exit code is not 0.
     """
     from prodml.serving.processes.server_process import free_ports
 
@@ -150,7 +150,7 @@ def serving(name: str, base_path: Path, scratch: Path, *options: str) -> Iterato
 
 @contextlib.contextmanager
 def echoing() -> Iterator[Server]:
-    """A gRPC server in Python that answers and does nothing else."""
+    """Starts a gRPC server in Python that only sends answers."""
     from prodml.serving.processes.server_process import free_ports
 
     (port,) = free_ports(1)
@@ -165,7 +165,7 @@ def echoing() -> Iterator[Server]:
 
 
 def run_load(load: Load) -> Any:
-    """What the generator found, in a process of its own."""
+    """Runs the load generator in a separate process and returns its result."""
     done = subprocess.run(
         [sys.executable, str(_GENERATOR)],
         input=json.dumps(asdict(load)),

@@ -20,7 +20,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 @dataclass
 class Server:
-    """Stubs on a channel to gRPC, and a client of REST."""
+    """gRPC stubs and a REST client for the server under test."""
 
     channel: grpc.Channel
     rest: httpx.Client

@@ -2,7 +2,7 @@
 
     python tests/conformance/served.py DIRECTORY
 
-writes both, and prints how to serve them by TensorFlow Serving.
+writes both, and prints the commands that serve them with TensorFlow Serving.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def save_tf2(directory: Path, offset: float = 2.0) -> None:
 
 
 def save_tf1(directory: Path) -> None:
-    # TF1 writes to no directory that has files; TF2 replaces what is there.
+    # TF1 does not write to a directory with files; TF2 replaces existing files.
     shutil.rmtree(directory, ignore_errors=True)
     with tf.Graph().as_default(), v1.Session() as session:
         half = v1.get_variable("half", initializer=0.5)

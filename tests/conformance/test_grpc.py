@@ -1,4 +1,4 @@
-"""What clients of TensorFlow Serving rely on, by gRPC."""
+"""Behaviour that gRPC clients of TensorFlow Serving rely on."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_context_is_shared_by_all_examples(server: Server) -> None:
     both = request.input.example_list_with_context
     both.context.features.feature["x"].float_list.value.append(4.0)
     both.examples.add()
-    # Its own feature comes before the context's.
+    # An example's own feature takes precedence over the context's.
     both.examples.add().features.feature["x"].float_list.value.append(2.0)
     answer = server.predictions.Regress(request, timeout=20)
     assert [row.value for row in answer.result.regressions] == [4.0, 3.0]
@@ -185,7 +185,7 @@ def test_regress_rejects_other_signatures(server: Server, signature: str, said: 
 
 
 def test_multi_inference_answers_each_task(server: Server) -> None:
-    # TF2 has an input tensor for each signature, so only TF1 models can be asked for both.
+    # TF2 has one input tensor per signature, so only TF1 models support both in one request.
     request = _examples(inference_pb2.MultiInferenceRequest(), 2.0)
     for kind in ("regress", "classify"):
         task = request.tasks.add(method_name=f"tensorflow/serving/{kind}")
@@ -290,7 +290,7 @@ def test_metadata_has_the_signatures(server: Server, model: str) -> None:
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(signatures)
     assert {"serving_default", "classify_x_to_y", "regress_x_to_y"} <= {*signatures.signature_def}
-    # TF2 describes the operation that initializes a model as a signature, too.
+    # TF2 also declares the operation that initializes a model as a signature.
     assert ("__saved_model_init_op" in signatures.signature_def) == (model == "tf2")
     default = signatures.signature_def["serving_default"]
     assert default.method_name == "tensorflow/serving/predict"

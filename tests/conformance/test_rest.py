@@ -1,4 +1,4 @@
-"""What clients of TensorFlow Serving rely on, by REST."""
+"""Behaviour that REST clients of TensorFlow Serving rely on."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ class Arriving:
         """Checks that there is room for a request of this size, without reserving it.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED, together with the other arriving requests it would
-                exceed half of the bytes that the server may hold.
+            ServingError: RESOURCE_EXHAUSTED, other requests are arriving, and together with them
+                it would exceed half of the bytes that the server may hold.
         """
         if size > _SMALL:
             self._admission._check_arriving(self._size, size)

@@ -133,15 +133,15 @@ class Inference:
         return Answer(version.model, version.number, signature.key, found, call.rows)
 
     async def multi_inference(
-        self, asked: Sequence[inference_pb2.InferenceTask], examples: Sequence[bytes]
+        self, requested: Sequence[inference_pb2.InferenceTask], examples: Sequence[bytes]
     ) -> list[Answer]:
         """Classifies and regresses the same tf.Examples in one call of the graph.
 
         Returns:
             One answer per task, in the same order.
         """
-        version = self._models.find(asked[0].model_spec if asked else model_pb2.ModelSpec())
-        tasks = _tasks(version, asked)
+        version = self._models.find(requested[0].model_spec if requested else model_pb2.ModelSpec())
+        tasks = _tasks(version, requested)
         tensors = dict.fromkeys(tensor for _, _, tensor, _ in tasks)
         if len(tensors) > 1:
             raise ServingError(
@@ -263,11 +263,11 @@ def _warm_calls(version: LoadedVersion, kind: str, request: Any) -> list[Call]:
 
 
 def _tasks(
-    version: LoadedVersion, asked: Sequence[inference_pb2.InferenceTask]
+    version: LoadedVersion, requested: Sequence[inference_pb2.InferenceTask]
 ) -> list[tuple[str, Signature, str, dict[str, str]]]:
     """Returns method, signature, input tensor and output tensors of each task."""
     tasks, keys = [], set()
-    for task in asked:
+    for task in requested:
         if not task.model_spec.name:
             raise ServingError("INVALID_ARGUMENT", "Found ModelSpec with an empty model name.")
         if task.model_spec.name != version.model:

@@ -102,11 +102,11 @@ def with_versions(
         versions: the versions to serve; if empty, the latest version on disk is served.
         labels: the versions by label.
     """
-    made = model_server_config_pb2.ModelServerConfig()
-    made.CopyFrom(config)
-    found = entry(made, model)
+    copy = model_server_config_pb2.ModelServerConfig()
+    copy.CopyFrom(config)
+    found = entry(copy, model)
     if found is None:
-        found = made.model_config_list.config.add(
+        found = copy.model_config_list.config.add(
             name=model, base_path=os.path.abspath(base_path), model_platform="tensorflow"
         )
     found.ClearField("model_version_policy")
@@ -117,4 +117,4 @@ def with_versions(
     found.ClearField("version_labels")
     for label, version in labels.items():
         found.version_labels[label] = version
-    return made
+    return copy

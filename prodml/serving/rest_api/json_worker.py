@@ -65,20 +65,20 @@ def _answer(head: Head, buffers: list[Array]) -> Reply:
 
 
 def _predict(head: Head, buffers: list[Array]) -> Reply:
-    asked = read_predict_body(buffers.pop().data, head["types"], head["default_signature"])
-    heads, packed = pack_arrays(asked.inputs)
+    parsed = read_predict_body(buffers.pop().data, head["types"], head["default_signature"])
+    heads, packed = pack_arrays(parsed.inputs)
     reply = {
-        "signature_name": asked.signature_name,
-        "has_rows": asked.has_rows,
+        "signature_name": parsed.signature_name,
+        "has_rows": parsed.has_rows,
         "arrays": heads,
     }
     return reply, packed
 
 
 def _examples(head: Head, buffers: list[Array]) -> Reply:
-    asked = read_examples_body(buffers.pop().data, _example_class(head["protos"]))
-    heads, packed = pack_arrays({"examples": string_array(asked.serialized())})
-    return {"signature_name": asked.signature_name, "arrays": heads}, packed
+    parsed = read_examples_body(buffers.pop().data, _example_class(head["protos"]))
+    heads, packed = pack_arrays({"examples": string_array(parsed.serialized())})
+    return {"signature_name": parsed.signature_name, "arrays": heads}, packed
 
 
 def _example_class(files: Sequence[str]) -> Callable[[], Example]:

@@ -261,13 +261,13 @@ class RestApi:
         types = self._inference.input_types(spec)
         is_small = sum(map(len, parts)) <= _SMALL
         if is_small:
-            asked = read_predict_body(b"".join(parts), types, DEFAULT_SIGNATURE)
+            parsed = read_predict_body(b"".join(parts), types, DEFAULT_SIGNATURE)
         else:
-            asked = await self._json.read_predict(parts, types)
-        spec.signature_name = asked.signature_name
-        answer = await self._inference.predict(spec, asked.inputs)
-        form = "predictions" if asked.has_rows else "outputs"
-        record = functools.partial(_predict_log, spec, asked, answer)
+            parsed = await self._json.read_predict(parts, types)
+        spec.signature_name = parsed.signature_name
+        answer = await self._inference.predict(spec, parsed.inputs)
+        form = "predictions" if parsed.has_rows else "outputs"
+        record = functools.partial(_predict_log, spec, parsed, answer)
         return await self._written(form, answer, record, is_small, is_packed)
 
     async def _of_examples(
@@ -281,8 +281,8 @@ class RestApi:
         self._inference.input_types(spec)
         is_small = sum(map(len, parts)) <= _SMALL
         if is_small:
-            asked = read_examples_body(b"".join(parts), tf.train.Example)
-            spec.signature_name, examples = asked.signature_name, asked.serialized()
+            parsed = read_examples_body(b"".join(parts), tf.train.Example)
+            spec.signature_name, examples = parsed.signature_name, parsed.serialized()
         else:
             spec.signature_name, examples = await self._json.read_examples(parts)
         # With the shared context, the examples may be far larger than the body.
@@ -332,9 +332,9 @@ def _accepts_gzip(request: web.Request) -> bool:
 
 
 def _predict_log(
-    spec: model_pb2.ModelSpec, asked: PredictBody, answer: Answer
+    spec: model_pb2.ModelSpec, parsed: PredictBody, answer: Answer
 ) -> prediction_log_pb2.PredictionLog:
-    return predict_log(predict_request(spec, asked.inputs), answer)
+    return predict_log(predict_request(spec, parsed.inputs), answer)
 
 
 def _classify_log(

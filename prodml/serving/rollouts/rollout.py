@@ -184,9 +184,9 @@ class Rollout:
                 write_model_config(target.config_path, new)
             else:
                 self._move_on_server(self._server, old, new, kept)
-            made = self._entry(action, author, version, before, kept)
-            append_to_journal(target.config_path, made)
-        return made
+            recorded = self._entry(action, author, version, before, kept)
+            append_to_journal(target.config_path, recorded)
+        return recorded
 
     def _move_on_server(self, server: GrpcClient, old: Any, new: Any, after: Placement) -> None:
         target = self._target

@@ -1,4 +1,4 @@
-"""Where a server listens, and who is answered there."""
+"""The addresses that a server listens on, and the clients that it answers there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def _listening(base: Path, log: Path, *options: str) -> Iterator[tuple[int, int]]:
-    """The ports for gRPC and REST of a server that is ready."""
+    """Returns the ports for gRPC and REST of a server that is ready."""
     port, rest_port = free_ports(2)
     ports = (f"--port={port}", f"--rest_api_port={rest_port}")
     models = ("--model_name=tf2", f"--model_base_path={base}")
@@ -61,7 +61,7 @@ def _is_open(host: str, port: int) -> bool:
 def test_a_server_listens_on_the_loopback_address_alone_unless_it_is_asked_to(
     base: Path, tmp_path: Path
 ) -> None:
-    # All of 127.0.0.0/8 reaches this machine, so another address of it stands for a network.
+    # All of 127.0.0.0/8 reaches this machine, so another address in it represents a network.
     with _listening(base, tmp_path / "log") as ports:
         _answers("127.0.0.1", *ports)
         assert not any(_is_open("127.0.0.2", port) for port in ports)

@@ -114,7 +114,7 @@ def test_waiting_ends_at_once_if_a_version_cannot_be_loaded(
             name=name, base_path=str(base.parent / name), model_platform="tensorflow"
         )
     with GrpcClient(server.endpoint) as client:
-        with contextlib.suppress(ServingError):  # A server may tell at once.
+        with contextlib.suppress(ServingError):  # A server may report it at once.
             client.reload_config(config)
         with pytest.raises(ServingError) as raised:
             client.wait_until_available("broken", timeout_seconds=60)

@@ -1,4 +1,4 @@
-"""The gRPC interface beside TF Serving's: models of all kinds, errors, versions and labels."""
+"""The gRPC interface compared with TF Serving's: all kinds of models, errors, versions, labels."""
 
 import math
 import shutil

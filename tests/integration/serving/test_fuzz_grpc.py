@@ -1,4 +1,4 @@
-"""No message by gRPC, however wrong, hurts the server. FUZZ_EXAMPLES goes deeper."""
+"""No gRPC message, however invalid, harms the server. FUZZ_EXAMPLES sets the number of examples."""
 
 import os
 
@@ -27,7 +27,7 @@ _METHODS = [
         for name in ("Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata")
     ),
     "/tensorflow.serving.ModelService/GetModelStatus",
-    # Random bytes as a config would be an empty one: it unloads all models, and rightly so.
+    # Random bytes parse as an empty config, which unloads all models, as it should.
 ]
 _RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 _GOOD = {"x": [1.0], "n": [2], "s": [b"a"]}
@@ -169,7 +169,7 @@ def test_reloads_of_wrong_configs_change_nothing(server):
 
 def test_many_inputs_and_long_names_are_refused(server):
     request = predict_request("mixed", **{f"name{i}": [1.0] for i in range(5000)})
-    # What does not fit into a trailer comes as gRPC's own error.
+    # A message that does not fit into a trailer becomes gRPC's own error.
     assert refusal(server.predictions.Predict, request)[0] in (
         "INVALID_ARGUMENT",
         "RESOURCE_EXHAUSTED",

@@ -1,4 +1,4 @@
-"""No request by HTTP, however wrong, hurts the server. FUZZ_EXAMPLES goes deeper."""
+"""No HTTP request, however invalid, harms the server. FUZZ_EXAMPLES sets the number of examples."""
 
 import contextlib
 import http.client
@@ -59,7 +59,7 @@ def _ask(server, method, path, body=b"", headers=None):
 
 
 def _raw(server, message: bytes) -> bytes:
-    """All that comes back until the server closes or falls silent."""
+    """Reads all bytes until the server closes the connection or sends no more."""
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=0.5) as connection:
         connection.sendall(message)
         parts = []
@@ -182,5 +182,5 @@ def test_incomplete_requests_and_slow_clients_do_not_delay_others(server):
                 )
                 connection.sendall(head or unfinished)
         assert _ask(server, "POST", _PREDICT, _GOOD)[0] == 200
-        # The last of them has said how long its body is, and does not send it.
+        # The last request announces the length of its body, but does not send the body.
         assert connection.recv(100).startswith((b"HTTP/1.1 504", b"HTTP/1.1 408"))

@@ -1,4 +1,4 @@
-"""One client, whatever it sends, does not keep others waiting, and takes no more than its share."""
+"""One client, whatever it sends, neither delays others nor uses more than its share."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from prodml.serving.values.tensors import to_content_proto, to_proto
 
 _LARGE = 48_000_000
 _ANSWERS = 20
-"""Small requests that must be answered, one behind the other, before a large one is."""
+"""Number of small requests in sequence that must be answered before a large one is."""
 
 
 class Echo(tf.Module):
-    """Answers what it gets, or nothing, or a lot."""
+    """Returns its input, or nothing, or a large answer."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
     def serve(self, x: Any) -> Any:
@@ -78,7 +78,7 @@ def post(server: RunningServer, body: bytes, **headers: str) -> tuple[int, Any]:
 
 
 def answers_before(server: RunningServer, body: bytes, **headers: str) -> tuple[int, bytes]:
-    """How many small requests are answered, one behind the other, between the last byte of a body
+    """Counts the small requests that are answered in sequence between the last byte of a body
     and the first byte of its answer; and this answer."""
     small = small_rest(server)
     head = f"POST /v1/models/echo:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
@@ -226,7 +226,7 @@ def test_a_large_message_about_models_is_rejected_unparsed(server, method):
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One thread, four requests, and little memory."""
+    """A server with one thread, a limit of four requests, and little memory."""
     root = tmp_path_factory.mktemp("narrow")
     save_mixed(root / "mixed" / "1")
     with running_server(
@@ -263,7 +263,7 @@ def test_calls_of_disconnected_grpc_clients_never_run(narrow, tmp_path):
     )
     for call in calls:
         call.cancel()
-    # Their places are free, though none of them has run: a call waits for the thread again.
+    # The limit is free again, though none of them has run: another call waits for the thread.
     good = predict_request("mixed", **_GOOD)
     wait_until(
         lambda: refusal(narrow.predictions.Predict, good, timeout=0.5)[0] == "DEADLINE_EXCEEDED"
@@ -290,7 +290,7 @@ def test_a_rest_call_of_a_disconnected_client_never_runs(narrow, tmp_path):
     head = f"POST /v1/models/mixed:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
     with socket.create_connection(("127.0.0.1", narrow.rest_port)) as client:
         client.sendall(head.encode() + b"\r\n" + body)
-        # What is asked on another connection afterwards is answered afterwards.
+        # A later request on another connection is answered later.
         ask_status(narrow)
     ask_status(narrow)
     held.let_go()

@@ -1,4 +1,4 @@
-"""What a running server tells of itself: metrics, warm-up and request logs; and TFLite models."""
+"""Metrics, warm-up, request logs and TFLite models of a running server."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""`prodml predict` asks a real server about rows of every kind."""
+"""`prodml predict` sends rows of every kind to a real server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def predict(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
-    """Runs the command with the rows in a file of some kind, and gives what it prints."""
+    """Runs the command with the rows in a file of some kind, and returns its output."""
 
     def run(name: str, rows: Any, *options: str) -> str:
         file = tmp_path / name

@@ -1,4 +1,4 @@
-"""Configs that change a running server, while clients go on asking it."""
+"""Configs that change a running server while clients send requests."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _total(server: RunningServer, **choice: Any) -> float:
 
 @contextlib.contextmanager
 def _load(server: RunningServer, **choice: Any) -> Iterator[list[str]]:
-    """Two clients that ask without a pause; gives the errors that they got."""
+    """Runs two clients that send requests without a pause; yields the errors that they got."""
     stop, failures = threading.Event(), []
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""The REST API answers, and refuses, as TF Serving does."""
+"""The REST API answers and rejects requests as TF Serving does."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_a_client_that_does_not_read_its_answers_is_disconnected(
         with contextlib.suppress(TimeoutError):
             while True:
                 client.sendall(f"{request_line} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 1000)
-        # What was sent is as much as the buffers hold; the server waits to send more.
+        # The server has filled the buffers and waits to send more.
         before = api.resident_mb()
         client.settimeout(20)
         with pytest.raises(ConnectionResetError):

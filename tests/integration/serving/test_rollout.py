@@ -1,4 +1,4 @@
-"""Labels move under load, by a real server and by the file alone."""
+"""Labels move under load, with a real server and with the file only."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_no_request_fails_while_labels_move(base: Path, server: RunningServer) -
         assert not failures
         assert set(answered) <= {1.0, 2.0} and len(answered) > 10
         assert client.predict("late", X, label="stable")["y"] == [1.0]
-        # What was rolled back no longer answers those who name no label.
+        # The version that was rolled back no longer answers requests without a label.
         client.wait_until_available("late", 1)
         assert client.predict("late", X)["y"] == [1.0]
     assert [e.action for e in read_journal(target.config_path, "late")] == [
@@ -120,7 +120,7 @@ def test_a_canary_that_does_not_load_changes_nothing(base: Path, server: Running
 
 
 def test_a_rollback_needs_nothing_but_the_directory(base: Path) -> None:
-    """No server, no ML Metadata, no pipeline: in a process of its own, in an empty directory."""
+    """Runs in a separate process in an empty directory: no server, ML Metadata or pipeline."""
     rollout = Rollout(RolloutTarget.of(str(base)), {1: True, 2: False})
     for version in (1, 3):
         rollout.promote(ANN, version)
@@ -172,7 +172,7 @@ def test_a_kill_between_the_steps_leaves_config_and_journal_intact(base: Path, p
     assert killed.returncode == -signal.SIGKILL
     stable = labels(base)["stable"]
     assert stable == (1 if point == "write_model_config" else 2)
-    # The next move knows where things stand, and notes what the journal has missed.
+    # The next move reads the current labels, and adds the missing move to the journal.
     made = Rollout(RolloutTarget.of(str(base)), {}).promote(ANN, 3)
     assert made.before.stable == stable
     actions = [e.action for e in read_journal(default_config_path(str(base)), "late")]

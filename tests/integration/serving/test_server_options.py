@@ -1,4 +1,4 @@
-"""What `prodml serve` does when it is told to batch, encrypt, listen elsewhere, or end."""
+"""Options of `prodml serve` for batching, TLS and addresses, and the end of the server."""
 
 import signal
 import socket
@@ -44,7 +44,7 @@ def _options(base):
 
 
 def _together(server: RunningServer, requests):
-    """Code or first total of each, in order."""
+    """Returns the code or first total of each answer, in order."""
     calls = [server.predictions.Predict.future(request, timeout=30) for request in requests]
     found = []
     for call in calls:

@@ -1,4 +1,4 @@
-"""What becomes of a server's process: how its end is told, and that it always comes."""
+"""The end of a server's process: the error that reports it, and the guarantee that it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flags and files of TF Serving whose effect only a started server shows."""
+"""Flags and files of TF Serving that only have an effect in a running server."""
 
 from __future__ import annotations
 

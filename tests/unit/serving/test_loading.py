@@ -1,4 +1,4 @@
-"""A version is its directory and nothing else; a version that fails to load holds nothing."""
+"""A version is loaded from its directory only; a failed load keeps no resources."""
 
 import gc
 import os
@@ -99,7 +99,7 @@ def test_the_files_of_a_loaded_version_are_dropped_from_the_page_cache(
 
 
 def _save_for_tags(version: Path) -> None:
-    """Graphs for the tags {serve} and {serve, gpu}, which answer 1 and 2."""
+    """Saves graphs for the tags {serve} and {serve, gpu}, which answer 1 and 2."""
     v1 = tf.compat.v1
     builder = v1.saved_model.Builder(str(version))
     for answer, tags in ((1.0, ["serve"]), (2.0, ["serve", "gpu"])):

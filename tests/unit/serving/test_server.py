@@ -1,4 +1,4 @@
-"""What TF Serving's options mean to the parts of the server."""
+"""How TF Serving's options configure the parts of the server."""
 
 from __future__ import annotations
 

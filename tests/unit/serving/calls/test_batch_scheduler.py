@@ -28,7 +28,7 @@ _steps = st.lists(
 
 
 class History:
-    """Plays steps on a scheduler, and keeps what an observer sees of it.
+    """Applies steps to a scheduler, and records their observable results.
 
     Attributes:
         waiting: the tasks that were enqueued and have not left, with their queue.
@@ -43,7 +43,7 @@ class History:
 
     def play(self, step: tuple) -> None:
         getattr(self, step[0])(*step[1:])
-        # A queue that has a batch that may run begins to watch who is served before it.
+        # From when a queue has a batch that may run, record the queues that are served before it.
         for queue in set(self.waiting.values()):
             if self.scheduler.due(queue) <= self.now:
                 self.served.setdefault(queue, Counter())

@@ -18,7 +18,7 @@ from prodml.serving.observation.metrics import ServerMetrics
 
 
 class Doubler:
-    """Doubles its input; notes the sizes it ran with; refuses negative values; waits where told."""
+    """Doubles its input; records the batch sizes; rejects negative values; can be made to wait."""
 
     signatures: ClassVar[Mapping[str, object]] = {}
 
@@ -40,7 +40,7 @@ class Doubler:
 
 
 def runs(options: BatchingOptions, servable: Doubler, inputs: list[np.ndarray]) -> list[object]:
-    """The answers, or errors, to requests that are sent together."""
+    """Sends requests together and returns their answers or errors."""
 
     async def send() -> list[object]:
         runner = BatchingRunner(options, ServerMetrics())
@@ -50,7 +50,7 @@ def runs(options: BatchingOptions, servable: Doubler, inputs: list[np.ndarray]) 
         )
         idle = []
         version.when_idle(lambda: idle.append(True))
-        assert idle, "a version that nobody calls can be unloaded"
+        assert idle, "a version without running calls can be unloaded"
         runner.close()
         return answers
 

@@ -12,7 +12,7 @@ from prodml.serving.models.model_version import LoadedVersion
 
 
 class Gated:
-    """Answers its input when the gate is open; notes what it ran with."""
+    """Returns its input when the gate is open; records the inputs it ran with."""
 
     signatures: ClassVar[Mapping[str, object]] = {}
 
@@ -53,7 +53,7 @@ def test_calls_of_disconnected_clients_never_run():
 
     asyncio.run(send())
     assert servable.ran == [0, 3]
-    assert idle, "a version that nobody calls can be unloaded"
+    assert idle, "a version without running calls can be unloaded"
 
 
 def test_a_running_call_of_a_disconnected_client_keeps_its_version_loaded():

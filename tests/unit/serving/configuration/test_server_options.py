@@ -1,4 +1,4 @@
-"""Names, defaults and refusals of TF Serving's options (its `main.cc` and `server.h`, 2.16)."""
+"""Names, defaults and checks of TF Serving's options (its `main.cc` and `server.h`, 2.16)."""
 
 import dataclasses
 import os

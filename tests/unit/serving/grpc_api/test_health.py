@@ -16,7 +16,7 @@ _Status = health_pb2.HealthCheckResponse.ServingStatus
 
 
 def asked(ask: Callable[[Any, HealthService], Awaitable[None]]) -> None:
-    """Asks a server by a stub."""
+    """Sends requests to a server through a stub."""
 
     async def run() -> None:
         server = grpc.aio.server()
@@ -55,7 +55,7 @@ def test_watchers_get_changes_after_another_watcher_has_disconnected():
         leaves.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await leaves.read()
-        # The server has heard that it left when it answers what comes after it.
+        # When the server answers a later request, it has noticed the disconnected watcher.
         await stub.Check(of(""))
         for is_serving in (False, True, False):
             health.report(is_serving)

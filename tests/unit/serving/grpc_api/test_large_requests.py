@@ -38,7 +38,7 @@ def tensors(draw: Any) -> tensor_pb2.TensorProto:
 
 @st.composite
 def requests(draw: Any) -> bytes:
-    """One or two requests one behind the other, which is their merge."""
+    """Generates one request, or two concatenated requests, which are their merge."""
     parts = []
     for _ in range(draw(st.integers(1, 2))):
         request = predict_pb2.PredictRequest()
@@ -51,7 +51,7 @@ def requests(draw: Any) -> bytes:
 
 
 def whole(message: bytes) -> Any:
-    """What protobuf's own parser makes of a request."""
+    """Parses a request with protobuf's own parser."""
     request = predict_pb2.PredictRequest.FromString(message)
     inputs = {alias: to_array(tensor, alias) for alias, tensor in request.inputs.items()}
     request.ClearField("inputs")

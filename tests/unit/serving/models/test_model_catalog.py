@@ -24,7 +24,7 @@ NO_WAITING = LoadingOptions(poll_seconds=0.01, max_retries=0, retry_seconds=0)
 
 
 class Closable:
-    """Stands for a loaded model: a directory with a file `broken` cannot be loaded."""
+    """A fake loaded model; a directory with a file `broken` cannot be loaded."""
 
     signatures: ClassVar[dict[str, Any]] = {}
 
@@ -298,7 +298,7 @@ def test_a_config_with_a_new_model_that_fails_to_load_changes_nothing(tmp_path):
         assert models.available("good") == {}
         add(tmp_path / "good", 2)
         await models.poll()
-        assert models.available("good") == {}, "nobody polls a model of a refused config"
+        assert models.available("good") == {}, "the model of a rejected config is not polled"
 
     with_models(scenario)
 

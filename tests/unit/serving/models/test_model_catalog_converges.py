@@ -1,4 +1,4 @@
-"""After any order of configs, polls, loads and calls, the server serves what was asked last."""
+"""After any order of configs, polls, loads and calls, the server serves the last config."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STEPS = st.one_of(
 
 
 class FakeClockLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock moves only when the test says so."""
+    """An event loop with a clock that only the test advances."""
 
     now = 0.0
 
@@ -125,7 +125,7 @@ class Disk:
 
 @dataclass
 class History:
-    """Plays the steps against a server's models."""
+    """Applies the steps to a server's models."""
 
     disk: Disk
     models: Models
@@ -198,7 +198,7 @@ def test_after_any_events_the_server_serves_the_last_config(steps):
 
 @contextlib.contextmanager
 def bounded(loop: FakeClockLoop):
-    """Ends a history that never comes to rest, on the true clock."""
+    """Fails, by the real clock, a history that does not end."""
     stop = threading.Timer(10, loop.call_soon_threadsafe, [loop.stop])
     stop.start()
     try:

@@ -1,4 +1,4 @@
-"""Whatever is asked for, loads, fails, takes long or is still called: it ends as asked last."""
+"""After any order of requests, loads, failures and calls, the last wanted versions are served."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def loaded(version: Version) -> LoadedVersion:
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Plays a server: runs the actions in any order, at any time, with any outcome."""
+    """Simulates a server: runs the actions in any order, at any time, with any outcome."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.do(self.reconciler.unloaded(version))
 
     def teardown(self) -> None:
-        """Now that every load succeeds, it becomes what was asked last."""
+        """If every load succeeds from now on, the last wanted versions are served."""
         failed = {v.number for v in self.reconciler.versions if v.stage is Stage.FAILED}
         for _ in range(50):
             for version in list(self.loads):
@@ -121,7 +121,7 @@ class AnyHistory(RuleBasedStateMachine):
             for version in list(self.unloads):
                 self.end_unload(version)
             self.time_passes(PAUSE)
-        assert not self.loads + self.unloads, "nothing goes on for ever"
+        assert not self.loads + self.unloads, "every action ends"
         wanted = self.reconciler.wanted
         if not failed:
             assert self.reconciler.available.keys() == wanted.keys()

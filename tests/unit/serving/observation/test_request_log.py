@@ -417,7 +417,7 @@ def test_every_record_is_counted_as_lost_or_is_in_the_files_in_order(
                 partial.unlink(missing_ok=True)
     log.close()
     counts, found = _counts(metrics), _numbers(directory / "log")
-    # What DATA_LOSS counts had been counted as written before.
+    # Records that are counted as DATA_LOSS were counted as written before.
     assert len(found) == counts["OK"] - counts["DATA_LOSS"]
     assert counts["OK"] + counts["DROPPED"] + counts["NOT_FOUND"] == len(sizes)
     assert found == sorted(set(found))

@@ -1,4 +1,4 @@
-"""The command lines of model servers, and what is said where there is none."""
+"""The command lines of model servers, and the errors if a server is missing."""
 
 from __future__ import annotations
 

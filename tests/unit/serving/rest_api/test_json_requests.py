@@ -1,4 +1,4 @@
-"""Bodies of REST requests: what TF Serving reads and what it refuses."""
+"""Bodies of REST requests that TF Serving accepts and rejects."""
 
 from __future__ import annotations
 

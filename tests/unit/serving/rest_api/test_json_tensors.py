@@ -112,7 +112,7 @@ def test_values_that_do_not_fit_get_tf_servings_error(value, dtype, message):
 
 @pytest.mark.parametrize("dtype", [FLOAT, INT64, BOOL])
 def test_a_string_among_many_numbers_takes_no_memory_for_each(dtype):
-    # numpy alone makes all of them strings as long as the longest.
+    # numpy alone would convert all of them to strings as long as the longest.
     value = ["x" * 10_000, *[1] * 10_000]
     tracemalloc.start()
     with pytest.raises(ServingError, match="is not of expected type"):

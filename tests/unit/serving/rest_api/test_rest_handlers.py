@@ -16,7 +16,7 @@ from prodml.serving.rest_api.rest_handlers import RestApi, RestOptions
 
 
 async def received(port: int, *parts: bytes) -> bytes:
-    """All that comes back until the server closes the connection."""
+    """Reads all bytes until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for part in parts:
         writer.write(part)

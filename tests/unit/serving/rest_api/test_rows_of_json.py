@@ -1,4 +1,4 @@
-"""Rows of a JSON body as tensors: quickly, and where one row is wrong."""
+"""Conversion of rows of a JSON body to tensors: speed, and errors in single rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MANY = 10_000
 
 
 def rows(values: list[Any], dtype: int) -> Any:
-    """The tensor that rows make, or the error."""
+    """Returns the tensor of the rows, or the error."""
     body = orjson.dumps({"instances": values})
     try:
         asked = read_predict_body(body, {"serving_default": {"x": dtype}}, "serving_default")

@@ -28,7 +28,7 @@ def moved(placement: Placement, action: str, version: int | None) -> Placement:
 
 @st.composite
 def placements(draw: st.DrawFn) -> Placement:
-    """Whatever moves can lead to."""
+    """Generates every placement that moves can lead to."""
     placement = Placement()
     for action, version in draw(moves):
         try:
