@@ -21,7 +21,7 @@ SMALL_MESSAGE = 1 << 16
 log = logging.getLogger(__name__)
 
 
-async def answered(answer: Callable[[], Awaitable[bytes]], context: Context) -> tuple[bytes, str]:
+async def respond(answer: Callable[[], Awaitable[bytes]], context: Context) -> tuple[bytes, str]:
     """Awaits an answer and returns it with the name of its status. Sets an error on the context."""
     try:
         return await answer(), "OK"

@@ -12,7 +12,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ServingError
 from prodml.serving.calls.inference import Inference
-from prodml.serving.grpc_api.grpc_answers import Context, answered, check_small, serialized
+from prodml.serving.grpc_api.grpc_answers import Context, check_small, respond, serialized
 
 MODEL_SERVICE = "tensorflow.serving.ModelService"
 _LARGEST_CONFIG = 1 << 20
@@ -50,7 +50,7 @@ class ModelService:
     async def _answer(
         self, method: Callable[[bytes], Awaitable[bytes]], message: bytes, context: Context
     ) -> bytes:
-        response, _ = await answered(lambda: method(message), context)
+        response, _ = await respond(lambda: method(message), context)
         return response
 
     async def _model_status(self, message: bytes) -> bytes:

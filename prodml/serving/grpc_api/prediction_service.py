@@ -35,8 +35,8 @@ from prodml.serving.calls.responses import (
 from prodml.serving.grpc_api.grpc_answers import (
     SMALL_MESSAGE,
     Context,
-    answered,
     check_small,
+    respond,
     serialized,
 )
 from prodml.serving.grpc_api.large_requests import read_examples_request, read_predict_request
@@ -111,7 +111,7 @@ class PredictionService:
                 call.admitted = admitted
                 return await method(call)
 
-        response, status = await answered(answer, context)
+        response, status = await respond(answer, context)
         self._metrics.request(
             call.model,
             api,

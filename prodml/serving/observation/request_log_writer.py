@@ -78,7 +78,7 @@ class RequestLogWriter:
             # The file or its directory was removed, so records written to it would be lost.
             self._abandon()
         if self._file is None:
-            self._file = self._opened()
+            self._file = self._open_file()
         file = self._file
         try:
             _write_all(file.descriptor, records)
@@ -121,7 +121,7 @@ class RequestLogWriter:
         lost, self._lost = self._lost, Counter()
         return lost
 
-    def _opened(self) -> _OpenFile:
+    def _open_file(self) -> _OpenFile:
         while True:
             # Never earlier than the last name, even if the clock is set back, because the names
             # must be in the order of the records.

@@ -87,7 +87,7 @@ class ServerProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._started().stop(_DRAIN_SECONDS)
+        self._running().stop(_DRAIN_SECONDS)
 
     def wait_until_available(self, timeout_seconds: float) -> int:
         """Waits until a version is available and returns its number.
@@ -108,7 +108,7 @@ class ServerProcess:
             ServingError: the server has ended. RESOURCE_EXHAUSTED if it was killed for its memory,
                 otherwise ABORTED, with its exit code or signal.
         """
-        process = self._started()
+        process = self._running()
         code = process.poll()
         if code is None:
             return
@@ -125,7 +125,7 @@ class ServerProcess:
         """Like `check`, after a failed request: if the connection broke, first waits a moment for
         the server to end."""
         if error.code == "UNAVAILABLE":
-            self._started().wait(_EXIT_SECONDS)
+            self._running().wait(_EXIT_SECONDS)
         self.check()
 
     def last_output(self) -> str:
@@ -137,9 +137,9 @@ class ServerProcess:
 
     def resident_bytes(self) -> int:
         """Returns the resident memory of the server and its children."""
-        return self._started().resident_bytes()
+        return self._running().resident_bytes()
 
-    def _started(self) -> GuardedProcess:
+    def _running(self) -> GuardedProcess:
         assert self._process is not None, "the server was not started"
         return self._process
 

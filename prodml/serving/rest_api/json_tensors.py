@@ -63,7 +63,7 @@ def array_of(value: Any, dtype: int) -> Array:
             type; UNIMPLEMENTED if JSON cannot represent the type.
     """
     fast = _converted(value, dtype)
-    return fast if fast is not None else _walked(value, dtype)
+    return fast if fast is not None else _converted_one_by_one(value, dtype)
 
 
 def is_base64(value: Any) -> bool:
@@ -197,7 +197,7 @@ def _leaves_are(types: Set[type], value: Any, level: int = 0) -> bool:
     return level < MAX_DIMENSIONS and all(_leaves_are(types, item, level + 1) for item in value)
 
 
-def _walked(value: Any, dtype: int) -> Array:
+def _converted_one_by_one(value: Any, dtype: int) -> Array:
     """Converts the tensor value by value; raises an error at the first invalid value."""
     if dtype not in _DTYPES:
         raise ServingError(

@@ -95,7 +95,7 @@ def append_to_journal(config_path: Path, entry: JournalEntry) -> None:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
-                    _cut_last_line(file)
+                    _remove_partial_line(file)
             file.write(json.dumps(asdict(entry)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -103,7 +103,7 @@ def append_to_journal(config_path: Path, entry: JournalEntry) -> None:
         raise refused_by_filesystem(error, str(path)) from error
 
 
-def _cut_last_line(file: object) -> None:
+def _remove_partial_line(file: object) -> None:
     import io
 
     assert isinstance(file, io.BufferedRandom)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from prodml.errors import ServingError
-from prodml.serving.rest_api.json_tensors import _walked, array_of, as_json
+from prodml.serving.rest_api.json_tensors import _converted_one_by_one, array_of, as_json
 from prodml.serving.values.data_types import string_array
 
 FLOAT, DOUBLE = tf.float32.as_datatype_enum, tf.float64.as_datatype_enum
@@ -44,7 +44,7 @@ def test_the_fast_and_the_slow_conversion_agree_on_tensors_and_errors(value, dty
             return error.code, str(error)
         return array.dtype, array.shape, [repr(item) for item in array.ravel().tolist()]
 
-    assert outcome(array_of) == outcome(_walked)
+    assert outcome(array_of) == outcome(_converted_one_by_one)
 
 
 @given(
