@@ -1,4 +1,4 @@
-"""Trials of the flights pipeline: the same model as an unharmed run's, and a server that polls."""
+"""Trials of the flights pipeline: same model as an undisturbed run, with a polling server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prodml.metadata.store import Store
 
 
 class FlightsTrials(contextlib.ExitStack):
-    """Trials that push to one directory, one after another, under the eyes of a polling server.
+    """Trials that push to one directory, one after another, while a server polls it.
 
     Args:
         root: directory for everything.
@@ -44,18 +44,18 @@ class FlightsTrials(contextlib.ExitStack):
         )
 
     def trial(self, number: int) -> Trial:
-        """A run of its own that pushes to a directory of its own."""
+        """A new trial with its own run and directories."""
         return self._new(self.subject, f"trial-{number}")
 
     def failure(self, trial: Trial) -> str:
-        """Why the model of a complete trial is not the unharmed run's; empty where it is."""
+        """How the model of a complete trial differs from the undisturbed run's; empty if equal."""
         found = variables(trial)
         if found.keys() != self._variables.keys():
             return f"other variables: {found.keys() ^ self._variables.keys()}"
         return next((f"{k} differs" for k in found if found[k] != self._variables[k]), "")
 
     def server_failure(self) -> str:
-        """What went wrong in the server that polled all the time; empty where nothing did."""
+        """Describes errors of the polling server; empty if there were none."""
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = "flights"
         statuses = self._server.models.GetModelStatus(request).model_version_status
@@ -72,7 +72,7 @@ class FlightsTrials(contextlib.ExitStack):
 
 
 def variables(trial: Trial) -> dict[str, bytes]:
-    """The values of every variable of the version that was pushed."""
+    """The values of all variables of the pushed version."""
     reader = LineageReader(Store(str(trial.home / "metadata.db")))
     (version,) = versions_of(trial.serving, reader.runs(1)[0].run_id)
     saved = tf.train.load_checkpoint(str(version / "variables" / "variables"))

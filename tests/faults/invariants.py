@@ -1,4 +1,4 @@
-"""What must hold after a run was killed and resumed, however often and wherever."""
+"""Invariants after a run was killed and resumed, any number of times and at any point."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDED_WELL = (State.COMPLETE, State.CACHED)
 
 
 def finished_nodes(home: Path) -> dict[str, int]:
-    """Execution by node of what the newest run has finished."""
+    """Ids of the executions that the newest run has completed, by node."""
     reader = LineageReader(Store(str(home / "metadata.db")))
     runs = reader.runs(1)
     executions = reader.executions_of_run(runs[0].run_id) if runs else []
@@ -29,7 +29,7 @@ def finished_nodes(home: Path) -> dict[str, int]:
 
 
 def check_after_a_kill(home: Path, serving: Path) -> None:
-    """What the next command shows, before anything was resumed."""
+    """Checks what the next command shows before the run is resumed."""
     check_versions(serving)
     if not (home / "metadata.db").exists():
         return
@@ -43,7 +43,7 @@ def check_after_a_kill(home: Path, serving: Path) -> None:
 
 
 def check_after_an_interrupt(home: Path, serving: Path) -> None:
-    """What an ordered end leaves: more than what a kill may leave, as nothing is half done."""
+    """Checks the state after a clean end: stricter than after a kill, as nothing is unfinished."""
     check_after_a_kill(home, serving)
     if not (home / "metadata.db").exists():
         return
@@ -59,7 +59,7 @@ def check_after_an_interrupt(home: Path, serving: Path) -> None:
 
 
 def shown_runs(home: Path) -> list[dict[str, Any]]:
-    """What `prodml runs` tells somebody who looks."""
+    """The runs that `prodml runs` shows."""
     command = [sys.executable, "-m", "prodml", "runs", "--json"]
     done = subprocess.run(command, cwd=home.parent, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -101,7 +101,7 @@ def check_at_the_end(
 
 
 def links_of(reader: LineageReader, run_id: str) -> dict[str, int]:
-    """How many artifacts a run's finished nodes made, `A made x`, and used, `B used x`."""
+    """Counts of the artifacts that completed nodes made, `A made x`, and used, `B used x`."""
     nodes = {e.id: e.node_id for e in reader.executions_of_run(run_id) if e.state in ENDED_WELL}
     return dict(
         Counter(
@@ -112,7 +112,7 @@ def links_of(reader: LineageReader, run_id: str) -> dict[str, int]:
 
 
 def check_live_artifacts(reader: LineageReader) -> set[int]:
-    """Every artifact that is live is whole; gives their ids."""
+    """Checks that every live artifact is complete on disk; returns their ids."""
     live = [a for a in reader.list_artifacts(1000) if a.state == "LIVE"]
     for artifact in live:
         assert manifest.difference(artifact.uri) is None, artifact
@@ -120,7 +120,7 @@ def check_live_artifacts(reader: LineageReader) -> set[int]:
 
 
 def check_no_leftovers(pipeline_root: Path, reader: LineageReader) -> None:
-    """What stands below the pipeline's root is what is recorded, and nothing else."""
+    """Checks that the pipeline's root contains exactly the recorded artifacts."""
     recorded = {a.uri for a in reader.list_artifacts(1000) if a.state == "LIVE"}
     for node in pipeline_root.iterdir():
         for output in node.iterdir():
@@ -130,7 +130,7 @@ def check_no_leftovers(pipeline_root: Path, reader: LineageReader) -> None:
 
 
 def check_versions(serving: Path) -> None:
-    """What a polling server takes for a version is a whole one."""
+    """Checks that every directory that a polling server sees as a version is complete."""
     for version in versions(serving):
         assert (version / "saved_model.pb").stat().st_size > 0
         assert (version / ".prodml-push.json").exists()

@@ -40,7 +40,7 @@ def main(
     ] = 1,
     jobs: Annotated[int, typer.Option(help="Trials at once.")] = 2,
 ) -> None:
-    """Kills runs, resumes them, and checks that nothing is lost and nothing is there twice."""
+    """Kills runs, resumes them, and checks that nothing is lost or duplicated."""
     report = Report()
     try:
         with tempfile.TemporaryDirectory() as directory:
@@ -58,7 +58,7 @@ def main(
 
 
 class Report:
-    """What became of the trials, in a file as soon as it is known."""
+    """The results of the trials, written to a file after each trial."""
 
     def __init__(self) -> None:
         self.trials: list[dict[str, Any]] = []
@@ -71,7 +71,7 @@ class Report:
 
 
 def sweep_small(root: Path, stride: int, jobs: int, report: Report) -> None:
-    """A trial for each point; every second one is killed again while it is resumed."""
+    """Runs a trial for each point; every second trial is killed again while it is resumed."""
     (root / "unharmed").mkdir(parents=True)
     unharmed = small_trial(root / "unharmed")
     unharmed.complete()
@@ -104,7 +104,7 @@ def sweep_flights(root: Path, kills: int, report: Report) -> None:
 
 
 def failure_of(play: Callable[[], None]) -> str:
-    """Why a trial failed, in whatever way; empty where it did not."""
+    """Why a trial failed; empty if it did not fail."""
     try:
         play()
     except Exception as error:
@@ -113,7 +113,7 @@ def failure_of(play: Callable[[], None]) -> str:
 
 
 def print_table(trials: list[dict[str, Any]]) -> None:
-    """Kills by what was about to happen, and in how many trials something did not hold."""
+    """Prints the number of kills, and of trials with a violated invariant, by kind of point."""
     times: Counter[tuple[str, str]] = Counter()
     failed: Counter[tuple[str, str]] = Counter()
     for trial in trials:

@@ -1,4 +1,4 @@
-"""Runs `prodml` and ends it, without a word or by a signal, at a chosen moment.
+"""Runs `prodml` and ends it at a chosen moment, by SIGKILL or by another signal.
 
     python killed_run.py POINTS KILL_AT run pipeline.py ...
 
@@ -27,7 +27,7 @@ INSIDE_SECONDS = (0.0001, 0.0003, 0.0008)
 
 
 class Points:
-    """Counts what is passed, and dies at one of them."""
+    """Counts the points that the run passes, and kills the process at one of them."""
 
     def __init__(self, path: str, kill_at: str) -> None:
         name, _, moment = kill_at.partition(" ")
@@ -41,10 +41,10 @@ class Points:
             die_in(float(kill_at[:-1]))
 
     def passed(self, name: str, detail: str = "") -> bool:
-        """Whether the signal is to come inside of what comes now; sends it where it comes here.
+        """Whether to send the signal inside the following step; if it is due now, sends it.
 
         Args:
-            detail: gives the point a second name: `before put_execution Train FAILED`.
+            detail: added to the name for a second name: `before put_execution Train FAILED`.
         """
         self._count += 1
         os.write(self._log, f"{name}\n".encode())

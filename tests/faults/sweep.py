@@ -1,4 +1,4 @@
-"""Kills a run at chosen points, resumes it, and checks what must hold."""
+"""Kills a run at chosen points, resumes it, and checks the invariants."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: `point` is the name of what was about to happen, or the time."""
+    """One kill: `point` is the name of the point, or the time."""
 
     point: str
     was_resume: bool
 
 
 class Trial:
-    """One run in a directory of its own, killed until there are no more kills, then completed."""
+    """One run in its own directory: killed any number of times, then completed."""
 
     def __init__(self, subject: Subject, root: Path) -> None:
         self.subject = subject
@@ -67,13 +67,13 @@ class Trial:
         )
 
     def kill(self, kill_at: str, is_looked_at: bool = True) -> bool:
-        """Runs, or resumes, until the point or time; False where it was complete before.
+        """Runs, or resumes, until the point or time; False if the run was complete before.
 
         Args:
             is_looked_at: False leaves it to the resumption to find that the run is dead.
         """
         if self._state() == "COMPLETE":
-            # It was killed after its last word.
+            # The process was killed after the run was recorded as COMPLETE.
             return False
         is_resume = "--resume" in self._arguments()
         process = self.start(kill_at)
@@ -89,7 +89,7 @@ class Trial:
         return True
 
     def interrupt(self, name: str, number: int) -> None:
-        """Runs until a point, where the signal of that name comes, and to its ordered end."""
+        """Runs until a point, sends the signal with that name, and waits for a clean end."""
         process = self.start(f"{name} {number}")
         said, _ = process.communicate(timeout=300)
         assert process.returncode in (0, 130), said
@@ -107,7 +107,7 @@ class Trial:
         check_at_the_end(self.home, self.serving, self._finished, self.subject.links)
 
     def points(self) -> list[str]:
-        """What the last run passed."""
+        """The points that the last run passed."""
         return (self.root / "points").read_text().splitlines()
 
     def _arguments(self) -> list[str]:
@@ -126,7 +126,7 @@ class Trial:
 
 
 def kill_at_point(trial: Trial, number: int) -> None:
-    """Kills a run at a point, at each second one its resumption as well, then completes it."""
+    """Kills a run at a point, and at odd points also the resumed run; then completes it."""
     is_killed_again = number % 2 == 1
     assert trial.kill(str(number), is_looked_at=not is_killed_again)
     if is_killed_again:
@@ -138,7 +138,7 @@ def kill_often(trial: Trial, seed: int, kills: int, unharmed: Sequence[str]) -> 
     """Kills a run and its resumptions at points of every kind and random times, then completes it.
 
     Args:
-        unharmed: the points of an unharmed run.
+        unharmed: the points of an undisturbed run.
     """
     chance = random.Random(seed)
     for left in range(kills, 0, -1):
@@ -158,7 +158,7 @@ def kill_often(trial: Trial, seed: int, kills: int, unharmed: Sequence[str]) -> 
 
 
 def kind_of(point: str) -> str:
-    """`at a random time`, `before rename`, `inside put_execution`, `after execution of a node`."""
+    """The kind of a point: `at a random time`, `before rename`, `after execution of a node`."""
     first, *rest = point.split()
     if not rest:
         return "at a random time"

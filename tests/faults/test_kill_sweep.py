@@ -1,6 +1,6 @@
-"""SIGKILL at points of a run, then `--resume`: nothing is lost, nothing is there twice.
+"""SIGKILL at points of a run, then `--resume`: nothing is lost or duplicated.
 
-A sample of what `make kill-sweep` does at every point.
+A sample of `make kill-sweep`, which kills at every point.
 """
 
 import shutil
@@ -38,7 +38,7 @@ def test_every_kind_of_event_is_a_point(points: list[str]) -> None:
     assert len(points) > 100
 
 
-def test_a_run_killed_at_a_point_is_resumed_and_whole(points: list[str], tmp_path: Path) -> None:
+def test_a_run_killed_at_a_point_is_resumed_and_complete(points: list[str], tmp_path: Path) -> None:
     def trial(number: int) -> str | None:
         root = tmp_path / str(number)
         root.mkdir()
@@ -56,7 +56,7 @@ def test_a_run_killed_at_a_point_is_resumed_and_whole(points: list[str], tmp_pat
     assert failures == []
 
 
-def test_a_run_interrupted_at_a_point_ends_in_order_and_is_resumed(
+def test_a_run_interrupted_at_a_point_ends_cleanly_and_is_resumed(
     points: list[str], tmp_path: Path
 ) -> None:
     def trial(number: int) -> str | None:

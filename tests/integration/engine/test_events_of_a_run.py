@@ -110,7 +110,7 @@ WHOLE_RUN = [
 ]
 
 
-def test_runs_are_told_to_a_file_and_shown(work: Workplace) -> None:
+def test_runs_are_logged_to_a_file_and_shown(work: Workplace) -> None:
     work.configure(transport="file")
     assert work.run("run", "texts.py").returncode == 0
     assert work.lineage() == WHOLE_RUN
@@ -153,7 +153,7 @@ def test_runs_are_told_to_a_file_and_shown(work: Workplace) -> None:
         (["latest", "Make", "--json"], r"--json is for the events"),
     ],
 )
-def test_what_is_not_there_is_an_error_that_says_what_is(
+def test_an_invalid_request_for_logs_is_rejected_with_a_reason(
     work_with_a_run: Workplace, arguments: list[str], message: str
 ) -> None:
     answer = work_with_a_run.run("logs", *arguments)
@@ -216,7 +216,7 @@ def test_a_killed_run_is_shown_followed_to_its_end_and_resumed_under_its_id(
     assert attempts.endswith("copied\n")
 
 
-def test_every_attempt_is_told_and_its_output_kept(work: Workplace) -> None:
+def test_every_attempt_is_logged_with_its_output(work: Workplace) -> None:
     work.configure(transport="file")
     ran = work.run(
         "run", "texts.py", "--param", f"how=flaky {work.root / 'tried'}",
@@ -280,7 +280,7 @@ class Receiver:
             thread.join()
 
 
-def test_runs_are_told_to_a_server_with_the_token(work: Workplace) -> None:
+def test_runs_are_sent_to_a_server_with_the_token(work: Workplace) -> None:
     receiver = Receiver(201)
     work.configure(transport="http", url=receiver.url, token="env:LINEAGE_TOKEN")
     refused = work.run("run", "texts.py")
@@ -295,7 +295,7 @@ def test_runs_are_told_to_a_server_with_the_token(work: Workplace) -> None:
         assert path.is_dir() or b"canary-4711" not in path.read_bytes()
 
 
-def test_a_server_that_answers_500_is_told_of_once(work: Workplace) -> None:
+def test_a_server_that_responds_500_is_reported_once(work: Workplace) -> None:
     receiver = Receiver(500)
     work.configure(transport="http", url=receiver.url, timeout_seconds=5)
     with receiver.serving():
@@ -310,7 +310,7 @@ def test_a_server_that_answers_500_is_told_of_once(work: Workplace) -> None:
     assert "openlineage incomplete" in logged
 
 
-def test_a_server_that_is_down_is_told_of_once(work: Workplace) -> None:
+def test_an_unreachable_server_is_reported_once(work: Workplace) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -322,7 +322,7 @@ def test_a_server_that_is_down_is_told_of_once(work: Workplace) -> None:
     assert warning.endswith(f"not sent to {url}: ConnectionError")
 
 
-def test_a_server_that_hangs_holds_a_run_up_for_its_timeout_and_no_longer(
+def test_a_server_that_hangs_delays_a_run_only_for_its_timeout(
     work: Workplace,
 ) -> None:
     assert work.run("run", "texts.py").returncode == 0

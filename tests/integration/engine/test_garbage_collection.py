@@ -183,7 +183,7 @@ def work(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
 
 
-def test_without_delete_nothing_changes_and_all_that_would_go_is_listed(work: Workplace) -> None:
+def test_without_delete_nothing_changes_and_removable_artifacts_are_listed(work: Workplace) -> None:
     first = work.train(1)
     work.train(2)
     before, store = work.directories(), Path(work.settings.metadata).read_bytes()  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ def test_without_delete_nothing_changes_and_all_that_would_go_is_listed(work: Wo
     assert {work.state(artifact) for artifact in first.values()} == {LIVE}
 
 
-def test_what_no_rule_keeps_is_deleted_and_the_newest_still_cached_and_found(
+def test_artifacts_that_no_rule_keeps_are_deleted_and_the_newest_are_still_cached_and_found(
     work: Workplace,
 ) -> None:
     first, second = work.train(1), work.train(2)
@@ -215,7 +215,7 @@ def test_what_no_rule_keeps_is_deleted_and_the_newest_still_cached_and_found(
     assert work.gc("--keep-last", "1", "--delete").count("removed 0 directories") == 1
 
 
-def test_what_is_gone_is_still_told_and_shown_as_deleted(work: Workplace) -> None:
+def test_removed_artifacts_are_still_listed_and_shown_as_deleted(work: Workplace) -> None:
     first, second = work.train(1), work.train(2)
     work.collect(last=1)
     command = ("-c", "from prodml.cli.main import main; main()")
@@ -228,7 +228,7 @@ def test_what_is_gone_is_still_told_and_shown_as_deleted(work: Workplace) -> Non
     assert "Train" in work.python(*command, "lineage", str(first["Model"].id))
 
 
-def test_a_cache_miss_after_it_says_what_removed_the_outputs(work: Workplace) -> None:
+def test_a_later_cache_miss_names_the_collection_that_removed_the_outputs(work: Workplace) -> None:
     work.train(1)
     work.train(2)
     work.collect(last=1)
@@ -251,7 +251,7 @@ def test_blessed_models_are_kept_with_their_blessing_and_evaluation(work: Workpl
     assert {work.state(artifact) for artifact in other.values()} == {GONE}
 
 
-def test_served_models_stay_and_pushed_ones_where_it_is_told(work: Workplace) -> None:
+def test_served_models_stay_and_pushed_models_stay_with_keep_pushed(work: Workplace) -> None:
     serving = str(work.root / "serving")
     served, withdrawn = work.train(1, serving=serving), work.train(2, serving=serving)
     work.train(3, serving=serving)
@@ -264,7 +264,7 @@ def test_served_models_stay_and_pushed_ones_where_it_is_told(work: Workplace) ->
     assert len(os.listdir(serving)) == 2
 
 
-def test_what_was_made_since_is_kept(work: Workplace) -> None:
+def test_keep_since_keeps_later_artifacts(work: Workplace) -> None:
     old = work.train(1)
     new, newest = work.train(2), work.train(3)
     work.collect(since=min(artifact.created for artifact in new.values()))
@@ -272,7 +272,7 @@ def test_what_was_made_since_is_kept(work: Workplace) -> None:
     assert {work.state(a) for a in (*new.values(), *newest.values())} == {LIVE}
 
 
-def test_a_run_that_failed_can_be_resumed_after_it(work: Workplace) -> None:
+def test_a_failed_run_can_be_resumed_after_a_collection(work: Workplace) -> None:
     with pytest.raises(RunFailedError):
         work.run(number=1, fails=True)
     work.train(2)
@@ -285,7 +285,7 @@ def test_a_run_that_failed_can_be_resumed_after_it(work: Workplace) -> None:
     assert {work.state(record) for record in records} == {LIVE}
 
 
-def test_what_was_imported_is_never_removed_nor_what_lies_around_it(work: Workplace) -> None:
+def test_imported_artifacts_and_directories_around_them_are_never_removed(work: Workplace) -> None:
     first = work.train(1)
     part = Path(first["Model"].uri)
     outside = work.root / "outside"
@@ -301,7 +301,7 @@ def test_what_was_imported_is_never_removed_nor_what_lies_around_it(work: Workpl
 
 
 @pytest.mark.parametrize("moment", ["rename", "rmtree"])
-def test_what_a_killed_collection_left_goes_next_time(work: Workplace, moment: str) -> None:
+def test_the_next_collection_removes_what_a_killed_one_left(work: Workplace, moment: str) -> None:
     first, second = work.train(1), work.train(2)
     work.python("-c", KILLED, moment, "gc", "--keep-last", "1", "--delete", code=-9)
     # Whatever was reached: no artifact is live whose directory is not whole.
@@ -319,7 +319,9 @@ def test_what_a_killed_collection_left_goes_next_time(work: Workplace, moment: s
     ]
 
 
-def test_leftovers_of_dead_runs_go_and_what_may_still_be_recorded_stays(work: Workplace) -> None:
+def test_leftovers_of_dead_runs_are_removed_but_not_files_that_may_still_be_recorded(
+    work: Workplace,
+) -> None:
     made = work.train(1)
     base = Path(made["Model"].uri).parent
     ids = work.failed_executions("Train", 5)
@@ -341,7 +343,7 @@ def test_leftovers_of_dead_runs_go_and_what_may_still_be_recorded_stays(work: Wo
     assert left == [False, False, False, True, True, True, True]
 
 
-def test_a_link_that_leads_elsewhere_is_not_followed(work: Workplace) -> None:
+def test_a_symbolic_link_that_leads_elsewhere_is_not_followed(work: Workplace) -> None:
     first = work.train(1)
     work.train(2)
     elsewhere = work.root / "elsewhere"
@@ -353,7 +355,7 @@ def test_a_link_that_leads_elsewhere_is_not_followed(work: Workplace) -> None:
     assert work.state(first["Examples"]) == GONE
 
 
-def test_a_second_way_to_the_pipeline_root_makes_nothing_look_unrecorded(work: Workplace) -> None:
+def test_artifacts_stay_if_the_pipeline_root_has_a_second_path(work: Workplace) -> None:
     made = work.train(1)
     (work.root / "link").symlink_to(work.artifacts)
     work.settings = dataclasses.replace(work.settings, pipeline_root=str(work.root / "link"))
@@ -365,7 +367,7 @@ def test_a_second_way_to_the_pipeline_root_makes_nothing_look_unrecorded(work: W
     assert {work.state(artifact) for artifact in (*made.values(), *also.values())} == {LIVE}
 
 
-def test_what_was_imported_by_a_second_way_stays(work: Workplace) -> None:
+def test_artifacts_that_were_imported_by_a_second_path_stay(work: Workplace) -> None:
     first = work.train(1)
     (work.root / "link").symlink_to(work.artifacts)
     work.run("comparing", uri=first["Model"].uri.replace(str(work.artifacts), f"{work.root}/link"))
@@ -376,7 +378,7 @@ def test_what_was_imported_by_a_second_way_stays(work: Workplace) -> None:
 
 
 @pytest.mark.parametrize("is_empty", [False, True])
-def test_a_root_that_is_not_mounted_costs_nothing(work: Workplace, is_empty: bool) -> None:
+def test_artifacts_of_an_unmounted_root_are_not_removed(work: Workplace, is_empty: bool) -> None:
     made = [work.train(number) for number in (1, 2)]
     root, elsewhere = work.artifacts / "training", work.root / "elsewhere"
     root.rename(elsewhere)
@@ -392,7 +394,7 @@ def test_a_root_that_is_not_mounted_costs_nothing(work: Workplace, is_empty: boo
     assert {work.state(artifact) for artifact in made[1].values()} == {LIVE}
 
 
-def test_what_is_imported_or_made_the_baseline_while_it_goes_on_stays(work: Workplace) -> None:
+def test_artifacts_imported_or_set_as_baseline_during_a_collection_stay(work: Workplace) -> None:
     first, second = work.train(1), work.train(2)
     work.train(3)
     asked: list[str] = []
@@ -409,7 +411,7 @@ def test_what_is_imported_or_made_the_baseline_while_it_goes_on_stays(work: Work
     assert work.state(first["Examples"]) == work.state(second["Examples"]) == GONE
 
 
-def test_a_pipeline_in_use_is_left_alone_and_the_others_are_not(work: Workplace) -> None:
+def test_a_pipeline_in_use_is_skipped_and_the_others_are_collected(work: Workplace) -> None:
     first = work.train(1)
     work.train(2)
     outside = work.root / "outside"
@@ -424,7 +426,7 @@ def test_a_pipeline_in_use_is_left_alone_and_the_others_are_not(work: Workplace)
     assert work.state(first["Model"]) == LIVE
 
 
-def test_a_held_collection_is_no_run_and_says_who_it_is(work: Workplace) -> None:
+def test_an_active_collection_is_not_shown_as_a_run(work: Workplace) -> None:
     work.train(1)
     store = work.settings.open_store()
     with leases.hold(work.settings.open_store, "training", "gc-1") as lease:
@@ -436,7 +438,7 @@ def test_a_held_collection_is_no_run_and_says_who_it_is(work: Workplace) -> None
     work.train(2)
 
 
-def test_a_run_whose_process_died_is_settled_first_and_stays_whole(work: Workplace) -> None:
+def test_a_dead_run_is_first_recorded_as_failed_and_stays_complete(work: Workplace) -> None:
     made = work.train(1)
     writer = LineageWriter(Store(work.settings.metadata))
     writer.begin_run("training", "dead", "{}", 0, "", str(work.artifacts / "training"))
@@ -448,7 +450,7 @@ def test_a_run_whose_process_died_is_settled_first_and_stays_whole(work: Workpla
     assert not staging.exists()
 
 
-def test_it_refuses_to_choose_without_being_told_what_to_keep(work: Workplace) -> None:
+def test_a_collection_without_rules_is_rejected(work: Workplace) -> None:
     work.train(1)
     assert "prodml gc --keep-last 3" in work.gc("--delete", code=2)
     assert "write 30d" in work.gc("--keep-since", "yesterday", code=2)

@@ -188,7 +188,7 @@ def test_a_guard_that_could_not_judge_because_of_a_failure_blocks_too(work: Work
     assert ended["Train"].blocked_by == ("Count",)
 
 
-def test_a_guard_whose_condition_does_not_hold_blocks_nothing(work: Workplace) -> None:
+def test_a_guard_whose_condition_is_not_met_blocks_nothing(work: Workplace) -> None:
     work.fail("Check")
     ended = work.run(only_new=2)
     assert states(ended)["Check"] == "skipped"
@@ -196,7 +196,7 @@ def test_a_guard_whose_condition_does_not_hold_blocks_nothing(work: Workplace) -
     assert work.has_pushed
 
 
-def test_nothing_is_pushed_if_a_node_beside_fails(work: Workplace) -> None:
+def test_nothing_is_pushed_if_another_node_fails(work: Workplace) -> None:
     work.fail("Profile")
     ended = work.run()
     assert states(ended)["Train"] == "complete"
@@ -218,7 +218,7 @@ def test_a_guard_that_failed_is_asked_again_although_all_else_is_cached(work: Wo
     assert not work.has_pushed
 
 
-def test_a_run_that_is_resumed_goes_on_when_the_guard_passes(work: Workplace) -> None:
+def test_a_resumed_run_continues_if_the_guard_passes(work: Workplace) -> None:
     work.fail("Check")
     work.run()
     work.fix("Check")
@@ -228,7 +228,7 @@ def test_a_run_that_is_resumed_goes_on_when_the_guard_passes(work: Workplace) ->
     assert work.has_pushed
 
 
-def test_a_run_that_is_resumed_pushes_when_nothing_fails_any_more(work: Workplace) -> None:
+def test_a_resumed_run_pushes_if_nothing_fails(work: Workplace) -> None:
     work.fail("Profile")
     work.run()
     assert states(work.run(resumed=work.last_run))["Push"] == "skipped"
@@ -254,7 +254,7 @@ def test_a_plan_says_who_guards_what_and_who_waits(work: Workplace) -> None:
     assert plan["Train"].reason == "waits for Check, which guards Ingest.examples"
 
 
-def test_a_plan_says_when_only_the_rest_of_the_run_is_waited_for(work: Workplace) -> None:
+def test_a_plan_says_if_a_node_waits_only_for_the_rest_of_the_run(work: Workplace) -> None:
     work.fail("Profile")
     work.run()
     push = work.plan()["Push"]

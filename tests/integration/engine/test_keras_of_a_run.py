@@ -152,7 +152,7 @@ print(tf.keras.Model.__module__)
     assert {node["means"] for node in work.found().values()} == {"tf_keras"}
 
 
-def test_the_environments_variable_is_told_not_to_count(work: Workplace) -> None:
+def test_an_ignored_environment_variable_is_reported(work: Workplace) -> None:
     said = work.run(**{keras_choice.VARIABLE: "0"})
     assert "TF_USE_LEGACY_KERAS in the environment is ignored: tf.keras is tf_keras" in said
     assert "set keras: keras in the configuration" in said

@@ -171,7 +171,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     return Workplace(tmp_path)
 
 
-def test_what_a_node_makes_in_its_own_process_is_published_as_always(work: Workplace) -> None:
+def test_outputs_of_a_node_in_a_separate_process_are_published_as_always(work: Workplace) -> None:
     result = work.run("well", {"Work": NodeLimits(60, 1 << 30)})
     node = next(n for n in result.nodes if n.node_id == "Work")
     (made,) = work.reader.artifacts(node.outputs["made"])
@@ -198,7 +198,7 @@ def test_a_node_that_takes_too_much_memory_is_stopped(work: Workplace) -> None:
     assert not work.observer.retried
 
 
-def test_a_node_whose_process_died_is_tried_again_elsewhere(work: Workplace) -> None:
+def test_a_node_whose_process_died_is_retried_in_another_process(work: Workplace) -> None:
     result = work.run("die", {"Work": NodeLimits(timeout_seconds=60)})
     assert [node.state for node in result.nodes] == [NodeState.COMPLETE] * 4
     (lost,) = work.observer.retried
@@ -209,7 +209,7 @@ def test_a_node_whose_process_died_is_tried_again_elsewhere(work: Workplace) -> 
     assert [p.name for p in attempts.rglob("*") if p.parent.name == "made"] == [str(second.id)]
 
 
-def test_a_lost_connection_is_tried_again_and_a_users_error_is_not(work: Workplace) -> None:
+def test_a_lost_connection_is_retried_and_a_users_error_is_not(work: Workplace) -> None:
     work.run("lose", {"Work": NodeLimits(timeout_seconds=60)})
     assert len(work.observer.retried) == 1
     node = work.failure("raise", NodeLimits(timeout_seconds=60))
@@ -217,7 +217,7 @@ def test_a_lost_connection_is_tried_again_and_a_users_error_is_not(work: Workpla
     assert len(work.observer.retried) == 1
 
 
-def test_limits_of_a_node_that_is_not_there_are_refused(work: Workplace) -> None:
+def test_limits_of_an_unknown_node_are_rejected(work: Workplace) -> None:
     with pytest.raises(RequestError, match="limits for Wrok, but pipeline limited has no such"):
         work.run("well", {"Wrok": NodeLimits(timeout_seconds=1)})
 
@@ -235,7 +235,7 @@ def test_all_progress_of_a_node_with_limits_is_shown_before_its_end(
 
 
 @pytest.mark.parametrize("limits", [{}, OWN_PROCESS], ids=["same process", "own process"])
-def test_what_a_node_reported_before_it_failed_is_kept(
+def test_reports_of_a_node_before_its_failure_are_kept(
     work: Workplace, limits: Mapping[str, NodeLimits]
 ) -> None:
     with pytest.raises(RunFailedError) as caught:

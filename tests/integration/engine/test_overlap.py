@@ -78,7 +78,7 @@ def states(result: RunResult) -> dict[str, NodeState]:
     return {node.node_id: node.state for node in result.nodes}
 
 
-def test_two_branches_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_branches_run_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(tmp_path, monkeypatch)
     assert set(states(result).values()) == {NodeState.COMPLETE}
     order = ["Start", "Meet", "MeetBeside", "AfterBeside", "AfterAlone"]
@@ -92,7 +92,7 @@ def test_each_has_its_own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert logs["MeetBeside"] == "beside it\n"
 
 
-def test_a_failure_beside_stops_only_its_branch(
+def test_a_failure_in_a_concurrent_node_stops_only_its_branch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RunFailedError, match="told to fail") as failed:
@@ -138,7 +138,7 @@ def waiting():
 """
 
 
-def test_a_signal_ends_what_runs_beside_too(tmp_path: Path) -> None:
+def test_a_signal_ends_concurrent_nodes_too(tmp_path: Path) -> None:
     (tmp_path / "pipeline.py").write_text(WAITING)
     command = [sys.executable, "-m", "prodml"]
     with subprocess.Popen(

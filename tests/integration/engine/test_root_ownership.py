@@ -71,7 +71,7 @@ def test_a_second_store_is_refused_and_changes_nothing(work: Workplace) -> None:
     assert "2 cached" in work.prodml("run", "pipeline.py")
 
 
-def test_a_store_made_anew_does_not_remove_what_the_old_one_published(work: Workplace) -> None:
+def test_a_recreated_store_does_not_remove_artifacts_of_the_old_one(work: Workplace) -> None:
     before = work.files()
     shutil.rmtree(work.root / "ours")
     assert "belongs to another" in work.prodml("run", "pipeline.py", code=2)
@@ -81,7 +81,7 @@ def test_a_store_made_anew_does_not_remove_what_the_old_one_published(work: Work
     assert {k: v for k, v in before.items() if "root.json" not in k} == work.files()
 
 
-def test_a_root_is_adopted_on_purpose_and_keeps_what_was_there(work: Workplace) -> None:
+def test_an_adopted_root_keeps_its_artifacts(work: Workplace) -> None:
     before = work.files()
     assert "the stores differ" in work.prodml("root", "status", config="theirs")
     work.prodml("root", "adopt", config="theirs", code=1, say="n\n")

@@ -208,7 +208,7 @@ def test_a_changed_helper_of_a_function_component_is_the_reason(work: Workplace)
     assert work.plan()["Make"] == (Action.RUN, reason)
 
 
-def test_the_same_content_made_anew_lets_what_follows_be_cached(work: Workplace) -> None:
+def test_nodes_after_a_rerun_with_the_same_content_are_cached(work: Workplace) -> None:
     work.run()
     result = work.run(cached=False)
     assert states(result) == {
@@ -218,9 +218,7 @@ def test_the_same_content_made_anew_lets_what_follows_be_cached(work: Workplace)
 
 
 @pytest.mark.parametrize("damage", ["delete", "change"])
-def test_an_output_that_is_not_as_it_was_is_a_miss_with_that_reason(
-    work: Workplace, damage: str
-) -> None:
+def test_a_changed_output_is_a_cache_miss_with_that_reason(work: Workplace, damage: str) -> None:
     uri = work.uri(node(work.run(), "left"), "copy")
     if damage == "delete":
         shutil.rmtree(uri)
@@ -234,7 +232,7 @@ def test_an_output_that_is_not_as_it_was_is_a_miss_with_that_reason(
     assert (work.uri(node(again, "left"), "copy") / "text").read_text() == "text 1"
 
 
-def test_independent_branches_go_on_and_the_run_names_each_failure(work: Workplace) -> None:
+def test_independent_branches_continue_and_the_run_names_each_failure(work: Workplace) -> None:
     with pytest.raises(RunFailedError, match=r"left: .*told to fail") as caught:
         work.run(fails=True)
     result = caught.value.result
@@ -285,12 +283,12 @@ def test_what_a_node_prints_goes_to_its_log(work: Workplace, capfd: Any) -> None
     assert "noise" not in capfd.readouterr().out
 
 
-def test_nodes_whose_condition_holds_run(work: Workplace) -> None:
+def test_nodes_whose_condition_is_met_run(work: Workplace) -> None:
     result = work.run("judged")
     assert set(states(result).values()) == {"complete"}
 
 
-def test_nodes_whose_condition_does_not_hold_are_skipped_and_the_run_succeeds(
+def test_nodes_whose_condition_is_not_met_are_skipped_and_the_run_succeeds(
     work: Workplace,
 ) -> None:
     result = work.run("judged", good=False)
@@ -307,12 +305,12 @@ def test_nodes_whose_condition_does_not_hold_are_skipped_and_the_run_succeeds(
     }  # fmt: skip
 
 
-def test_a_condition_on_a_property_that_is_not_there_fails_its_node(work: Workplace) -> None:
+def test_a_condition_on_a_missing_property_fails_its_node(work: Workplace) -> None:
     with pytest.raises(RunFailedError, match="the artifact has no property 'goodness'"):
         work.run("misjudged")
 
 
-def test_a_verdict_is_not_taken_from_the_cache_if_its_model_was_made_the_baseline(
+def test_a_verdict_is_not_cached_if_its_model_was_set_as_the_baseline(
     work: Workplace,
 ) -> None:
     work.run("judging", quality=2)
@@ -327,6 +325,6 @@ def test_a_verdict_is_not_taken_from_the_cache_if_its_model_was_made_the_baselin
     assert states(work.run("judging"))["Compare"] == "cached"
 
 
-def test_the_verdict_on_a_model_that_became_the_baseline_by_it_stands(work: Workplace) -> None:
+def test_the_verdict_that_made_a_model_the_baseline_stays_cached(work: Workplace) -> None:
     assert states(work.run("judging"))["Compare"] == "complete"
     assert states(work.run("judging"))["Compare"] == "cached"

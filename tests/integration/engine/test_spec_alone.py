@@ -98,7 +98,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_a_spec_runs_in_a_process_that_never_saw_the_pipeline(project: Project) -> None:
+def test_a_spec_runs_in_a_process_that_never_loaded_the_pipeline(project: Project) -> None:
     assert project.with_spec("run") == {"Make": "complete", "Use": "complete"}
     assert (project.root / "imported").read_text() == "once "
 

@@ -151,7 +151,7 @@ def test_a_driver_is_retried_and_its_error_fails_its_node(work: Workplace) -> No
     assert "the driver of Listed failed at" in work.prodml("plan", "driven.py")
 
 
-def test_a_file_in_the_place_of_a_nodes_directory_is_named(work: Workplace) -> None:
+def test_a_file_at_the_path_of_a_nodes_directory_is_named(work: Workplace) -> None:
     place = work.root / ".prodml/artifacts/unusual/Make"
     place.parent.mkdir(parents=True)
     place.write_text("not a directory")

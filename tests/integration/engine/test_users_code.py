@@ -137,7 +137,7 @@ def test_components_of_every_layout_share_one_artifact_type(checkout: Path) -> N
     assert set(states(run(checkout)).values()) == {"cached"}
 
 
-def test_they_run_in_processes_of_their_own(checkout: Path) -> None:
+def test_components_of_every_layout_run_in_separate_processes(checkout: Path) -> None:
     limits = {node: NodeLimits(timeout_seconds=120) for node in ("Folder", "InFile", "Function")}
     assert set(states(run(checkout, limits)).values()) == {"complete"}
     assert text_of(checkout.parent) == "Flat Folder Package InFile Function "

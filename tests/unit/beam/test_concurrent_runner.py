@@ -35,7 +35,7 @@ def step(name: str, is_thread_safe: bool = False, *given: Any) -> Any:
     return name >> beam.ParDo(Work(name, is_thread_safe), *sides)
 
 
-def test_thread_safe_steps_overlap_with_one_that_is_not() -> None:
+def test_thread_safe_steps_run_concurrently_with_one_that_is_not() -> None:
     meeting = threading.Barrier(3)
 
     def meet(is_alone: bool) -> int:
@@ -63,7 +63,7 @@ def test_steps_that_are_not_thread_safe_take_turns_in_the_thread_of_the_pipeline
     assert threads == [(threading.current_thread(), True)] * 2
 
 
-def test_a_step_runs_as_soon_as_its_side_inputs_are_there() -> None:
+def test_a_step_starts_as_soon_as_its_side_inputs_are_complete() -> None:
     has_followed = threading.Event()
 
     def wait(is_alone: bool) -> bool:
@@ -87,7 +87,7 @@ def test_a_single_thread_safe_step_has_the_process_to_itself() -> None:
     assert seen == [True]
 
 
-def test_an_error_ends_the_pipeline_and_interrupts_what_runs_beside() -> None:
+def test_an_error_ends_the_pipeline_and_interrupts_concurrent_steps() -> None:
     has_begun, has_ended = threading.Event(), threading.Event()
 
     def wait(is_alone: bool) -> None:

@@ -164,7 +164,7 @@ def test_an_error_is_the_functions_own_and_names_the_step() -> None:
         numbers(pipeline) | "divide" >> beam.Map(lambda x: x / (x - 4))
 
 
-def test_data_that_is_only_changed_is_never_held() -> None:
+def test_data_that_is_only_changed_is_never_stored() -> None:
     """A step that waits for a side input has its data read when it can begin."""
     pipeline = beam.Pipeline(LocalRunner())
     total = numbers(pipeline) | beam.CombineGlobally(sum).without_defaults()

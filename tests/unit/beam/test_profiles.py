@@ -34,7 +34,7 @@ def test_options_ask_for_beams_own_runner() -> None:
 
 
 @pytest.mark.usefixtures("other_beam")
-def test_the_local_runner_steps_aside_for_another_beam_and_says_so_once(
+def test_another_version_of_beam_uses_fnapirunner_with_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "prodml.beam"):

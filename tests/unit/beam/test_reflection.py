@@ -37,7 +37,7 @@ def wrapped(function: Any) -> Any:
         Replaced(lambda element, b=2, c=3: None),
     ],
 )
-def test_remembered_arguments_are_those_that_beam_reads(instance: Any, method: str) -> None:
+def test_cached_arguments_equal_those_that_beam_reads(instance: Any, method: str) -> None:
     read = core.get_function_arguments
     read = getattr(read, "_read", read)
     cache_signatures()
@@ -45,14 +45,14 @@ def test_remembered_arguments_are_those_that_beam_reads(instance: Any, method: s
         assert core.get_function_arguments(instance, method) == read(instance, method)
 
 
-def test_what_a_caller_does_to_an_answer_does_not_stick() -> None:
+def test_changes_to_a_returned_list_do_not_change_the_cache() -> None:
     cache_signatures()
     names, _ = core.get_function_arguments(Plain(), "process")
     names.clear()
     assert "element" in core.get_function_arguments(Plain(), "process")[0]
 
 
-def test_remembering_twice_is_remembering_once() -> None:
+def test_caching_signatures_twice_has_no_effect() -> None:
     cache_signatures()
     once = core.get_function_arguments
     cache_signatures()
@@ -79,7 +79,7 @@ class Stateful(beam.DoFn):
         Replaced(Plain().process),
     ],
 )
-def test_remembered_states_are_those_that_beam_reads(instance: Any) -> None:
+def test_cached_states_equal_those_that_beam_reads(instance: Any) -> None:
     read = userstate.get_dofn_specs
     read = getattr(read, "_read", read)
     cache_signatures()

@@ -74,7 +74,7 @@ UNCLAIMED: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", UNCLAIMED)
-def test_a_pipeline_that_is_not_claimed_runs_on_beams_runner(
+def test_an_unsupported_pipeline_runs_on_fnapirunner(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     build, reason = UNCLAIMED[name]
@@ -97,7 +97,7 @@ class YieldingBatches(beam.DoFn):
 
 
 @pytest.mark.parametrize("function", [InBatches(), YieldingBatches()])
-def test_batches_are_not_claimed(function: beam.DoFn) -> None:
+def test_batches_are_unsupported(function: beam.DoFn) -> None:
     pipeline = beam.Pipeline(LocalRunner())
     numbers = pipeline | beam.Create([1]).with_output_types(int)
     numbers | "step" >> beam.ParDo(function)
@@ -117,11 +117,11 @@ def test_batches_are_not_claimed(function: beam.DoFn) -> None:
         "--update_compatibility_version=2.64.0",
     ],
 )
-def test_options_for_features_of_beams_runner_are_not_claimed(flag: str) -> None:
+def test_options_for_features_of_fnapirunner_are_unsupported(flag: str) -> None:
     found = unsupported_option(PipelineOptions([flag]))
     assert found is not None
     assert found.reason == f"of the option {flag.removeprefix('--').partition('=')[0]}"
 
 
-def test_default_options_are_claimed() -> None:
+def test_default_options_are_supported() -> None:
     assert unsupported_option(PipelineOptions([])) is None

@@ -105,7 +105,7 @@ for kind in kinds:
     assert lines[:3] == lines[4:]
 
 
-def test_what_was_told_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
+def test_logged_events_survive_a_killed_process(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from prodml.orchestration.events.log_writing import EventLog
@@ -118,7 +118,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [event.text("node") for event in started_not_ended(str(tmp_path))] == ["Trainer"]
 
 
-def test_a_line_torn_by_a_kill_is_left_out_and_spoils_no_other(tmp_path: Path) -> None:
+def test_an_incomplete_line_of_a_killed_process_is_skipped(tmp_path: Path) -> None:
     log = EventLog(str(tmp_path))
     log.emit(an_event(EventKind.RUN_STARTED))
     log.close()
@@ -165,7 +165,7 @@ def test_secrets_are_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [line.get("cause") for line in logged(tmp_path)] == [None, ["x", "no login with ***"]]
 
 
-def test_the_engines_own_messages_stand_in_the_same_log(tmp_path: Path) -> None:
+def test_messages_of_the_engine_are_in_the_same_log(tmp_path: Path) -> None:
     EventLog(str(tmp_path)).emit(an_event(EventKind.RUN_STARTED))
     logger = run_logger(str(tmp_path), run="run-1", pipeline="flights")
     logger.warning("waiting", message="the database is busy", seconds=3.0)
@@ -177,7 +177,7 @@ def test_the_engines_own_messages_stand_in_the_same_log(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_log_that_cannot_be_written_ends_no_run_and_is_told_once(
+def test_a_log_that_cannot_be_written_is_reported_once_and_fails_no_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "logs").write_text("a file where the directory should be")

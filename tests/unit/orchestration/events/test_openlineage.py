@@ -147,7 +147,7 @@ def test_datasets_are_named_as_openlineage_names_them(uri: str, name: tuple[str,
     assert dataset_name(uri) == name
 
 
-def test_the_schema_refuses_what_openlineage_does_not_take() -> None:
+def test_the_schema_rejects_invalid_openlineage_events() -> None:
     story = Story()
     story.tell(EventKind.NODE_ENDED, "Gen", 7, state="failed", message="why")
     event = story.sent[1]

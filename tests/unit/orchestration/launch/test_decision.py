@@ -65,7 +65,7 @@ def produced(version: int) -> dict[str, dict[str, list[Model]]]:
 
 
 @given(NODES, ENDED, VERSIONS, FINISHED)
-def test_a_node_goes_on_exactly_if_nothing_that_it_waits_for_blocks_it(
+def test_a_node_is_skipped_exactly_if_a_node_that_it_waits_for_blocks_it(
     node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: CompletedNode | None
 ) -> None:
     decision = decide(node, ended, produced(version), finished)
@@ -94,7 +94,7 @@ def test_a_skip_names_failed_nodes_only_and_any_that_are_behind_its_upstream(
 
 
 @given(NODES, ENDED, VERSIONS, FINISHED)
-def test_what_goes_on_is_adopted_if_it_can_be_and_else_done_by_its_kind(
+def test_a_node_that_is_not_skipped_is_adopted_if_possible(
     node: NodeSpec, ended: dict[str, NodeResult], version: int, finished: CompletedNode | None
 ) -> None:
     decision = decide(node, ended, produced(version), finished)

@@ -41,11 +41,11 @@ REPORT = NodeReport(
 )
 
 
-def test_a_report_comes_back_as_it_was() -> None:
+def test_a_report_survives_json() -> None:
     assert NodeReport.from_json(REPORT.to_json()) == REPORT
 
 
-def test_reports_are_taken_once(tmp_path: Path) -> None:
+def test_reports_are_removed_after_reading(tmp_path: Path) -> None:
     place = tmp_path / "results.json"
     write_reports(str(place), [REPORT.to_json()] * 2)
     assert take_reports(str(place)) == [REPORT, REPORT]

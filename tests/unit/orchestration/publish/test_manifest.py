@@ -28,7 +28,7 @@ def test_the_digest_depends_on_names_and_contents_alone(
     assert describe(str(one)).digest != describe(str(two)).digest
 
 
-def test_a_sealed_directory_that_nobody_touched_is_as_it_was(tmp_path: Path) -> None:
+def test_a_sealed_directory_without_changes_is_unchanged(tmp_path: Path) -> None:
     write(tmp_path, {"a/b": b"1", "c": b"2"})
     manifest = seal(str(tmp_path), "run:node:1")
     assert difference(str(tmp_path)) is None
@@ -55,11 +55,11 @@ def test_changed_deleted_and_added_files_are_named(tmp_path: Path) -> None:
     assert str(difference(str(tmp_path))).endswith("b was deleted")
 
 
-def test_a_directory_that_is_gone_says_so(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     assert str(difference(str(tmp_path / "no"))).endswith("no is gone")
 
 
-def test_a_damaged_manifest_says_so(tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_reported(tmp_path: Path) -> None:
     seal(str(tmp_path), "run:node:1")
     (tmp_path / MANIFEST).write_text("{")
     assert "damaged" in str(difference(str(tmp_path)))

@@ -78,7 +78,7 @@ def count_operations(root: Path) -> int:
     return files.count
 
 
-def test_whatever_fails_outputs_are_all_in_place_or_none_is(tmp_path: Path) -> None:
+def test_after_any_failure_all_outputs_are_published_or_none(tmp_path: Path) -> None:
     number_of_operations = count_operations(tmp_path / "counted")
     assert number_of_operations > 30
     for code in errno.errorcode:
@@ -118,7 +118,7 @@ def test_an_interrupt_after_the_rename_leaves_only_what_its_execution_can_remove
 
 
 @pytest.mark.parametrize("content", [{}, {"weights": "of another store"}])
-def test_a_place_that_exists_is_refused_and_left_as_it_is(
+def test_an_existing_directory_is_rejected_and_not_changed(
     tmp_path: Path, content: dict[str, str]
 ) -> None:
     staging = staged(tmp_path)
