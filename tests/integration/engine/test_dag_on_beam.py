@@ -1,4 +1,4 @@
-"""Beam runs the DAG: each node inside its DoFn, on whatever runner, also in other processes."""
+"""Beam runs the DAG: each node inside its DoFn, on any runner, also in other processes."""
 
 import json
 import os

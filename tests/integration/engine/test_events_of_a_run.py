@@ -1,4 +1,4 @@
-"""What is told of real runs: the event log, `prodml logs`, OpenLineage to files and servers."""
+"""Reports about real runs: the event log, `prodml logs`, OpenLineage to files and servers."""
 
 import json
 import os
@@ -85,7 +85,7 @@ class Workplace:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def lineage(self) -> list[tuple[str, str]]:
-        """Jobs and what became of them, from the OpenLineage file."""
+        """Jobs and their final states, from the OpenLineage file."""
         lines = (self.root / "home" / "openlineage.jsonl").read_text().splitlines()
         return told([json.loads(line) for line in lines])
 
@@ -314,7 +314,7 @@ def test_an_unreachable_server_is_reported_once(work: Workplace) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        # Bound, but not listening: nobody else gets the port, and connections are refused.
+        # Bound, but not listening: no other process gets the port, and connections are refused.
         work.configure(transport="http", url=url)
         ran = work.run("run", "texts.py")
     assert ran.returncode == 0

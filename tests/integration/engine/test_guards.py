@@ -1,4 +1,4 @@
-"""Guards and clean runs: what a failure keeps from running."""
+"""Guards and clean runs: which nodes do not run after a failure."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Each node of a run gets the `tf.keras` that was chosen, in whichever process it runs."""
+"""Each node of a run gets the `tf.keras` that was chosen, in any process."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Nodes with limits run in a process of their own, and are really stopped."""
+"""Nodes with limits run in a separate process, and are really stopped."""
 
 import itertools
 import os

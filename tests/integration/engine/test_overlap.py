@@ -1,4 +1,4 @@
-"""Nodes that leave the process alone run beside others; proved by two that wait for each other."""
+"""Thread-safe nodes run concurrently with others; proved by two that wait for each other."""
 
 import json
 import signal

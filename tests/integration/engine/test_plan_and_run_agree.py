@@ -1,4 +1,4 @@
-"""On pipelines of all shapes, a run does what its plan says, and no guard is passed by."""
+"""For pipelines of all shapes, a run does what its plan says, and no guard is bypassed."""
 
 import random
 from collections.abc import Callable

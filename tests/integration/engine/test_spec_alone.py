@@ -1,4 +1,4 @@
-"""A compiled spec is enough to plan and to run, in a process that never saw the pipeline."""
+"""A compiled spec is enough to plan and to run, in a process that never loaded the pipeline."""
 
 import json
 import subprocess

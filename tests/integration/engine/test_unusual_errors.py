@@ -1,4 +1,4 @@
-"""Errors that nobody listed end a run, release its pipeline, and say what happened."""
+"""Unexpected errors end a run, release its pipeline, and say what happened."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A runner for a few long steps: independent ones overlap, all others take turns."""
+"""A runner for a few long steps: thread-safe steps overlap, all others run one at a time."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""DoFns and CombineFns live on the local runner as they do on Beam's own FnApiRunner."""
+"""DoFns and CombineFns have the same life cycle on the local runner as on FnApiRunner."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The local runner gives what Beam's own FnApiRunner gives, in rounds that hold little."""
+"""The local runner produces what Beam's FnApiRunner produces, and stores little in memory."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which runner a profile opens, and when the local runner steps aside."""
+"""Which runner a profile opens, and when FnApiRunner replaces the local runner."""
 
 import logging
 import re

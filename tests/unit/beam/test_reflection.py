@@ -1,4 +1,4 @@
-"""Beam's view of a DoFn is the same whether it is read or remembered."""
+"""Beam's view of a DoFn is the same whether it is read or cached."""
 
 from typing import Any
 

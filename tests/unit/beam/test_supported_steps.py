@@ -1,4 +1,4 @@
-"""What the local runner does not claim goes to FnApiRunner, and the log says why."""
+"""FnApiRunner runs pipelines that the local runner does not support, and the log says why."""
 
 import logging
 from collections.abc import Callable, Iterator

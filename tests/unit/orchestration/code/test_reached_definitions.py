@@ -1,4 +1,4 @@
-"""What counts of a file for one of its functions: never too little."""
+"""The part of a file that counts for one of its functions: never too small."""
 
 import textwrap
 

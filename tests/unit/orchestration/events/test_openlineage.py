@@ -26,7 +26,7 @@ class Story:
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        """Jobs and what became of them; every event is what the schema asks for."""
+        """Jobs and their final states; every event is valid by the schema."""
         assert [problems(event) for event in self.sent] == [[]] * len(self.sent)
         return [(event["job"]["name"], event["eventType"]) for event in self.sent]
 

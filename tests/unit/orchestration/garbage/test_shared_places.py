@@ -1,4 +1,4 @@
-"""Places of artifacts, and directories that are somebody else's."""
+"""Places of artifacts, and directories that others use."""
 
 import os
 

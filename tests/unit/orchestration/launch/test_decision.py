@@ -1,4 +1,4 @@
-"""What a run does with a node, over every way in which the nodes before it may have ended."""
+"""Decisions about a node, for all possible results of the nodes that it waits for."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Reports of nodes travel as text, between processes."""
+"""Reports of nodes are sent between processes as text."""
 
 from pathlib import Path
 
