@@ -11,7 +11,7 @@ import pytest
 from faults.subjects import small_trial
 from faults.sweep import kill_at_point
 
-STRIDE = 9
+STRIDE = 20
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_run_interrupted_at_a_point_ends_cleanly_and_is_resumed(
     started = points.index("inside put_contexts") + 1
     ended = len(points) - points[::-1].index("inside put_contexts")
     chosen = {started, begun, staging, written, published, recorded, ended}
-    chosen |= set(range(5, len(points) + 1, 4 * STRIDE))
+    chosen |= set(range(5, len(points) + 1, 2 * STRIDE))
     with ThreadPoolExecutor(2) as pool:
         failures = [failure for failure in pool.map(trial, sorted(chosen)) if failure]
     assert failures == []

@@ -233,5 +233,5 @@ def test_a_collection_by_a_store_that_does_not_own_the_root_removes_nothing(
     (aside / "steps").rename(work.root / "root" / "steps")
     before = work.files()
     said = work.prodml("gc", "--keep-last", "1", "--delete")
-    assert "0 directories" in said and "is another store's" in said
+    assert "0 directories" in said and "belongs to another store" in said
     assert work.files() == before

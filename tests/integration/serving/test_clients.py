@@ -160,5 +160,5 @@ def test_tls_with_a_client_certificate(base: Path, tmp_path: Path) -> None:
 
 
 def test_half_of_a_client_certificate_is_refused() -> None:
-    with pytest.raises(ConfigError, match="given together"):
+    with pytest.raises(ConfigError, match="set both the client certificate and its key"):
         GrpcClient(Endpoint("localhost:1", TlsFiles(certificate="cert.pem")))

@@ -215,20 +215,20 @@ def test_an_unknown_option_and_a_missing_model_end_with_2(base):
     assert _ended("--no_such_option=1").returncode == 2
     found = _ended("--port=1")
     assert found.returncode == 2
-    assert "name its directory with --model_base_path" in found.stderr
+    assert "set --model_base_path to its directory" in found.stderr
 
 
 @pytest.mark.parametrize(
     ("ssl_config", "said"),
     [
-        ('server_key: "k"', "server_key and server_cert must be given"),
+        ('server_key: "k"', "server_key and server_cert must be set to PEM texts"),
         (
             'server_key: "k" server_cert: "c" client_verify: true',
             "client_verify needs custom_ca, the authorities of the clients' certificates",
         ),
         (
             'server_key: "k" server_cert: "c"',
-            "a key or certificate of --ssl_config_file may be wrong",
+            "a key or certificate in --ssl_config_file may also be invalid",
         ),
     ],
 )
