@@ -69,7 +69,7 @@ def flights(
         examples=examples,
         model=model,
         baseline_model=baseline.outputs["model"],
-        eval_config=FLIGHTS["quality"](min_auc),
+        eval_config=FLIGHTS["thresholds"](min_auc),
     ).outputs["blessing"]
     Pusher(
         model=model,

@@ -14,7 +14,6 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
     input_pb2,
     model_management_pb2,
     model_pb2,
@@ -158,12 +157,6 @@ class GrpcClient:
     ) -> regression_pb2.RegressionResponse:
         """The answer to a request as it is."""
         return self._call(self._predictions.Regress, request)
-
-    def multi_inference_proto(
-        self, request: inference_pb2.MultiInferenceRequest
-    ) -> inference_pb2.MultiInferenceResponse:
-        """The answer to a request as it is."""
-        return self._call(self._predictions.MultiInference, request)
 
     def metadata(
         self, model: str, version: int | None = None, *, label: str | None = None

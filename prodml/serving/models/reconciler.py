@@ -20,7 +20,7 @@ A state machine without clock, threads or event loop:
     END --wanted again--> LOADING
 
 A version may be unloaded if it is no longer wanted and a wanted version answers in its place. A
-version that is wanted again while it unloads is loaded anew after its unload has ended: its files
+version that is wanted again while it unloads is loaded again after its unload has ended: its files
 may have changed, so the copy that still runs is not reused.
 """
 
