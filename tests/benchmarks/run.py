@@ -91,7 +91,7 @@ def main(
     console.print(targets_table(figures))
     for which in dict.fromkeys((result.pipeline, result.rows) for result in results):
         console.print(nodes_table(*which, [r for r in results if (r.pipeline, r.rows) == which]))
-    console.print(DIFFERENCES, highlight=False)
+    console.print(DIFFERENCES, highlight=False, soft_wrap=True)
     path = work_dir / "results.json"
     path.write_text(json.dumps(document(results, engine, figures, train_steps), indent=2) + "\n")
     console.print(f"written to {path}", highlight=False)
