@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from prodml.config_sections import Events, Metadata, Node, Retry, Runner
+from prodml.beam.profiles import RunnerProfile
+from prodml.config_sections import Events, Metadata
 from prodml.errors import ConfigError
 from prodml.keras_choice import DEFAULT, KerasName
 from prodml.metadata.connection import Connection, SqliteConnection
+from prodml.orchestration.settings import NodeLimits, RetryPolicy, RunSettings
 from prodml.secrets import REFUSED_TYPE
 from prodml.yaml_documents import YamlError, parse_yaml
 
 if TYPE_CHECKING:
     from prodml.metadata.store import Store
-    from prodml.orchestration.events.sinks import LineageSettings
-    from prodml.orchestration.run import RunSettings
+    from prodml.orchestration.events.sinks import OpenSinks
 
 _PREFIX = "PRODML_"
 
@@ -51,12 +52,12 @@ class RunConfig(BaseModel):
     home: str = ".prodml"
     pipeline_root: str | None = None
     metadata: Metadata = Metadata()
-    runner: Runner = Runner()
+    runner: RunnerProfile = RunnerProfile()
     params: dict[str, Any] = Field(default_factory=dict)
     module_roots: tuple[str, ...] = ()
     keras: KerasName = DEFAULT
-    retry: Retry = Retry()
-    nodes: dict[str, Node] = Field(default_factory=dict)
+    retry: RetryPolicy = RetryPolicy()
+    nodes: dict[str, NodeLimits] = Field(default_factory=dict)
     grace_seconds: float = Field(default=30.0, gt=0)
     events: Events = Events()
 
@@ -92,44 +93,29 @@ class RunConfig(BaseModel):
         Args:
             use_cache: whether nodes may come from the cache.
         """
-        from prodml.beam.profiles import RunnerProfile
-        from prodml.orchestration.events.sinks import sinks_of_runs
-        from prodml.orchestration.launch.node_limits import NodeLimits
-        from prodml.orchestration.launch.retries import RetryPolicy
-        from prodml.orchestration.run import RunSettings
-
         return RunSettings(
             metadata=self.metadata_connection,
             pipeline_root=self.artifacts_path,
             log_root=self.logs_path,
-            runner=RunnerProfile(**self.runner.model_dump()),
+            runner=self.runner,
             scratch_root=os.path.join(self.home, "scratch"),
             use_cache=use_cache,
-            retry=RetryPolicy(**self.retry.model_dump()),
-            limits={
-                id: NodeLimits(node.timeout_seconds, node.memory) for id, node in self.nodes.items()
-            },
-            open_sinks=sinks_of_runs(self.logs_path, self._lineage()),
+            retry=self.retry,
+            limits=self.nodes,
             retry_seconds=self.metadata.retry_seconds,
             keras=self.keras,
         )
 
-    def _lineage(self) -> LineageSettings | None:
-        from prodml.orchestration.events.sinks import LineageSettings
+    def event_sinks(self) -> OpenSinks:
+        """Returns the function that opens the event sinks of a run.
 
-        chosen = self.events.openlineage
-        if chosen is None:
-            return None
-        if chosen.url is None:
-            path = chosen.path or os.path.join(self.home, "openlineage.jsonl")
-            return LineageSettings(chosen.namespace, path=path)
-        return LineageSettings(
-            chosen.namespace,
-            url=chosen.url,
-            endpoint=chosen.endpoint,
-            token=chosen.token.reveal() if chosen.token else None,
-            timeout_seconds=chosen.timeout_seconds,
-        )
+        Raises:
+            ConfigError: the token of the OpenLineage server cannot be read.
+        """
+        from prodml.orchestration.events.sinks import sinks_of_runs
+
+        lineage_file = os.path.join(self.home, "openlineage.jsonl")
+        return sinks_of_runs(self.logs_path, self.events.openlineage, lineage_file)
 
 
 def load_config(path: str | None, environment: Mapping[str, str] | None = None) -> RunConfig:
@@ -206,6 +192,8 @@ def _explain(path: str, variables: Mapping[tuple[str, ...], str], error: Validat
             close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             lines.append(f"unknown key {key!r}{hint} allowed: {', '.join(allowed)}")
+        elif problem["type"] == "value_error":
+            lines.append(f"{key}: {problem['ctx']['error']}")
         elif problem["type"] in _WITHOUT_INPUT or not _is_printable(problem["input"]):
             lines.append(f"{key}: {problem['msg']}")
         else:
@@ -213,7 +201,13 @@ def _explain(path: str, variables: Mapping[tuple[str, ...], str], error: Validat
     return "\n".join(f"{source}: {'; '.join(lines)}" for source, lines in problems.items())
 
 
-_WITHOUT_INPUT = (REFUSED_TYPE, "missing", "model_type", "model_attributes_type")
+_WITHOUT_INPUT = (
+    REFUSED_TYPE,
+    "missing",
+    "model_type",
+    "model_attributes_type",
+    "dataclass_type",
+)
 """Errors whose input is not shown, because it may contain a secret instead of a reference."""
 
 

@@ -11,7 +11,7 @@ LOCAL_RUNNER = "FnApiRunner"
 
 @dataclass(frozen=True)
 class RunnerProfile:
-    """A Beam runner and its pipeline options, from the `runner:` part of a configuration.
+    """A Beam runner and its pipeline options, for example the section `runner` of a configuration.
 
     Attributes:
         name: a Beam runner: FnApiRunner (in this process), FlinkRunner, SparkRunner,

@@ -77,7 +77,7 @@ def run(
     from prodml.orchestration.recovery.dead_runs import cancel_run_of_this_process
     from prodml.orchestration.resolve.keras_choices import keras_choices
     from prodml.orchestration.results import RunResult
-    from prodml.orchestration.run import run_pipeline
+    from prodml.orchestration.run import Callbacks, run_pipeline
 
     # TensorFlow and Beam create millions of objects that live until exit. With Python's default
     # thresholds, the garbage collector spends a tenth of a run's processor time on them.
@@ -96,6 +96,9 @@ def run(
     settings = dataclasses.replace(
         loaded.run_settings(use_cache=not no_cache and (resumed is None or resumed.use_cache)),
         pipeline_file=os.path.abspath(pipeline) if pipeline else "",
+    )
+    callbacks = Callbacks(
+        open_sinks=loaded.event_sinks(),
         wait=options.report_waiting if wait else None,
         warn=warn,
     )
@@ -108,14 +111,14 @@ def run(
         )
 
     def cancel_run() -> None:
-        cancel_run_of_this_process(settings.open_store())
+        cancel_run_of_this_process(settings.open_store(warn))
 
     try:
         with (
             cancellable(cancel_run, loaded.grace_seconds),
             follow([node.id for node in spec.nodes]) as observer,
         ):
-            result = run_pipeline(spec, settings, observer, resumed)
+            result = run_pipeline(spec, settings, observer, resumed, callbacks)
     except RunFailedError as failure:
         if isinstance(failure.result, RunResult):
             with lost_output_dropped():

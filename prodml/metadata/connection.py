@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from prodml.secrets import Secret
 
-_STRICT = {"extra": "forbid"}
-"""Pydantic's settings for connections in a configuration."""
+RETRY_SECONDS = 60.0
+"""How long calls of an unreachable store are retried, by default."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,6 @@ class MySqlConnection:
         ca_file: path of trusted certificates; if set, the connection uses TLS.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _STRICT
-
     host: str
     port: int = 3306
     database: str = "prodml"
@@ -54,8 +50,6 @@ class PostgreSqlConnection:
         ca_file: path of trusted certificates.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _STRICT
-
     host: str
     port: int = 5432
     database: str = "prodml"
@@ -75,8 +69,6 @@ class GrpcConnection:
     Attributes:
         ca_file: path of trusted certificates; if set, the connection uses TLS.
     """
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _STRICT
 
     host: str
     port: int = 8080

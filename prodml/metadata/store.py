@@ -21,7 +21,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact
 from prodml.errors import MetadataError, MetadataUnavailableError, refused_by_filesystem
-from prodml.metadata.connection import Connection, SqliteConnection
+from prodml.metadata.connection import RETRY_SECONDS, Connection, SqliteConnection
 from prodml.metadata.connection_messages import connection_message
 from prodml.metadata.failures import (
     NotConnectedError,
@@ -32,7 +32,6 @@ from prodml.metadata.failures import (
 )
 
 _PROPERTY_TYPES = {int: mlmd.INT, float: mlmd.DOUBLE, str: mlmd.STRING}
-RETRY_SECONDS = 60.0
 _FIRST_WAIT_SECONDS = 0.002
 _LONGEST_WAIT_SECONDS = 2.0
 _WARN_AFTER_SECONDS = 2.0

@@ -9,11 +9,10 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-from prodml import keras_choice
-from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import PipelineSpec
 from prodml.errors import (
     CancelledError,
@@ -22,18 +21,15 @@ from prodml.errors import (
     RequestError,
     RunFailedError,
 )
-from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord, RunRecord, RunState, State
-from prodml.metadata.store import RETRY_SECONDS, Store
+from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.events.announcements import Announcements
-from prodml.orchestration.events.event import EventSink
+from prodml.orchestration.events.sinks import OpenSinks
 from prodml.orchestration.launch.failures import was_interrupted
 from prodml.orchestration.launch.launcher import Launcher
-from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.launch.output_capture import captured
-from prodml.orchestration.launch.retries import RetryPolicy
 from prodml.orchestration.launch.run_context import RunContext
 from prodml.orchestration.launch.work_order import WorkOrder, open_launcher
 from prodml.orchestration.ownership import leases
@@ -48,58 +44,31 @@ from prodml.orchestration.recovery.dead_runs import (
 from prodml.orchestration.recovery.earlier_attempts import RunHistory, run_history
 from prodml.orchestration.resolve.keras_choices import keras_choices
 from prodml.orchestration.results import NodeResult, Observer, RunResult
+from prodml.orchestration.settings import RunSettings
 from prodml.storage.locations import is_url, join, normal
-
-OpenSinks = Callable[[str], Sequence[EventSink]]
-"""Opens the event sinks of a run, given its id."""
 
 
 @dataclass(frozen=True)
-class RunSettings:
-    """The locations that a run uses, and its options.
+class Callbacks:
+    """Functions that a run calls, in the process that drives it.
 
     Attributes:
-        metadata: connection to ML Metadata, or the path of an SQLite file.
-        pipeline_root: directory or URL of artifacts; each pipeline has a directory below it.
-        log_root: directory of captured output; each run has a directory below it.
-        runner: the Beam runner of data-parallel executors.
-        use_cache: False to run every node.
-        retry: when a failed node is retried.
-        limits: limits of nodes by node id; nodes without limits are absent.
-        dag: the Beam runner that runs the nodes themselves.
-        open_sinks: opens the event sinks of the run.
+        open_sinks: opens the event sinks of the run, given its id.
         wait: called with the lease that blocks the run; None to fail if the pipeline is in use.
-        scratch_root: directory for fetched and staged files if `pipeline_root` is a URL; by
-            default beside the logs.
-        pipeline_file: the Python file with the pipeline, recorded for resuming the run.
-        retry_seconds: how long calls of an unreachable store are retried.
         warn: called with a message while the run waits for an unreachable store.
-        keras: what `tf.keras` means in user modules whose component does not choose it.
     """
 
-    metadata: str | Connection
-    pipeline_root: str
-    log_root: str
-    runner: RunnerProfile = field(default_factory=RunnerProfile)
-    use_cache: bool = True
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    limits: Mapping[str, NodeLimits] = field(default_factory=dict)
-    dag: RunnerProfile = field(default_factory=RunnerProfile)
     open_sinks: OpenSinks = lambda run_id: ()
     wait: leases.Wait | None = None
-    scratch_root: str = ""
-    pipeline_file: str = ""
-    retry_seconds: float = RETRY_SECONDS
     warn: Callable[[str], None] | None = None
-    keras: keras_choice.KerasName = keras_choice.DEFAULT
-
-    def open_store(self) -> Store:
-        """Opens a new connection to the store; each thread needs its own."""
-        return Store(self.metadata, self.retry_seconds, self.warn)
 
 
 def run_pipeline(
-    spec: PipelineSpec, settings: RunSettings, observer: Observer, resumed: RunRecord | None = None
+    spec: PipelineSpec,
+    settings: RunSettings,
+    observer: Observer,
+    resumed: RunRecord | None = None,
+    callbacks: Callbacks = Callbacks(),
 ) -> RunResult:
     """Runs a pipeline to its end; if a branch fails, independent branches continue.
 
@@ -120,11 +89,13 @@ def run_pipeline(
     """
     _check_limits(spec, settings)
     run_id = resumed.run_id if resumed else new_run_id()
-    store = settings.open_store()
-    with leases.hold(settings.open_store, spec.name, run_id, settings.wait) as lease:
+    open_store = partial(settings.open_store, callbacks.warn)
+    store = open_store()
+    with leases.hold(open_store, spec.name, run_id, callbacks.wait) as lease:
         fail_dead_runs(store)
         try:
-            return _run_locked(spec, settings, observer, store, lease, resumed)
+            open_sinks = callbacks.open_sinks
+            return _run_locked(spec, settings, observer, open_sinks, store, lease, resumed)
         except KeyboardInterrupt:
             # The interrupt came before the first node, or after the last one.
             cancel_run_of_this_process(store)
@@ -135,6 +106,7 @@ def _run_locked(
     spec: PipelineSpec,
     settings: RunSettings,
     observer: Observer,
+    open_sinks: OpenSinks,
     store: Store,
     lease: LeaseRecord,
     resumed: RunRecord | None,
@@ -145,32 +117,25 @@ def _run_locked(
     claim(settings.pipeline_root, ours, reader.is_artifact_at)
     root, scratch = _roots(spec, settings, ours)
     remove_staging(reader, scratch if is_url(root) else root)
-    announcements = Announcements(spec.name, run_id, observer, settings.open_sinks(run_id))
+    announcements = Announcements(spec.name, run_id, observer, open_sinks(run_id))
     with contextlib.closing(announcements):
         run = RunContext(
             spec,
             run_id,
             root,
             scratch,
-            os.path.join(settings.log_root, run_id),
-            settings.runner,
-            settings.retry,
-            settings.limits,
+            settings,
             _record_start(reader, writer, spec, settings, (root, scratch), lease, resumed),
             keras_choices(spec, settings.keras),
         )
         order = WorkOrder(
             run,
-            settings.metadata,
-            settings.retry_seconds,
             lease,
             writer.session,
-            settings.use_cache,
-            settings.keras,
             _results_place(run),
         )
         announcements.run_started(is_resumed=resumed is not None)
-        return _run_to_end(order, settings.dag, reader, writer, announcements)
+        return _run_to_end(order, reader, writer, announcements)
 
 
 def _results_place(run: RunContext) -> str:
@@ -184,7 +149,6 @@ def _results_place(run: RunContext) -> str:
 
 def _run_to_end(
     order: WorkOrder,
-    dag: RunnerProfile,
     reader: LineageReader,
     writer: LineageWriter,
     announcements: Announcements,
@@ -202,7 +166,7 @@ def _run_to_end(
 
     try:
         launcher = open_launcher(order, reader, writer, announcements)
-        ended = _run_nodes(order, dag, launcher, announcements)
+        ended = _run_nodes(order, launcher, announcements)
     except FencedError as error:
         announcements.run_ended(RunState.FAILED, str(error), time.monotonic() - started)
         raise
@@ -321,7 +285,7 @@ def _cause(node: NodeResult) -> str:
 
 
 def _run_nodes(
-    order: WorkOrder, dag: RunnerProfile, launcher: Launcher, announcements: Announcements
+    order: WorkOrder, launcher: Launcher, announcements: Announcements
 ) -> tuple[NodeResult, ...]:
     spec = order.run.spec
     results: dict[str, NodeResult] = {}
@@ -339,5 +303,5 @@ def _run_nodes(
             from prodml.orchestration.launch.dag import run_nodes
 
             rest = dataclasses.replace(order, results_before=results)
-            results = {**results, **run_nodes(rest, left, dag, launcher, announcements)}
+            results = {**results, **run_nodes(rest, left, launcher, announcements)}
     return tuple(results[node.id] for node in spec.nodes)

@@ -1,9 +1,12 @@
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prodml.config import load_config
 from prodml.errors import ConfigError
+from prodml.orchestration.settings import NodeLimits, RunSettings
 
 
 def written(tmp_path: Path, text: str) -> str:
@@ -30,6 +33,18 @@ def test_the_runner_checks_portability_if_the_file_says_so(tmp_path: Path) -> No
     checked = load_config(written(tmp_path, "runner:\n  check_portability: true\n"), {})
     assert checked.run_settings(use_cache=True).runner.check_portability
     assert not load_config(None, {}).run_settings(use_cache=True).runner.check_portability
+
+
+def test_memory_can_be_written_with_a_unit(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, "nodes: {Trainer: {memory: 4GiB}}\n"), {})
+    assert config.run_settings(use_cache=True).limits == {"Trainer": NodeLimits(memory=4 << 30)}
+
+
+def test_the_defaults_of_a_configuration_are_those_of_the_engine() -> None:
+    config = load_config(None, {})
+    engine = RunSettings(config.metadata_connection, config.artifacts_path, config.logs_path)
+    scratch_root = os.path.join(config.home, "scratch")
+    assert config.run_settings(use_cache=True) == replace(engine, scratch_root=scratch_root)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +104,8 @@ def test_the_error_for_an_invalid_value_names_its_variable_or_file(tmp_path: Pat
         ("metadata: c4n4ry\n", {}),
         ("home: a\n", {"PRODML_METADATA__SQLITE": "@c4n4ry"}),
         ("home: [c4n4ry]\n", {}),
+        ("metadata: {mysql: 'mysql://me:c4n4ry@h'}\n", {}),
+        ("events: {openlineage: 'http://me:c4n4ry@h'}\n", {}),
     ],
 )
 def test_a_value_that_may_be_a_secret_is_not_shown(
@@ -140,6 +157,7 @@ def test_the_shipped_configurations_are_valid() -> None:
         ("metadata: {mysql: {hots: b}}\n", r"unknown key 'metadata\.mysql\.hots'; did you mean"),
         ("nodes: {Trainer: {memry: 1}}\n", r"unknown key 'nodes\.Trainer\.memry'; did you mean"),
         ("retry: {max_attempts: 0}\n", r"retry\.max_attempts: .*greater than or equal to 1"),
+        ("nodes: {Trainer: {timeout_seconds: 0}}\n", r"timeout_seconds: .*greater than 0, got 0"),
     ],
 )
 def test_the_error_for_an_invalid_section_names_its_key(

@@ -5,53 +5,40 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from prodml.orchestration.events.event import EventSink
 from prodml.orchestration.events.log_writing import EventLog, run_logger
+from prodml.orchestration.settings import OpenLineage
+
+OpenSinks = Callable[[str], Sequence[EventSink]]
+"""Opens the event sinks of a run, given its id."""
 
 
-@dataclass(frozen=True)
-class LineageSettings:
-    """Where OpenLineage events are sent: to the file `path`, or to the server at `url`.
-
-    Attributes:
-        namespace: namespace of the jobs.
-        path: a file of JSON lines.
-        url: URL of a server.
-        endpoint: path below the URL.
-        token: sent to the server as a bearer token.
-        timeout_seconds: longest wait for the server.
-    """
-
-    namespace: str
-    path: str = ""
-    url: str = ""
-    endpoint: str = ""
-    token: str | None = None
-    timeout_seconds: float = 5.0
-
-
-def sinks_of_runs(
-    log_root: str, lineage: LineageSettings | None = None
-) -> Callable[[str], Sequence[EventSink]]:
+def sinks_of_runs(log_root: str, lineage: OpenLineage | None, lineage_file: str) -> OpenSinks:
     """Returns a function that opens the sinks of a run, given its id.
 
     Args:
         log_root: directory of logs; each run has a directory below it.
         lineage: None for no OpenLineage events.
+        lineage_file: file of OpenLineage events if `lineage` names no place.
+
+    Raises:
+        ConfigError: the token of the OpenLineage server cannot be read.
     """
+    token = lineage.token.reveal() if lineage and lineage.token else None
 
     def open_sinks(run_id: str) -> Sequence[EventSink]:
         log_dir = os.path.join(log_root, run_id)
         if lineage is None:
             return [EventLog(log_dir)]
-        return [EventLog(log_dir), _lineage_sink(log_dir, run_id, lineage)]
+        return [EventLog(log_dir), _lineage_sink(log_dir, run_id, lineage, lineage_file, token)]
 
     return open_sinks
 
 
-def _lineage_sink(log_dir: str, run_id: str, settings: LineageSettings) -> EventSink:
+def _lineage_sink(
+    log_dir: str, run_id: str, settings: OpenLineage, default_file: str, token: str | None
+) -> EventSink:
     # Imported only if configured, because it takes 0.15 s; and in the thread that runs the
     # pipeline, because two threads must not import at the same time.
     from prodml.orchestration.events.log_reading import ended_executions, started_not_ended
@@ -68,8 +55,8 @@ def _lineage_sink(log_dir: str, run_id: str, settings: LineageSettings) -> Event
     lineage = LineageEvents(
         settings.namespace, started_not_ended(log_dir), ended_executions(log_dir)
     )
-    if settings.path:
-        return LineageFile(lineage, settings.path, warn)
+    if settings.url is None:
+        return LineageFile(lineage, settings.path or default_file, warn)
     return LineageServer(
-        lineage, settings.url, settings.endpoint, settings.token, settings.timeout_seconds, warn
+        lineage, settings.url, settings.endpoint, token, settings.timeout_seconds, warn
     )

@@ -21,13 +21,13 @@ from prodml.orchestration.code import executors
 from prodml.orchestration.events.announcements import Announcements
 from prodml.orchestration.launch import peak_memory
 from prodml.orchestration.launch.failures import failure_message, was_interrupted
-from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.launch.recording import BegunAttempt, Recorder
 from prodml.orchestration.launch.run_context import RunContext
 from prodml.orchestration.publish import manifest, publication
 from prodml.orchestration.publish.local_copies import local_copy
 from prodml.orchestration.resolve.prepared_node import Prepared
 from prodml.orchestration.results import NodeResult
+from prodml.orchestration.settings import NodeLimits
 from prodml.secrets import redact
 
 Watch = Callable[[str], AbstractContextManager[None]]
@@ -122,7 +122,7 @@ class Attempts:
             from prodml.orchestration.launch import node_process
 
             keras = self._run.keras.nodes.get(node.id, self._run.keras.process)
-            node_process.execute(node, context, self._run.beam, limits, log, keras)
+            node_process.execute(node, context, self._run.settings.runner, limits, log, keras)
             return
         with watch(log):
             try:
@@ -152,7 +152,7 @@ class Attempts:
 
     def _limits(self, node: NodeSpec, context: ExecutorContext) -> NodeLimits | None:
         """The limits of the node's separate process; None if the node runs in this process."""
-        limits = self._run.limits.get(node.id)
+        limits = self._run.settings.limits.get(node.id)
         keras = self._run.keras.nodes.get(node.id)
         if limits is not None or keras is None:
             return limits
@@ -181,7 +181,7 @@ class Attempts:
             parameters=executors.parameters_of(node),
             resolved=prepared.driver.resolved if prepared.driver else {},
             tmp_dir=staging.tmp_dir,
-            beam=self._run.beam,
+            beam=self._run.settings.runner,
             reporter=_NodeReporter(node.id, self._announcements),
         )
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-GRACE_SECONDS = 30.0
 EXIT_CODE = 130
 _LAST_WORDS_SECONDS = 5.0
 

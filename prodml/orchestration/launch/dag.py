@@ -14,7 +14,6 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec
 from prodml.orchestration.events.announcements import Announcements
 from prodml.orchestration.launch import peak_memory
@@ -29,7 +28,6 @@ from prodml.orchestration.results import NodeResult
 def run_nodes(
     order: WorkOrder,
     nodes: Sequence[NodeSpec],
-    runner: RunnerProfile,
     launcher: Launcher,
     announcements: Announcements,
 ) -> dict[str, NodeResult]:
@@ -37,14 +35,13 @@ def run_nodes(
 
     Args:
         nodes: nodes in topological order.
-        runner: the Beam runner of the DAG.
         launcher: used by DoFns in this process; in other processes, DoFns open their own.
         announcements: receives the events of the nodes that ran in other processes.
 
     Returns:
         The result of each node, successful or not.
     """
-    with runner.pipeline_of_long_steps(launcher) as pipeline:
+    with order.run.settings.dag.pipeline_of_long_steps(launcher) as pipeline:
         start = pipeline | "(start)" >> beam.Impulse()
         # Without declared types, Beam infers them from byte code, which takes 6 ms for each node.
         orders = start | "(order)" >> beam.ParDo(_EmitOrder(order)).with_output_types(Any)

@@ -176,7 +176,7 @@ class Launcher:
         attempt: Callable[[], T],
     ) -> T:
         """Returns the result of `attempt`; retries by the run's policy if `should_retry`."""
-        policy = self._run.retry
+        policy = self._run.settings.retry
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None

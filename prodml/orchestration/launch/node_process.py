@@ -20,7 +20,7 @@ from prodml.compiler.spec import NodeSpec
 from prodml.dsl.executor import ExecutorContext, Reporter, RowCount
 from prodml.errors import LimitError, NodeError, WorkerLostError
 from prodml.keras_choice import KerasName
-from prodml.orchestration.launch.node_limits import NodeLimits
+from prodml.orchestration.settings import NodeLimits
 from prodml.processes.watched_process import GuardedProcess, ending, megabytes
 
 _POLL_SECONDS = 0.2
@@ -60,7 +60,7 @@ def execute(
         process = GuardedProcess(
             [sys.executable, "-m", "prodml.orchestration.launch.node_main", order, str(writing)],
             output,
-            memory_limit_bytes=limits.memory_bytes,
+            memory_limit_bytes=limits.memory,
             pass_fds=[writing],
         )
         os.close(writing)
@@ -92,7 +92,7 @@ def _wait(
     if process.bytes_over_limit:
         raise LimitError(
             f"it was stopped at {megabytes(process.bytes_over_limit)} of memory, the limit "
-            f"nodes.{node.id}.memory is {megabytes(limits.memory_bytes or 0)}; its output is in "
+            f"nodes.{node.id}.memory is {megabytes(limits.memory or 0)}; its output is in "
             f"{log}"
         )
     if not os.path.exists(answer):

@@ -1,9 +1,8 @@
-"""Decides which failures of a node are retried, and when."""
+"""Decides which failures of a node are retried."""
 
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import Any
 
 from prodml.errors import ServingError, WorkerLostError, causes
@@ -86,21 +85,6 @@ _HTTP_CLIENTS = frozenset(
         "urllib",
     }
 )
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often a node is retried, and how long the waits between attempts are.
-
-    Attributes:
-        max_attempts: number of attempts including the first one; 1 for no retries.
-        wait_seconds: wait before the second attempt; doubled, with jitter, before each later one.
-        longest_wait_seconds: upper limit of each wait.
-    """
-
-    max_attempts: int = 3
-    wait_seconds: float = 1.0
-    longest_wait_seconds: float = 60.0
 
 
 def is_transient(error: BaseException) -> bool:

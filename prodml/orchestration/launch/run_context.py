@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from prodml.beam.profiles import RunnerProfile
 from prodml.compiler.spec import NodeSpec, PipelineSpec
 from prodml.metadata.records import Attempt
-from prodml.orchestration.launch.node_limits import NodeLimits
-from prodml.orchestration.launch.retries import RetryPolicy
 from prodml.orchestration.recovery.earlier_attempts import RunHistory
 from prodml.orchestration.resolve.keras_choices import KerasChoices
+from prodml.orchestration.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -22,10 +19,7 @@ class RunContext:
     Attributes:
         pipeline_root: where the pipeline's artifacts are published; a path or a URL.
         scratch_root: directory for staging and for local copies if `pipeline_root` is a URL.
-        log_dir: directory of the nodes' output.
-        beam: the runner profile for executors.
-        retry: when a failed node is retried.
-        limits: limits of nodes by node id; nodes without limits are absent.
+        settings: the settings of the run.
         history: what the run did before it was resumed.
         keras: what `tf.keras` means, in this process and for each node.
     """
@@ -34,12 +28,14 @@ class RunContext:
     run_id: str
     pipeline_root: str
     scratch_root: str
-    log_dir: str
-    beam: RunnerProfile = field(default_factory=RunnerProfile)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    limits: Mapping[str, NodeLimits] = field(default_factory=dict)
-    history: RunHistory = field(default_factory=RunHistory)
-    keras: KerasChoices = field(default_factory=KerasChoices)
+    settings: RunSettings
+    history: RunHistory
+    keras: KerasChoices
+
+    @property
+    def log_dir(self) -> str:
+        """The directory of the nodes' output."""
+        return os.path.join(self.settings.log_root, self.run_id)
 
     def attempt(self, node: NodeSpec, number: int) -> Attempt:
         """The key data of an attempt to run a node, for its record in ML Metadata."""

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 from prodml import keras_choice
 from prodml.compiler.spec import NodeSpec
-from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord
-from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.code.user_types import load_user_types
 from prodml.orchestration.events.announcements import Announcements
@@ -28,23 +26,15 @@ class WorkOrder:
     """One run, for the processes that run its nodes.
 
     Attributes:
-        metadata: connection to ML Metadata, or the path of an SQLite file.
-        retry_seconds: how long calls of an unreachable store are retried.
         lease: the lease of the run.
         session: session of the run's own writer, which owns the executions that workers begin.
-        use_cache: False to run every node.
-        keras: what `tf.keras` means for nodes that do not choose it.
         results: file or URL for the reports of all nodes, which workers and the run can reach.
         results_before: results by node id, of the nodes that ended without Beam.
     """
 
     run: RunContext
-    metadata: str | Connection
-    retry_seconds: float
     lease: LeaseRecord
     session: str
-    use_cache: bool
-    keras: keras_choice.KerasName
     results: str
     results_before: Mapping[str, NodeResult] = field(default_factory=dict)
 
@@ -55,7 +45,8 @@ def open_launcher(
     """Prepares this process for the nodes of a run, and returns their launcher."""
     load_user_types(order.run.spec)
     keras_choice.choose(order.run.keras.process)
-    preparer = Preparer(order.run.spec, reader, order.use_cache, order.keras)
+    settings = order.run.settings
+    preparer = Preparer(order.run.spec, reader, settings.use_cache, settings.keras)
     return Launcher(order.run, preparer, reader, writer, announcements)
 
 
@@ -74,7 +65,7 @@ def run_on_worker(
         FencedError: another process took over the run.
         MetadataError: the store refused a read or write.
     """
-    buffer, store = EventBuffer(), Store(order.metadata, order.retry_seconds)
+    buffer, store = EventBuffer(), order.run.settings.open_store()
     announcements = Announcements(order.run.spec.name, order.run.run_id, _NoObserver(), [buffer])
     with contextlib.closing(announcements):
         reader, writer = LineageReader(store), LineageWriter(store, order.lease, order.session)

@@ -19,9 +19,9 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import State
 from prodml.metadata.store import Store
 from prodml.orchestration.events.event import Event, EventKind
-from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import Callbacks, run_pipeline
+from prodml.orchestration.settings import NodeLimits, RunSettings
 
 PIPELINE = """
 import json, os, traceback
@@ -119,7 +119,6 @@ class Project:
             str(root / "artifacts"),
             str(root / "logs"),
             dag=dag,
-            open_sinks=lambda run_id: [self.listener],
         )
         (root / "steps.py").write_text(PIPELINE)
 
@@ -128,7 +127,8 @@ class Project:
         spec = compile_pipeline(definition.build({"how": how}))
         resumed = self.reader.runs(1)[0] if is_resumed else None
         try:
-            result = run_pipeline(spec, self.settings, self.listener, resumed)
+            callbacks = Callbacks(open_sinks=lambda run_id: [self.listener])
+            result = run_pipeline(spec, self.settings, self.listener, resumed, callbacks)
         except RunFailedError as failed:
             assert isinstance(failed.result, RunResult)
             result = failed.result

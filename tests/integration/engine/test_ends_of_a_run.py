@@ -1,6 +1,5 @@
 """How a run is recorded if something goes wrong before its first node or after its last."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ from prodml.metadata.records import ProcessRecord, RunState
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.events.event import EventSink
 from prodml.orchestration.results import NodeResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import Callbacks, run_pipeline
+from prodml.orchestration.settings import RunSettings
 
 ELSEWHERE = ProcessRecord("elsewhere", "", 1, "token")
 
@@ -79,7 +79,7 @@ def test_a_run_whose_event_sinks_do_not_open_is_not_left_running(
         raise OSError("no such sink")
 
     with pytest.raises(OSError, match="no such sink"):
-        run_pipeline(spec, dataclasses.replace(settings, open_sinks=refuse), Silent())
+        run_pipeline(spec, settings, Silent(), callbacks=Callbacks(open_sinks=refuse))
     reader = LineageReader(settings.open_store())
     assert reader.runs_in_state(RunState.RUNNING) == []
     assert run_pipeline(spec, settings, Silent()).is_success

@@ -26,7 +26,8 @@ from prodml.orchestration.ownership import leases
 from prodml.orchestration.publish.manifest import seal
 from prodml.orchestration.recovery.dead_runs import fail_dead_runs
 from prodml.orchestration.results import NodeState, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 from prodml.releases.baseline import set_baseline
 
 PIPELINE = """

@@ -15,7 +15,8 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
 from prodml.orchestration.resolve.plan import Action, NodePlan, make_plan
 from prodml.orchestration.results import NodeResult, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 
 PIPELINE = """
 import os

@@ -132,7 +132,8 @@ import tensorflow as tf
 tf.keras.Model
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 from prodml.orchestration.results import RunResult
 
 class Quiet:

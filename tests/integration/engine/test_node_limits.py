@@ -15,10 +15,9 @@ from prodml.dsl.user_code import load_module
 from prodml.errors import RequestError, RunFailedError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
-from prodml.orchestration.launch.node_limits import NodeLimits
-from prodml.orchestration.launch.retries import RetryPolicy
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import NodeLimits, RetryPolicy, RunSettings
 from prodml.views.runs import show_run
 
 PIPELINE = """
@@ -193,7 +192,7 @@ def test_a_node_that_takes_too_long_is_stopped_with_all_its_children(work: Workp
 
 
 def test_a_node_that_takes_too_much_memory_is_stopped(work: Workplace) -> None:
-    node = work.failure("grow", NodeLimits(memory_bytes=400 << 20))
+    node = work.failure("grow", NodeLimits(memory=400 << 20))
     assert "of memory, the limit nodes.Work.memory is 419 MB" in node.message
     assert not work.observer.retried
 

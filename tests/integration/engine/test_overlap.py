@@ -14,7 +14,8 @@ from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
 from prodml.errors import RunFailedError
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 
 PIPELINE = """
 import meeting_place

@@ -14,10 +14,10 @@ from prodml.compiler.spec import PipelineSpec
 from prodml.dsl.component import Component
 from prodml.errors import RunFailedError
 from prodml.metadata.reading import LineageReader
-from prodml.orchestration.launch.retries import RetryPolicy
 from prodml.orchestration.resolve.plan import Action, Plan, make_plan
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RetryPolicy, RunSettings
 
 ALLOWED = {
     Action.CACHED: {NodeState.CACHED},

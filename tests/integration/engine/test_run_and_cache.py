@@ -18,7 +18,8 @@ from prodml.metadata.records import ArtifactRecord, RunState
 from prodml.metadata.store import Store
 from prodml.orchestration.resolve.plan import Action, make_plan
 from prodml.orchestration.results import NodeResult, NodeState, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 from prodml.releases.baseline import set_baseline
 
 PIPELINE = """

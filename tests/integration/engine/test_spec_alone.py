@@ -49,7 +49,8 @@ RUN = """
 import json, sys
 from support.silent import Silent
 from prodml.compiler.spec import from_json
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
 from prodml.orchestration.resolve.plan import make_plan

@@ -12,9 +12,9 @@ import pytest
 
 from prodml.compiler.spec import from_json, to_json
 from prodml.orchestration.code.pipeline_file import load_spec
-from prodml.orchestration.launch.node_limits import NodeLimits
 from prodml.orchestration.results import NodeResult, RunResult
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import NodeLimits, RunSettings
 
 EXECUTOR = """
     from shared.texts import Text

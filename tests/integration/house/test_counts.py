@@ -24,7 +24,8 @@ from prodml.dsl.user_code import load_module
 from prodml.metadata.store import Store
 from prodml.orchestration.ownership import liveness
 from prodml.orchestration.resolve import fingerprint
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 
 ROOT = Path(__file__).parents[3]
 STATISTICS_STEPS = 90

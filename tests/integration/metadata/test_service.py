@@ -23,7 +23,8 @@ from prodml.errors import MetadataUnavailableError
 from prodml.metadata.connection import Connection, GrpcConnection
 from prodml.metadata.service import serving
 from prodml.metadata.store import Store
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 
 NOOP = Path(__file__).parents[2] / "benchmarks" / "noop_pipeline.py"
 ROUND_TRIP_SECONDS = 0.02
