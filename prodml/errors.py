@@ -211,10 +211,10 @@ def storage_error(error: OSError) -> StorageError | None:
     """The StorageError for an OSError; None if the OSError is not about storage."""
     if error.errno not in _STORAGE_ADVICE:
         return None
-    return refused_by_filesystem(error)
+    return file_operation_error(error)
 
 
-def refused_by_filesystem(error: OSError, path: str = "") -> StorageError:
+def file_operation_error(error: OSError, path: str = "") -> StorageError:
     """The StorageError for any OSError of one of prodml's own file operations.
 
     Args:

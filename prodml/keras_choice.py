@@ -38,7 +38,7 @@ def choose(keras: KerasName) -> None:
 def is_available(keras: KerasName) -> bool:
     """Whether every spelling of `tf.keras` refers to this package, now or once imported."""
     if "tensorflow" not in sys.modules:
-        return asked_by_environment() == keras
+        return from_environment() == keras
     return _in_force() == {keras}
 
 
@@ -48,7 +48,7 @@ def in_force() -> KerasName | None:
     return next(iter(found)) if len(found) == 1 else None
 
 
-def asked_by_environment() -> KerasName | None:
+def from_environment() -> KerasName | None:
     """The package that the environment variable selects; None if the variable is not set."""
     value = os.environ.get(VARIABLE)
     if value is None:

@@ -22,7 +22,7 @@ def inside_any(roots: Iterable[str], path: str) -> bool:
     return any(inside(root, path) for root in roots)
 
 
-def leading_out(directory: str) -> str | None:
+def first_link_outside(directory: str) -> str | None:
     """The first symbolic link, by path, to a place outside of a directory; None if there is none.
 
     Call this before reading or copying a directory that others have written, because a link in it

@@ -13,7 +13,7 @@ from prodml.serving.clients.grpc_client import arrays
 from prodml.serving.values.data_types import Array
 
 
-def fault(
+def response_problem(
     log: prediction_log_pb2.PredictionLog, signature: meta_graph_pb2.SignatureDef, rows: int
 ) -> str | None:
     """Describes what is wrong with a response; None if it is valid.

@@ -11,7 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from prodml.components.infra_validator.component import RequestSpec, ValidationSpec
 from prodml.components.infra_validator.requests import build_requests, row_count, send
-from prodml.components.infra_validator.responses import fault
+from prodml.components.infra_validator.responses import response_problem
 from prodml.errors import ServingError
 from prodml.serving.clients.grpc_client import GrpcClient
 from prodml.serving.processes.server_launchers import ServerLauncher
@@ -101,7 +101,7 @@ def _send_requests(
         requests = build_requests(signatures, rows, candidate.requests, candidate.name)
         for name, request in requests:
             answered.append(send(client, request))
-            wrong = fault(answered[-1], signatures[name], row_count(request))
+            wrong = response_problem(answered[-1], signatures[name], row_count(request))
             if wrong is not None:
                 return Finding(f"signature {name!r}: {wrong}", "", True)
     except ServingError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prodml.components.pusher.component import PushDestination
 from prodml.components.pusher.destination import push_of, versions_at
 from prodml.dsl.executor import CachedResult, CacheVerdict
-from prodml.storage.locations import normal
+from prodml.storage.locations import normalized
 
 
 def judge_cached(result: CachedResult) -> CacheVerdict:
@@ -26,7 +26,7 @@ def judge_cached(result: CachedResult) -> CacheVerdict:
     destination: PushDestination = result.parameters["push_destination"]
     chosen = destination.filesystem or destination.model_server
     assert chosen is not None
-    base = normal(chosen.base_directory)
+    base = normalized(chosen.base_directory)
     found = versions_at(base)
     if not found:
         return CacheVerdict(run_again=f"there is no version in {base}")

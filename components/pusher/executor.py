@@ -10,9 +10,9 @@ from prodml.components.pusher.component import PushDestination
 from prodml.components.pusher.copying import copy_synced
 from prodml.components.pusher.versions import push_version
 from prodml.dsl.executor import ExecutorContext
-from prodml.errors import ModelContractError, StorageError, refused_by_filesystem
+from prodml.errors import ModelContractError, StorageError, file_operation_error
 from prodml.scan.saved_model_scan import scan
-from prodml.storage.locations import is_url, join, normal
+from prodml.storage.locations import is_url, join, normalized
 
 
 def execute(context: ExecutorContext) -> None:
@@ -25,7 +25,7 @@ def execute(context: ExecutorContext) -> None:
     model = context.input("model", Model)
     source = _saved_model(context, model)
     destination = context.parameters["push_destination"]
-    base = normal((destination.filesystem or destination.model_server).base_directory)
+    base = normalized((destination.filesystem or destination.model_server).base_directory)
     try:
         # The artifact's copy comes first: the rename that a server sees must be the last step.
         copy_synced(source, pushed.uri)
@@ -33,7 +33,7 @@ def execute(context: ExecutorContext) -> None:
         origin = f"{context.pipeline_name}/{context.run_id}/{context.node_id}"
         version = push(source, base, origin)
     except OSError as error:
-        refused = refused_by_filesystem(error, base)
+        refused = file_operation_error(error, base)
         raise StorageError(f"nothing was pushed to {base}: {refused}") from error
     directory = join(base, str(version))
     pushed.custom_properties.update(

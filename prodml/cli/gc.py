@@ -12,7 +12,7 @@ from prodml.cli.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from prodml.orchestration.garbage.collector import Collected, Progress
+    from prodml.orchestration.garbage.collector import CollectionResult, Progress
     from prodml.orchestration.garbage.decisions import KeepRules
 
 _SHOWN = 50
@@ -111,7 +111,7 @@ def _milliseconds(since: str) -> int:
         ) from None
 
 
-def _print(collected: Iterable[Collected], is_done: bool) -> None:
+def _print(collected: Iterable[CollectionResult], is_done: bool) -> None:
     from prodml.cli import printing
 
     found = list(collected)

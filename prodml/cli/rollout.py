@@ -67,11 +67,11 @@ def status(
 ) -> None:
     """Show the versions with their labels and states, and the latest moves of labels."""
     from prodml.cli.printing import print_json, print_table, time_text
-    from prodml.serving.rollouts.rollout import RolloutTarget, current_placement, whole_versions
+    from prodml.serving.rollouts.rollout import RolloutTarget, complete_versions, current_placement
     from prodml.serving.rollouts.rollout_journal import read_journal
 
     target = RolloutTarget.of(model_dir, model, model_config)
-    on_disk = whole_versions(target.base_path)
+    on_disk = complete_versions(target.base_path)
     pushed = _pushed(config, on_disk)
     labels = {v: label for label, v in current_placement(target).labels.items()}
     journal = read_journal(target.config_path, target.model)
@@ -204,10 +204,10 @@ class RolloutOptions:
 def _move(options: RolloutOptions, move: Callable[[Rollout, Author], JournalEntry]) -> None:
     import contextlib
 
-    from prodml.serving.rollouts.rollout import Author, Rollout, RolloutTarget, whole_versions
+    from prodml.serving.rollouts.rollout import Author, Rollout, RolloutTarget, complete_versions
 
     target = RolloutTarget.of(options.model_dir, options.model, options.model_config)
-    pushed = _pushed(options.config, whole_versions(target.base_path))
+    pushed = _pushed(options.config, complete_versions(target.base_path))
     blessings = {v: p.is_blessed for v, p in pushed.items() if p.is_blessed is not None}
     with contextlib.ExitStack() as stack:
         client: Any = None

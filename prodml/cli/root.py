@@ -24,14 +24,14 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
     from prodml.config import load_config
     from prodml.metadata.identity import known_store_id
     from prodml.orchestration.ownership.root_ownership import owner_of, place_of
-    from prodml.storage.locations import normal
+    from prodml.storage.locations import normalized
 
     loaded = load_config(config)
     store = loaded.existing_store()
     own_id = None if store is None else known_store_id(store)
     owner = owner_of(loaded.artifacts_path)
     shown = {
-        "pipeline_root": normal(loaded.artifacts_path),
+        "pipeline_root": normalized(loaded.artifacts_path),
         "belongs_to": owner.connection if owner else None,
         "metadata": place_of(loaded.metadata_connection),
         "is_own": owner is not None and owner.store_id == own_id,
@@ -63,10 +63,10 @@ def adopt(
     from prodml.config import load_config
     from prodml.orchestration.ownership.root_ownership import adopt as adopt_root
     from prodml.orchestration.ownership.root_ownership import place_of
-    from prodml.storage.locations import normal
+    from prodml.storage.locations import normalized
 
     loaded = load_config(config)
-    root, store = normal(loaded.artifacts_path), place_of(loaded.metadata_connection)
+    root, store = normalized(loaded.artifacts_path), place_of(loaded.metadata_connection)
     if not yes:
         typer.confirm(f"adopt {root} for the metadata store {store}?", abort=True)
     aside = adopt_root(root, loaded.open_store, options.report_waiting if wait else None)

@@ -83,7 +83,7 @@ def run(
     # thresholds, the garbage collector spends a tenth of a run's processor time on them.
     gc.set_threshold(50_000, 20, 10)
     loaded = load_config(config)
-    asked = keras_choice.asked_by_environment()
+    requested = keras_choice.from_environment()
     # Before the pipeline file is loaded, because it may import TensorFlow.
     keras_choice.choose(loaded.keras)
     spec, resumed = _spec_and_run_to_resume(pipeline, loaded, param, resume)
@@ -104,10 +104,10 @@ def run(
     )
 
     chosen = keras_choices(spec, loaded.keras).process
-    if asked not in (None, chosen):
+    if requested not in (None, chosen):
         warn(
             f"{keras_choice.VARIABLE} in the environment is ignored: tf.keras is {chosen}; to "
-            f"change it, set keras: {asked} in the configuration"
+            f"change it, set keras: {requested} in the configuration"
         )
 
     def cancel_run() -> None:

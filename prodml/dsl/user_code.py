@@ -75,17 +75,17 @@ def import_module(name: str, root: str) -> ModuleType:
 @contextlib.contextmanager
 def _keras_unchanged(path: str) -> Iterator[None]:
     """Refuses a module that sets the environment variable of the Keras version to another one."""
-    chosen, value = keras_choice.asked_by_environment(), os.environ.get(keras_choice.VARIABLE)
+    chosen, value = keras_choice.from_environment(), os.environ.get(keras_choice.VARIABLE)
     yield
-    asked = keras_choice.asked_by_environment()
-    if value is None or asked == chosen:
+    requested = keras_choice.from_environment()
+    if value is None or requested == chosen:
         return
     os.environ[keras_choice.VARIABLE] = value
-    if asked is not None:
+    if requested is not None:
         raise UserCodeError(
             f"module {path} sets {keras_choice.VARIABLE}, but tf.keras is already {chosen} in "
-            f"this process; remove that line and write Trainer(keras={asked!r}), or keras: "
-            f"{asked} in the configuration"
+            f"this process; remove that line and write Trainer(keras={requested!r}), or keras: "
+            f"{requested} in the configuration"
         )
 
 

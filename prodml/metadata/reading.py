@@ -154,7 +154,7 @@ class LineageReader:
             f"type = {_quoted(type_name)} AND state = LIVE AND contexts_a.id = {context.id}",
         )
         for record in map(artifact_record, found):
-            if record.was_made_by(producer, output_key):
+            if record.was_produced_by(producer, output_key):
                 yield record
 
     def external_artifact(self, uri: str, type_name: str) -> ArtifactRecord | None:

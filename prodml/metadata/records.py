@@ -41,7 +41,7 @@ class ArtifactRecord:
     properties: Mapping[str, PropertyValue]
     custom_properties: Mapping[str, PropertyValue]
 
-    def was_made_by(self, producer: str | None, output_key: str | None) -> bool:
+    def was_produced_by(self, producer: str | None, output_key: str | None) -> bool:
         """Whether a node produced the artifact under an output key; None matches any."""
         own_producer = self.custom_properties.get("producer_component")
         own_key = self.custom_properties.get("output_key")

@@ -20,7 +20,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact
-from prodml.errors import MetadataError, MetadataUnavailableError, refused_by_filesystem
+from prodml.errors import MetadataError, MetadataUnavailableError, file_operation_error
 from prodml.metadata.connection import RETRY_SECONDS, Connection, SqliteConnection
 from prodml.metadata.connection_messages import connection_message
 from prodml.metadata.failures import (
@@ -72,7 +72,7 @@ class Store:
             try:
                 os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             except OSError as error:
-                raise refused_by_filesystem(error, path) from error
+                raise file_operation_error(error, path) from error
             self._lock = FileLock(f"{path}.lock")
         self._mlmd: Any = None
         self._open()
@@ -104,7 +104,7 @@ class Store:
             try:
                 stack.enter_context(self._lock)
             except OSError as error:
-                refused = refused_by_filesystem(error)
+                refused = file_operation_error(error)
                 raise MetadataError(f"{what} in {self.connection}: {refused}") from error
             return self._retried(what, change)
 
@@ -129,7 +129,7 @@ class Store:
                 self._retried(what, lambda store: None)
         except OSError as error:
             if not os.path.isfile(str(self.connection)):
-                raise refused_by_filesystem(error, str(self.connection)) from error
+                raise file_operation_error(error, str(self.connection)) from error
             # The file belongs to another user or is on a read-only disk, so the lock cannot be
             # acquired; reading does not need it.
             self._retried(what, lambda store: None)

@@ -280,7 +280,7 @@ class LineageWriter:
 
         return self._store.write(f"cannot record the end of execution {execution_id}", change)
 
-    def record_found(
+    def record_existing(
         self,
         attempt: Attempt,
         state: State,

@@ -45,7 +45,7 @@ from prodml.orchestration.recovery.earlier_attempts import RunHistory, run_histo
 from prodml.orchestration.resolve.keras_choices import keras_choices
 from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.orchestration.settings import RunSettings
-from prodml.storage.locations import is_url, join, normal
+from prodml.storage.locations import is_url, join, normalized
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _run_to_end(
     def end(state: RunState, message: str = "") -> None:
         is_recorded = writer.end_run(run_id, state, message, order.lease.id)
         if not is_recorded:
-            state, message = RunState.FAILED, _closed(run_id)
+            state, message = RunState.FAILED, _closed_by_another_process(run_id)
         announcements.run_ended(state, message, time.monotonic() - started)
         if not is_recorded:
             raise FencedError(message)
@@ -197,7 +197,7 @@ def _run_to_end(
     raise failure
 
 
-def _closed(run_id: str) -> str:
+def _closed_by_another_process(run_id: str) -> str:
     return (
         f"run {run_id} was recorded as ended by another process, because this process sent no "
         f"heartbeat for too long (for example, because the machine was asleep); see `prodml runs`"
@@ -220,7 +220,7 @@ def _roots(spec: PipelineSpec, settings: RunSettings, owner: RootOwner) -> tuple
     Staging directories contain the store's id, because pipelines and executions of different
     stores can have equal names and ids.
     """
-    root = join(normal(settings.pipeline_root), spec.name)
+    root = join(normalized(settings.pipeline_root), spec.name)
     scratch = os.path.abspath(settings.scratch_root or f"{settings.log_root}.scratch")
     return root, os.path.join(scratch, owner.store_id, spec.name)
 

@@ -17,15 +17,15 @@ from prodml.processes import parent_watch
 _WATCH_SECONDS = 0.05
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Not a `PRODML_` variable: those are configuration, also of a `prodml` that the command runs.
-_MARKS = "_PRODML_GUARDED_BY"
+_MARKS = "_PRODML_WATCHED_BY"
 
 
-class GuardedProcess:
+class WatchedProcess:
     """A running command in its own session.
 
     The command is ended, with all its children, when `stop` is called, when it exceeds its memory
     limit, and when this process dies for whatever reason. A child that has created its own session
-    is found by a mark in its environment, which lists all guarded processes that it runs in.
+    is found by a mark in its environment, which lists all watched processes that it runs in.
 
     Args:
         command: the command to run.
@@ -103,7 +103,7 @@ class GuardedProcess:
             os.killpg(self._process.pid, number)
 
     def _marks(self) -> str:
-        """The marks of the guarded processes that this process runs in, then the command's."""
+        """The marks of the watched processes that this process runs in, then the command's."""
         return f"{os.environ.get(_MARKS, '')} {self._mark}".strip()
 
     def _kill_strays(self) -> None:
@@ -121,7 +121,7 @@ class GuardedProcess:
                 return
 
 
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Describes how a process ended: `was killed by SIGSEGV`, `ended with exit code 1`.
 
     Args:

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from prodml.documents import parse_text_proto
 from prodml.errors import NotFoundError
-from prodml.paths import inside, leading_out
+from prodml.paths import first_link_outside, inside
 from prodml.scan.risky_operations import (
     ALWAYS,
     CHECKPOINTS,
@@ -137,7 +137,7 @@ def _has_no_file(meta_graph: MetaGraph, place: Place, node: Any) -> bool:
 
 
 def _findings_in_files(directory: str) -> Iterator[Finding]:
-    link = leading_out(directory)
+    link = first_link_outside(directory)
     if link is not None:
         yield Finding("reads files", "link", link)
     if os.path.isfile(os.path.join(directory, _CHUNKED)):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prodml.errors import ServingError
-from prodml.paths import leading_out
+from prodml.paths import first_link_outside
 from prodml.serving.calls.inference import warm
 from prodml.serving.models.model_version import LoadedVersion
 from prodml.serving.models.saved_model import SavedModel, SessionOptions
@@ -82,7 +82,7 @@ def load_version(
 
 
 def _servable(path: str, options: ModelOptions) -> Servable:
-    if (link := leading_out(path)) is not None:
+    if (link := first_link_outside(path)) is not None:
         raise ServingError(
             "FAILED_PRECONDITION",
             f"{os.path.join(path, link)} is a link to a target outside the version; replace the "

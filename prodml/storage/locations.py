@@ -10,7 +10,7 @@ def is_url(place: str) -> bool:
     return "://" in place and not place.startswith("file://")
 
 
-def normal(place: str) -> str:
+def normalized(place: str) -> str:
     """Normalizes a location: a URL without a trailing slash, or an absolute path."""
     if is_url(place):
         return place.rstrip("/")

@@ -54,7 +54,7 @@ def _filled(path: str, runs: int) -> Store:
         }
         writer.complete_execution(execution, {}, made)
         evaluator = Attempt("flights", run, "Evaluator", "Evaluator")
-        writer.record_found(evaluator, State.CACHED, {}, {}, {})
+        writer.record_existing(evaluator, State.CACHED, {}, {}, {})
         writer.end_run(run, RunState.COMPLETE)
         leases.release(lease)
         if number % 1000 == 999:

@@ -60,7 +60,7 @@ class FlightsTrials(contextlib.ExitStack):
         request.model_spec.name = "flights"
         statuses = self._server.models.GetModelStatus(request).model_version_status
         wrong = [s for s in statuses if s.status.error_code]
-        log = self._server.said()
+        log = self._server.output()
         if wrong or not statuses or "rror" in log or "failed" in log:
             return f"the server: {wrong} {log}"
         return ""

@@ -54,7 +54,7 @@ class RunningServer:
     def client(self) -> GrpcClient:
         return GrpcClient(self.address)
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")
 
     def resident_mb(self) -> float:

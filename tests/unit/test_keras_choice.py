@@ -61,16 +61,16 @@ def test_a_choice_after_tensorflow_was_imported_is_not_available() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "asked"),
+    ("value", "selected"),
     [("1", "tf_keras"), ("True", "tf_keras"), ("0", "keras"), ("", "keras"), (None, None)],
 )
 def test_the_variable_is_read_as_tensorflow_reads_it(
-    value: str | None, asked: KerasName | None, monkeypatch: pytest.MonkeyPatch
+    value: str | None, selected: KerasName | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(keras_choice.VARIABLE)
     if value is not None:
         monkeypatch.setenv(keras_choice.VARIABLE, value)
-    assert keras_choice.asked_by_environment() == asked
+    assert keras_choice.from_environment() == selected
 
 
 def spellings(*code: str) -> dict[str, str | None]:

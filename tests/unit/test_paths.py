@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from prodml.paths import inside, inside_any, leading_out
+from prodml.paths import first_link_outside, inside, inside_any
 
 
 def test_symbolic_links_in_a_path_are_followed(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_directory_without_links_has_no_link_to_the_outside(tmp_path: Path) ->
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_text("x")
     (tmp_path / "a" / "link").symlink_to("b/file")
-    assert leading_out(str(tmp_path)) is None
+    assert first_link_outside(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../elsewhere", "/etc", "../../gone"])
@@ -39,13 +39,13 @@ def test_a_link_to_the_outside_is_found_at_any_depth(tmp_path: Path, target: str
     directory = tmp_path / "artifact"
     (directory / "Split-train").mkdir(parents=True)
     (directory / "Split-train" / "data").symlink_to(target)
-    assert leading_out(str(directory)) == "Split-train/data"
+    assert first_link_outside(str(directory)) == "Split-train/data"
 
 
 def test_a_link_to_a_parent_directory_causes_no_endless_walk(tmp_path: Path) -> None:
     (tmp_path / "artifact").mkdir()
     os.symlink(tmp_path, tmp_path / "artifact" / "up")
-    assert leading_out(str(tmp_path / "artifact")) == "up"
+    assert first_link_outside(str(tmp_path / "artifact")) == "up"
     os.symlink(tmp_path / "artifact", tmp_path / "artifact" / "itself")
     os.unlink(tmp_path / "artifact" / "up")
-    assert leading_out(str(tmp_path / "artifact")) is None
+    assert first_link_outside(str(tmp_path / "artifact")) is None

@@ -66,7 +66,7 @@ def definition(content: bytes, name: str, is_foreign: IsForeign) -> Definition |
     tree = parsed(content)
     if tree is None:
         return None
-    body = [part for node in tree.body if not _is_idle(node) for part in _parts(node)]
+    body = [part for node in tree.body if not _does_nothing(node) for part in _parts(node)]
     if any(_imports_star(node) for node in statements(body)):
         return None
     reached = _Module(body, is_foreign).reached_from(name)
@@ -99,7 +99,7 @@ class _Module:
         """The statements that count, in the order of the file; None if the name is not bound."""
         if name not in self._binders:
             return None
-        pending = [*self._binders[name], *(node for node in self._body if self._acts(node))]
+        pending = [*self._binders[name], *(node for node in self._body if self._has_effect(node))]
         reached = set()
         while pending:
             node = pending.pop()
@@ -110,32 +110,32 @@ class _Module:
                 pending += self._binders.get(used, ())
         return [node for node in self._body if node in reached]
 
-    def _acts(self, node: ast.AST) -> bool:
+    def _has_effect(self, node: ast.AST) -> bool:
         """Whether a statement may do more than bind a name when the file is loaded."""
         match node:
             case ast.Import() | ast.ImportFrom():
-                return self._is_for_its_effect(node)
+                return self._is_imported_for_its_effect(node)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
-                return self._decorates(node) or any(map(self._calls_users_code, defaults))
+                return self._decorates(node) or any(map(self._calls_user_code, defaults))
             case ast.ClassDef():
                 # A base class in user code may register its subclasses.
                 bases = [*node.bases, *(keyword.value for keyword in node.keywords)]
-                inner = (self._acts(each) for each in node.body if not _is_idle(each))
-                return self._decorates(node) or any(map(self._is_users, bases)) or any(inner)
+                inner = (self._has_effect(each) for each in node.body if not _does_nothing(each))
+                return self._decorates(node) or any(map(self._is_user_code, bases)) or any(inner)
             case ast.Assign(targets=targets):
                 is_plain = all(isinstance(target, ast.Name | ast.Tuple) for target in targets)
-                return not is_plain or self._calls_users_code(node.value)
+                return not is_plain or self._calls_user_code(node.value)
             case ast.AnnAssign(target=ast.Name(), value=value):
-                return value is not None and self._calls_users_code(value)
+                return value is not None and self._calls_user_code(value)
             case ast.If() | ast.Try():
-                return any(map(self._acts, _inner_statements(node)))
+                return any(map(self._has_effect, _inner_statements(node)))
             case ast.Pass():
                 return False
             case _:
                 return True
 
-    def _is_for_its_effect(self, node: ast.Import | ast.ImportFrom) -> bool:
+    def _is_imported_for_its_effect(self, node: ast.Import | ast.ImportFrom) -> bool:
         """Whether nothing in the file uses what a statement imports from user code."""
         if all(self._is_foreign(name) for name in imported_names([node])):
             return False
@@ -152,19 +152,19 @@ class _Module:
         source = self._imported.get(name or "", "")
         return name in vars(builtins) or source.partition(".")[0] in _HARMLESS
 
-    def _calls_users_code(self, value: ast.expr) -> bool:
+    def _calls_user_code(self, value: ast.expr) -> bool:
         """Whether an expression may call code that the file, or other user code, defines."""
         calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
-        if any(self._is_users(call.func) for call in calls):
+        if any(self._is_user_code(call.func) for call in calls):
             return True
         # An argument of a call may be called as well.
         return any(
-            isinstance(each, ast.Name) and self._is_users_callable(each.id)
+            isinstance(each, ast.Name) and self._is_user_callable(each.id)
             for call in calls
             for each in ast.walk(call)
         )
 
-    def _is_users(self, expression: ast.expr) -> bool:
+    def _is_user_code(self, expression: ast.expr) -> bool:
         name = root_name(expression)
         if name is None or name in ("delattr", "setattr"):
             return True
@@ -173,7 +173,7 @@ class _Module:
             return not self._is_foreign(source)
         return name in self._binders or name not in vars(builtins)
 
-    def _is_users_callable(self, name: str) -> bool:
+    def _is_user_callable(self, name: str) -> bool:
         source = self._imported.get(name)
         return name in self._callable or (source is not None and not self._is_foreign(source))
 
@@ -182,7 +182,7 @@ _HARMLESS = frozenset({"contextlib", "dataclasses", "enum", "functools", "prodml
 """Packages whose decorators only wrap the decorated object."""
 
 
-def _is_idle(node: ast.stmt) -> bool:
+def _does_nothing(node: ast.stmt) -> bool:
     """Whether a statement does nothing when the file is loaded as a module."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)

@@ -70,34 +70,34 @@ class LineageEvents:
         """The OpenLineage events for an event, oldest first."""
         match event.kind:
             case EventKind.RUN_STARTED:
-                return [self._told(event, RunState.START)]
+                return [self._run_event(event, RunState.START)]
             case EventKind.RUN_RESUMED:
-                return [*self._dead_attempts(event), self._told(event, RunState.START)]
+                return [*self._dead_attempts(event), self._run_event(event, RunState.START)]
             case EventKind.NODE_STARTED:
                 self._open[event.execution_id] = event
-                return [self._told(event, RunState.START)]
+                return [self._run_event(event, RunState.START)]
             case EventKind.NODE_RETRIED:
-                return [*self._start_of(event), self._told(event, RunState.FAIL)]
+                return [*self._start_of(event), self._run_event(event, RunState.FAIL)]
             case EventKind.NODE_ENDED if event.execution_id in self._reported:
                 return []
             case EventKind.NODE_ENDED:
                 ended = {"failed": RunState.FAIL, "skipped": RunState.ABORT}
                 state = ended.get(event.state, RunState.COMPLETE)
-                return [*self._start_of(event), self._told(event, state)]
+                return [*self._start_of(event), self._run_event(event, state)]
             case EventKind.RUN_ENDED:
                 ended = {"FAILED": RunState.FAIL, "CANCELED": RunState.ABORT}
                 aborted = [
-                    self._told(self._aborted(execution_id, event), RunState.ABORT)
+                    self._run_event(self._aborted(execution_id, event), RunState.ABORT)
                     for execution_id in self._open
                 ]
                 self._open.clear()
                 state = ended.get(event.state, RunState.COMPLETE)
-                return [*aborted, self._told(event, state)]
+                return [*aborted, self._run_event(event, state)]
 
     def _start_of(self, event: Event) -> list[RunEvent]:
         """The start of a node without a start event, because it was cached, found or skipped."""
         known = self._open.pop(event.execution_id, None) if event.execution_id else None
-        return [] if known else [self._told(_without_result(event), RunState.START)]
+        return [] if known else [self._run_event(_without_result(event), RunState.START)]
 
     def _aborted(self, execution_id: int, end: Event) -> Event:
         started = self._open[execution_id]
@@ -105,7 +105,7 @@ class LineageEvents:
 
     def _dead_attempts(self, resumed: Event) -> list[RunEvent]:
         return [
-            self._told(
+            self._run_event(
                 Event(
                     EventKind.NODE_ENDED,
                     resumed.time,
@@ -122,7 +122,7 @@ class LineageEvents:
             for start in self._dead
         ]
 
-    def _told(self, event: Event, state: RunState) -> RunEvent:
+    def _run_event(self, event: Event, state: RunState) -> RunEvent:
         return RunEvent(
             eventTime=timestamp(event.time),
             eventType=state,

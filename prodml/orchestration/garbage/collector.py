@@ -40,7 +40,7 @@ from prodml.orchestration.ownership import leases
 from prodml.orchestration.ownership.root_ownership import owner_of
 from prodml.orchestration.recovery.dead_runs import fail_dead_runs
 from prodml.orchestration.run import new_run_id
-from prodml.storage.locations import is_url, normal
+from prodml.storage.locations import is_url, normalized
 
 _BATCH = 200
 _MANY = 10_000
@@ -73,7 +73,7 @@ class Removal:
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectionResult:
     """The result of a collection for one pipeline.
 
     Attributes:
@@ -90,7 +90,7 @@ class Collected:
 
 
 @dataclass(frozen=True)
-class _Surveyed:
+class _Survey:
     """Decisions about artifacts, the leftovers, and the ids of all executions known by then."""
 
     decisions: list[Decision]
@@ -100,7 +100,7 @@ class _Surveyed:
 
 def preview(
     store: Store, rules: KeepRules, pipeline: str | None, progress: Progress
-) -> list[Collected]:
+) -> list[CollectionResult]:
     """Lists what a collection would remove now; changes nothing.
 
     Args:
@@ -124,7 +124,7 @@ def collect(
     pipeline: str | None,
     progress: Progress,
     wait: leases.Wait | None = None,
-) -> Iterator[Collected]:
+) -> Iterator[CollectionResult]:
     """Removes, pipeline by pipeline, the artifacts that are neither kept by a rule nor protected.
 
     The collection locks each pipeline with its lease, as a run does. A pipeline that is in use is
@@ -151,7 +151,7 @@ def collect(
                 runs += reader.runs_after(runs[-1].id if runs else 0)
                 collected = _collect_locked(reader, writer, own_id, name, rules, runs, progress)
         except BusyError as error:
-            collected = Collected(name, [], busy=str(error))
+            collected = CollectionResult(name, [], busy=str(error))
         yield collected
 
 
@@ -163,7 +163,7 @@ def _collect_locked(
     rules: KeepRules,
     runs: Sequence[RunRecord],
     progress: Progress,
-) -> Collected:
+) -> CollectionResult:
     surveyed = _survey(reader, own_id, pipeline, rules, runs, progress)
     decisions, leftovers = surveyed.decisions, surveyed.leftovers
     collected = _collected(pipeline, surveyed, progress)
@@ -175,26 +175,26 @@ def _collect_locked(
         if decision.fate is Fate.REMOVED:
             by_reason[decision.reason].append(decision.artifact)
     done, count = 0, sum(map(len, by_reason.values()))
-    spared: set[int] = set()
+    in_use: set[int] = set()
     for why, artifacts in by_reason.items():
         for start in range(0, len(artifacts), _BATCH):
             batch = artifacts[start : start + _BATCH]
             done += len(batch)
-            spared |= _used_since(reader, surveyed, batch)
-            batch = [artifact for artifact in batch if artifact.id not in spared]
+            in_use |= _used_since(reader, surveyed, batch)
+            batch = [artifact for artifact in batch if artifact.id not in in_use]
             writer.mark_deleted([artifact.id for artifact in batch], f"prodml gc: {why}")
             for artifact in batch:
                 remove_directory(artifact.uri)
             progress(f"{pipeline}: removed artifacts", done, count)
-    if not spared:
+    if not in_use:
         return collected
-    removals = [each for each in collected.removals if each.artifact_id not in spared]
-    protected = {**collected.protected, "it was used during this collection": len(spared)}
+    removals = [each for each in collected.removals if each.artifact_id not in in_use]
+    protected = {**collected.protected, "it was used during this collection": len(in_use)}
     return dataclasses.replace(collected, removals=removals, protected=protected)
 
 
 def _used_since(
-    reader: LineageReader, surveyed: _Surveyed, artifacts: Sequence[ArtifactRecord]
+    reader: LineageReader, surveyed: _Survey, artifacts: Sequence[ArtifactRecord]
 ) -> set[int]:
     """Ids of the artifacts that were imported, or set as the baseline, since the survey.
 
@@ -221,7 +221,7 @@ def _survey(
     rules: KeepRules,
     runs: Sequence[RunRecord],
     progress: Progress,
-) -> _Surveyed:
+) -> _Survey:
     """Decides on a pipeline's artifacts, and finds what earlier collections and runs left."""
     progress(f"{pipeline}: reading artifacts", 0, 0)
     artifacts = reader.live_artifacts(pipeline)
@@ -247,7 +247,7 @@ def _survey(
     decisions = [_without_links(decision) for decision in decide(lineage, rules)]
     live = frozenset(artifact.uri for artifact in artifacts)
     leftovers = find_leftovers(reader, roots, live, claimed)
-    return _Surveyed(decisions, leftovers, frozenset(lineage.executions))
+    return _Survey(decisions, leftovers, frozenset(lineage.executions))
 
 
 def _is_own(root: str, own_id: str | None) -> bool:
@@ -268,7 +268,7 @@ def _claimed(reader: LineageReader, roots: Iterable[str]) -> frozenset[str]:
     pushed = reader.list_artifacts(_MANY, "PushedModel")
     served = {str(each.custom_properties.get("pushed_destination", "")) for each in pushed}
     imported = {artifact.uri for artifact in reader.external_artifacts()}
-    claimed = {normal(place) for place in served | imported if place and not is_url(place)}
+    claimed = {normalized(place) for place in served | imported if place and not is_url(place)}
     really = [os.path.realpath(place) for place in claimed]
     for root in roots:
         here = os.path.realpath(root)
@@ -289,7 +289,7 @@ def _without_links(decision: Decision) -> Decision:
     return decision
 
 
-def _collected(pipeline: str, surveyed: _Surveyed, progress: Progress) -> Collected:
+def _collected(pipeline: str, surveyed: _Survey, progress: Progress) -> CollectionResult:
     decisions, leftovers = surveyed.decisions, surveyed.leftovers
     removals = [
         Removal(pipeline, 0, "", left.output, left.uri, 0, size_of(left.uri), left.why)
@@ -313,4 +313,4 @@ def _collected(pipeline: str, surveyed: _Surveyed, progress: Progress) -> Collec
         progress(f"{pipeline}: measured artifacts", len(removals), len(removed) + len(leftovers))
     reasons = Counter(d.reason for d in decisions if d.fate is Fate.PROTECTED)
     kept = sum(decision.fate is Fate.KEPT for decision in decisions)
-    return Collected(pipeline, removals, kept, dict(reasons.most_common()))
+    return CollectionResult(pipeline, removals, kept, dict(reasons.most_common()))

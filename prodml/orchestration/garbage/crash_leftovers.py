@@ -8,11 +8,11 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from prodml.errors import refused_by_filesystem
+from prodml.errors import file_operation_error
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ExecutionRecord, State
 from prodml.orchestration.garbage.shared_places import Claims
-from prodml.orchestration.publish.manifest import recorded_maker
+from prodml.orchestration.publish.manifest import recorded_execution
 from prodml.orchestration.publish.publication import STAGING
 
 _DELETED = ".deleted-"
@@ -120,7 +120,7 @@ def remove_directory(uri: str) -> None:
         # A person removed it by hand.
         return
     except OSError as error:
-        raise refused_by_filesystem(error, uri) from error
+        raise file_operation_error(error, uri) from error
 
 
 def is_reached_by_links(root: str, uri: str) -> bool:
@@ -173,4 +173,4 @@ def _is_unrecorded(found: _Found, execution: ExecutionRecord) -> bool:
         age = time.time() - os.stat(found.uri).st_mtime
     except OSError:
         return False
-    return age > _UNRECORDED_SECONDS and recorded_maker(found.uri) == execution.name
+    return age > _UNRECORDED_SECONDS and recorded_execution(found.uri) == execution.name

@@ -17,7 +17,7 @@ from prodml.metadata.records import (
     State,
 )
 from prodml.orchestration.garbage.shared_places import Claims, Place, place_of
-from prodml.storage.locations import is_url, normal
+from prodml.storage.locations import is_url, normalized
 
 
 class Fate(StrEnum):
@@ -205,7 +205,7 @@ def _served(known: _Known) -> dict[int, str]:
 def _may_be_served(known: _Known, directory: str) -> bool:
     if is_url(directory):
         return True
-    path = normal(directory)
+    path = normalized(directory)
     # If the base directory does not exist either, it may be on another machine or not mounted.
     return known.lineage.exists(path) or not known.lineage.exists(os.path.dirname(path))
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 EXIT_CODE = 130
-_LAST_WORDS_SECONDS = 5.0
+_GIVE_UP_SECONDS = 5.0
 
 
 @contextlib.contextmanager
@@ -71,9 +71,9 @@ def _watch(
                 terminal,
                 f"did not end within {grace_seconds:.0f} s after the signal; killed",
             )
-            last_words = threading.Thread(target=on_give_up, daemon=True)
-            last_words.start()
-            last_words.join(_LAST_WORDS_SECONDS)
+            giving_up = threading.Thread(target=on_give_up, daemon=True)
+            giving_up.start()
+            giving_up.join(_GIVE_UP_SECONDS)
             os._exit(EXIT_CODE)
         got = os.read(reading, 16)
         if not got:

@@ -111,7 +111,7 @@ class Launcher:
                 return self._end(_adopted(node, finished))
             case Search():
                 outputs = self._preparer.find(node)
-                result = self._recorder.found(node, outputs, time.monotonic() - started)
+                result = self._recorder.record_resolved(node, outputs, time.monotonic() - started)
                 self._remember(outputs)
                 return self._end(result)
         prepared = self._preparer.prepare(node, produced)

@@ -21,7 +21,7 @@ from prodml.dsl.executor import ExecutorContext, Reporter, RowCount
 from prodml.errors import LimitError, NodeError, WorkerLostError
 from prodml.keras_choice import KerasName
 from prodml.orchestration.settings import NodeLimits
-from prodml.processes.watched_process import GuardedProcess, ending, megabytes
+from prodml.processes.watched_process import WatchedProcess, describe_exit, megabytes
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
@@ -57,7 +57,7 @@ def execute(
     os.makedirs(os.path.dirname(log), exist_ok=True)
     reading, writing = os.pipe()
     with open(log, "ab") as output, os.fdopen(reading, encoding="utf-8") as progress:
-        process = GuardedProcess(
+        process = WatchedProcess(
             [sys.executable, "-m", "prodml.orchestration.launch.node_main", order, str(writing)],
             output,
             memory_limit_bytes=limits.memory,
@@ -78,7 +78,7 @@ def execute(
 
 
 def _wait(
-    process: GuardedProcess, node: NodeSpec, limits: NodeLimits, log: str, answer: str
+    process: WatchedProcess, node: NodeSpec, limits: NodeLimits, log: str, answer: str
 ) -> None:
     """Waits until the process has written its answer and ended."""
     until = time.monotonic() + (limits.timeout_seconds or float("inf"))
@@ -96,7 +96,7 @@ def _wait(
             f"{log}"
         )
     if not os.path.exists(answer):
-        raise WorkerLostError(f"its process {ending(code)}; its output is in {log}")
+        raise WorkerLostError(f"its process {describe_exit(code)}; its output is in {log}")
 
 
 def _order(

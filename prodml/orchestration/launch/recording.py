@@ -195,7 +195,7 @@ class Recorder:
             superseded=prepared.superseded,
         )
 
-    def found(self, node: NodeSpec, outputs: Artifacts, seconds: float) -> NodeResult:
+    def record_resolved(self, node: NodeSpec, outputs: Artifacts, seconds: float) -> NodeResult:
         """Records the outputs of a Resolver or an Importer; sets the id of a new artifact."""
         if any(not artifact.id for artifacts in outputs.values() for artifact in artifacts):
             with self._lock:
@@ -228,7 +228,7 @@ class Recorder:
     ) -> int:
         attempt = self._next_attempt(node)
         with self._lock:
-            return self._writer.record_found(attempt, state, properties, inputs, outputs)
+            return self._writer.record_existing(attempt, state, properties, inputs, outputs)
 
     def delete(self, artifact_ids: set[int], why: str) -> None:
         """Records damaged artifacts as deleted, so that no node uses them."""

@@ -25,7 +25,7 @@ SILENCE_SECONDS = 60.0
 """A holder that cannot be seen counts as dead if its last heartbeat is older than this. The clocks
 of machines that share a store must differ by much less."""
 
-_FORGOTTEN_SECONDS = 7 * 24 * 3600.0
+_STALE_SECONDS = 7 * 24 * 3600.0
 _LOCK = ".lock"
 
 _own: dict[str, int | None] = {}
@@ -104,7 +104,7 @@ def _lock_file(token: str) -> int | None:
             os.mkdir(directory, mode=0o700)
         if not _is_private(directory):
             return None
-        _remove_forgotten(directory)
+        _remove_stale_locks(directory)
         descriptor = os.open(_lock_path(token), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         # Not inherited by forks, unlike flock: an orphaned child must not keep a pipeline locked.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,14 +125,14 @@ def _is_private(directory: str) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and is_closed
 
 
-def _remove_forgotten(directory: str) -> None:
+def _remove_stale_locks(directory: str) -> None:
     """Removes the lock files of processes that ended long ago."""
     own = {f"{token}{_LOCK}" for token in _own}
     for entry in os.scandir(directory):
         if not entry.name.endswith(_LOCK) or entry.name in own:
             continue
         with contextlib.suppress(OSError):
-            if time.time() - entry.stat(follow_symlinks=False).st_mtime < _FORGOTTEN_SECONDS:
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime < _STALE_SECONDS:
                 continue
             with open(entry.path, "rb") as file:
                 fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

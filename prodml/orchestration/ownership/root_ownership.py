@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from prodml.errors import RootError, refused_by_filesystem
+from prodml.errors import RootError, file_operation_error
 from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.metadata.identity import store_id
 from prodml.metadata.reading import LineageReader
@@ -24,7 +24,7 @@ from prodml.orchestration.ownership import leases
 from prodml.orchestration.publish.manifest import MANIFEST
 from prodml.orchestration.publish.publication import STAGING
 from prodml.storage import objects
-from prodml.storage.locations import is_url, join, normal
+from prodml.storage.locations import is_url, join, normalized
 from prodml.storage.syncing import make_directories, sync
 
 MARKER = ".prodml-root.json"
@@ -64,7 +64,7 @@ def owner_of(root: str) -> RootOwner | None:
         RootError: the root's marker is damaged.
         StorageError: the filesystem or the object store refuses.
     """
-    place = join(normal(root), MARKER)
+    place = join(normalized(root), MARKER)
     try:
         if is_url(place):
             text: str | bytes = objects.read(place)
@@ -75,7 +75,7 @@ def owner_of(root: str) -> RootOwner | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise refused_by_filesystem(error, place) from error
+        raise file_operation_error(error, place) from error
     except (ValueError, TypeError) as error:
         raise RootError(f"{place} is damaged: {error}; `prodml root adopt` rewrites it") from error
 
@@ -91,7 +91,7 @@ def claim(root: str, claimant: RootOwner, is_recorded: Callable[[str], bool]) ->
             know.
         StorageError: the filesystem or the object store refuses.
     """
-    root = normal(root)
+    root = normalized(root)
     found = owner_of(root)
     if found is None:
         foreign = next((each for each in _artifacts_in(root) if not is_recorded(each)), None)
@@ -128,7 +128,7 @@ def adopt(
             artifacts that the store does not know.
         StorageError: the filesystem or the object store refuses.
     """
-    root, store = normal(root), open_store()
+    root, store = normalized(root), open_store()
     reader, claimant = LineageReader(store), owner(store)
     with contextlib.suppress(RootError):
         found = owner_of(root)
@@ -156,7 +156,7 @@ def _adopt_locked(root: str, claimant: RootOwner, is_recorded: Callable[[str], b
         aside = _move_aside(root, [*foreign, *_staging_in(root)])
         _replace(os.path.join(root, MARKER), _text(claimant))
     except OSError as error:
-        raise refused_by_filesystem(error, root) from error
+        raise file_operation_error(error, root) from error
     return aside
 
 
@@ -192,7 +192,7 @@ def _mark(root: str, claimant: RootOwner) -> RootOwner:
         try:
             _create_atomically(place, _text(claimant))
         except OSError as error:
-            raise refused_by_filesystem(error, place) from error
+            raise file_operation_error(error, place) from error
     return owner_of(root) or claimant
 
 

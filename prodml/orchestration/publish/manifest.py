@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prodml.errors import InputDataError
-from prodml.paths import leading_out
+from prodml.paths import first_link_outside
 from prodml.storage import objects
 from prodml.storage.locations import is_url, join
 from prodml.storage.syncing import sync
@@ -62,7 +62,7 @@ def describe(directory: str) -> Manifest:
     Raises:
         InputDataError: a symbolic link in the directory leads out of it.
     """
-    link = leading_out(directory)
+    link = first_link_outside(directory)
     if link is not None:
         raise InputDataError(
             f"{os.path.join(directory, link)} is a link that leads out of the artifact; replace "
@@ -71,18 +71,20 @@ def describe(directory: str) -> Manifest:
     return Manifest(tuple(_entry(directory, path) for path in _paths(directory)))
 
 
-def seal(directory: str, maker: str) -> Manifest:
+def seal(directory: str, execution_name: str) -> Manifest:
     """Writes the manifest into a directory, and syncs all of its files to disk.
 
     Args:
-        maker: name of the execution that made the content.
+        execution_name: name of the execution that made the content.
     """
     manifest = describe(directory)
     for entry in manifest.files:
         sync(os.path.join(directory, entry.path))
     path = os.path.join(directory, MANIFEST)
     with open(path, "w", encoding="utf-8") as file:
-        json.dump({"maker": maker, "files": [asdict(entry) for entry in manifest.files]}, file)
+        json.dump(
+            {"maker": execution_name, "files": [asdict(entry) for entry in manifest.files]}, file
+        )
         file.flush()
         os.fsync(file.fileno())
     for folder, _, _ in os.walk(directory):
@@ -125,7 +127,7 @@ def recorded_files(place: str) -> dict[str, FileEntry]:
     return recorded
 
 
-def recorded_maker(place: str) -> str | None:
+def recorded_execution(place: str) -> str | None:
     """Name of the execution that published a directory or URL; None if no manifest names one."""
     try:
         return str(_read(place)["maker"])
@@ -144,7 +146,7 @@ def _read(place: str) -> Mapping[str, Any]:
 
 
 def _difference(directory: str, recorded: Mapping[str, FileEntry]) -> str | None:
-    link = leading_out(directory)
+    link = first_link_outside(directory)
     if link is not None:
         return f"{os.path.join(directory, link)} is a link that leads out of the artifact"
     present = set(_paths(directory))

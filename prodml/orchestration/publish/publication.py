@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 from prodml.artifacts import Artifact, artifact_type
 from prodml.compiler.spec import NodeSpec
-from prodml.errors import StorageError, refused_by_filesystem
+from prodml.errors import StorageError, file_operation_error
 from prodml.orchestration.publish import manifest
 from prodml.storage import objects
-from prodml.storage.locations import is_url, join, normal
+from prodml.storage.locations import is_url, join, normalized
 from prodml.storage.syncing import make_directories, sync
 
 STAGING = ".staging-"
@@ -34,30 +34,30 @@ class Staging:
     """The staging directory of one execution.
 
     Attributes:
-        maker: name of the execution.
+        execution_name: name of the execution.
         outputs: one artifact for each output key; its `uri` is an empty staging directory.
         tmp_dir: scratch directory.
     """
 
     directory: str
-    maker: str
+    execution_name: str
     outputs: Mapping[str, Artifact]
     tmp_dir: str
 
 
 def stage(
-    pipeline_root: str, scratch_root: str, node: NodeSpec, execution_id: int, maker: str
+    pipeline_root: str, scratch_root: str, node: NodeSpec, execution_id: int, execution_name: str
 ) -> Staging:
     """Creates empty output directories for an execution.
 
     Args:
         scratch_root: directory for staging if the pipeline root is a URL.
-        maker: name of the execution.
+        execution_name: name of the execution.
 
     Raises:
         StorageError: the filesystem refuses, or the staging directory or a final directory exists.
     """
-    root = normal(pipeline_root)
+    root = normalized(pipeline_root)
     base = scratch_root if is_url(root) else root
     directory = os.path.join(base, node.id, f"{STAGING}{execution_id}")
     try:
@@ -66,18 +66,20 @@ def stage(
             raise _already_there(directory)
         os.mkdir(directory)
     except OSError as error:
-        raise refused_by_filesystem(error, directory) from error
+        raise file_operation_error(error, directory) from error
     try:
-        return _fill(root, node, execution_id, maker, directory)
+        return _fill(root, node, execution_id, execution_name, directory)
     except OSError as error:
         shutil.rmtree(directory, ignore_errors=True)
-        raise refused_by_filesystem(error, directory) from error
+        raise file_operation_error(error, directory) from error
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
 
 
-def _fill(root: str, node: NodeSpec, execution_id: int, maker: str, directory: str) -> Staging:
+def _fill(
+    root: str, node: NodeSpec, execution_id: int, execution_name: str, directory: str
+) -> Staging:
     outputs: dict[str, Artifact] = {}
     for declared in node.outputs:
         final = join(root, node.id, declared.name, str(execution_id))
@@ -88,7 +90,7 @@ def _fill(root: str, node: NodeSpec, execution_id: int, maker: str, directory: s
         outputs[declared.name] = artifact_type(declared.type)(uri=uri, final_uri=final)
     tmp_dir = os.path.join(directory, ".tmp")
     os.mkdir(tmp_dir)
-    return Staging(directory, maker, outputs, tmp_dir)
+    return Staging(directory, execution_name, outputs, tmp_dir)
 
 
 def publish(staging: Staging) -> None:
@@ -101,7 +103,7 @@ def publish(staging: Staging) -> None:
     placed: list[Artifact] = []
     try:
         for artifact in staging.outputs.values():
-            sealed = manifest.seal(artifact.uri, staging.maker)
+            sealed = manifest.seal(artifact.uri, staging.execution_name)
             artifact.custom_properties["digest"] = sealed.digest
         for artifact in staging.outputs.values():
             _refuse_existing(artifact.final_uri)
@@ -116,7 +118,7 @@ def publish(staging: Staging) -> None:
                 sync(folder)
     except OSError as error:
         withdraw(placed)
-        raise refused_by_filesystem(error, staging.directory) from error
+        raise file_operation_error(error, staging.directory) from error
     except BaseException:
         withdraw(placed)
         raise
@@ -128,16 +130,16 @@ def withdraw(artifacts: list[Artifact]) -> None:
         _remove(artifact.final_uri)
 
 
-def remove_unrecorded(place: str, maker: str) -> None:
+def remove_unrecorded(place: str, execution_name: str) -> None:
     """Removes an output that an execution published but did not record, if it exists.
 
     Args:
         place: `<pipeline_root>/<node>/<output>/<execution id>`.
-        maker: name of the execution; the output of another execution stays. In an object store,
-            files without a manifest are from an incomplete upload, and are removed.
+        execution_name: name of the execution; the output of another execution stays. In an object
+            store, files without a manifest are from an incomplete upload, and are removed.
     """
-    made_by = manifest.recorded_maker(place)
-    if made_by == maker or (made_by is None and is_url(place)):
+    publisher = manifest.recorded_execution(place)
+    if publisher == execution_name or (publisher is None and is_url(place)):
         _remove(place)
 
 

@@ -9,7 +9,7 @@ from prodml.artifacts import Artifact, artifact_type
 from prodml.compiler.spec import ChannelSpec, NodeSpec
 from prodml.dsl import references
 from prodml.dsl.user_code import user_code
-from prodml.errors import ResolutionError, UserCodeError, refused_by_filesystem
+from prodml.errors import ResolutionError, UserCodeError, file_operation_error
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord
 from prodml.orchestration.publish.manifest import MANIFEST, describe
@@ -117,7 +117,9 @@ class StoreCandidates:
 
 
 def _matches(record: ArtifactRecord, channel: ChannelSpec) -> bool:
-    return record.type_name == channel.type and record.was_made_by(channel.producer, channel.output)
+    return record.type_name == channel.type and record.was_produced_by(
+        channel.producer, channel.output
+    )
 
 
 def _exists(place: str) -> bool:
@@ -136,7 +138,7 @@ def imported_artifact(node: NodeSpec) -> Artifact:
     try:
         digest = describe(uri).digest
     except OSError as error:
-        raise refused_by_filesystem(error, uri) from error
+        raise file_operation_error(error, uri) from error
     return artifact_type(node.outputs[0].type)(
         uri=uri,
         final_uri=uri,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from prodml.artifacts import Artifact
 from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
 from prodml.dsl.executor import DriverResult
-from prodml.errors import refused_by_filesystem
+from prodml.errors import file_operation_error
 from prodml.keras_choice import DEFAULT, KerasName
 from prodml.metadata.reading import LineageReader
 from prodml.orchestration.code import executors
@@ -75,7 +75,7 @@ class Preparer:
         try:
             wanted = fingerprint(self._spec.name, node, resolved, driver, found, keras)
         except OSError as error:
-            raise refused_by_filesystem(error) from error
+            raise file_operation_error(error) from error
         if not self._use_cache:
             return Prepared(node, resolved, driver, wanted, None, "--no-cache")
         if not node.is_cached:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from prodml.errors import RolloutError, refused_by_filesystem
+from prodml.errors import RolloutError, file_operation_error
 from prodml.serving.configuration.text_protos import ModelServerConfig, read_text_proto
 from prodml.storage.syncing import sync
 
@@ -58,7 +58,7 @@ def write_model_config(path: Path, config: Any) -> None:
         os.replace(file.name, path)
         sync(str(path.parent))
     except OSError as error:
-        raise refused_by_filesystem(error, str(path)) from error
+        raise file_operation_error(error, str(path)) from error
 
 
 @contextlib.contextmanager
@@ -78,7 +78,7 @@ def locked(path: Path) -> Iterator[None]:
             f"{path} is locked by another rollout or push; retry when it has finished"
         ) from None
     except OSError as error:
-        raise refused_by_filesystem(error, str(path)) from error
+        raise file_operation_error(error, str(path)) from error
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from prodml.errors import ServingError
-from prodml.processes.watched_process import GuardedProcess, ending, megabytes
+from prodml.processes.watched_process import WatchedProcess, describe_exit, megabytes
 from prodml.serving.clients.endpoint import Endpoint
 from prodml.serving.clients.grpc_client import GrpcClient
 from prodml.serving.processes.server_launchers import ServedModel, ServerLauncher
@@ -69,12 +69,12 @@ class ServerProcess:
             memory_limit_bytes,
         )
         self._log_path = log_path
-        self._process: GuardedProcess | None = None
+        self._process: WatchedProcess | None = None
 
     def __enter__(self) -> ServerProcess:
         self._launcher.check()
         with open(self._log_path, "wb") as log:
-            self._process = GuardedProcess(
+            self._process = WatchedProcess(
                 self._launcher.command(self._model),
                 log,
                 memory_limit_bytes=self._model.memory_limit_bytes,
@@ -119,7 +119,7 @@ class ServerProcess:
                 f"the server was killed at {megabytes(process.bytes_over_limit)} of memory; its "
                 f"limit is {megabytes(limit)}",
             )
-        raise ServingError("ABORTED", f"the server {ending(code)}")
+        raise ServingError("ABORTED", f"the server {describe_exit(code)}")
 
     def check_after_failure(self, error: ServingError) -> None:
         """Like `check`, after a failed request: if the connection broke, first waits a moment for
@@ -139,7 +139,7 @@ class ServerProcess:
         """Returns the resident memory of the server and its children."""
         return self._running().resident_bytes()
 
-    def _running(self) -> GuardedProcess:
+    def _running(self) -> WatchedProcess:
         assert self._process is not None, "the server was not started"
         return self._process
 

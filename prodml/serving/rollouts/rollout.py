@@ -248,7 +248,7 @@ class Rollout:
         )
 
     def _versions(self) -> dict[int, str]:
-        return whole_versions(self._target.base_path)
+        return complete_versions(self._target.base_path)
 
     def _check(self, version: int) -> None:
         if version not in self._versions():
@@ -260,7 +260,7 @@ class Rollout:
             raise RolloutError(f"version {version} was not blessed")
 
 
-def whole_versions(base_path: str) -> dict[int, str]:
+def complete_versions(base_path: str) -> dict[int, str]:
     """Returns the versions on disk that contain a model, by number.
 
     Raises:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prodml.documents import parse_json
-from prodml.errors import StorageError, refused_by_filesystem
+from prodml.errors import StorageError, file_operation_error
 from prodml.serving.rollouts.label_rules import Placement
 
 
@@ -100,7 +100,7 @@ def append_to_journal(config_path: Path, entry: JournalEntry) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise refused_by_filesystem(error, str(path)) from error
+        raise file_operation_error(error, str(path)) from error
 
 
 def _remove_partial_line(file: object) -> None:

@@ -20,7 +20,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord, Attempt, RunState, State
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
-from prodml.orchestration.garbage.collector import Collected, collect, preview
+from prodml.orchestration.garbage.collector import CollectionResult, collect, preview
 from prodml.orchestration.garbage.decisions import KeepRules
 from prodml.orchestration.ownership import leases
 from prodml.orchestration.publish.manifest import seal
@@ -130,7 +130,7 @@ class Workplace:
         ids = [i for node in result.nodes for made in node.outputs.values() for i in made]
         return {record.type_name: record for record in self.reader.artifacts(ids)}
 
-    def collect(self, pipeline: str | None = None, **rules: Any) -> list[Collected]:
+    def collect(self, pipeline: str | None = None, **rules: Any) -> list[CollectionResult]:
         store = self.settings.open_store
         return list(collect(store, KeepRules(**rules), pipeline, quiet))
 

@@ -103,19 +103,19 @@ def counting(ending: str):
 class Recording:
     def __init__(self) -> None:
         self.retried: list[str] = []
-        self.said: list[tuple[str, object]] = []
+        self.reported: list[tuple[str, object]] = []
 
     def node_started(self, node_id: str, reason: str) -> None: ...
 
     def node_progress(self, node_id: str, done: int, total: int | None, unit: str) -> None:
         time.sleep(0.001)  # A terminal that is slower than the node.
-        self.said.append((node_id, done))
+        self.reported.append((node_id, done))
 
     def node_retried(self, failed: NodeResult, wait_seconds: float) -> None:
         self.retried.append(failed.message)
 
     def node_finished(self, result: NodeResult) -> None:
-        self.said.append((result.node_id, str(result.state)))
+        self.reported.append((result.node_id, str(result.state)))
 
 
 class Workplace:
@@ -230,7 +230,7 @@ def test_all_progress_of_a_node_with_limits_is_shown_before_its_end(
 ) -> None:
     work.count(ending, OWN_PROCESS)
     progress = [("Count", number) for number in range(1, 501)]
-    assert work.observer.said == [*progress, ("Count", "complete")]
+    assert work.observer.reported == [*progress, ("Count", "complete")]
 
 
 @pytest.mark.parametrize("limits", [{}, OWN_PROCESS], ids=["same process", "own process"])

@@ -39,7 +39,7 @@ def downloads(token: Secret = Secret("env:TOKEN_OF_TEST"), fails: bool = False):
 class Workplace:
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.said: list[str] = []
+        self.outputs: list[str] = []
         (root / "downloads.py").write_text(PIPELINE)
         self.config = "params:\n  token: env:TOKEN_OF_TEST\n"
 
@@ -53,12 +53,12 @@ class Workplace:
             env={**os.environ, "TOKEN_OF_TEST": CANARY, "EXPECTED": CANARY},
         )
         assert ran.returncode == code, ran.stdout + ran.stderr
-        self.said.append(ran.stdout + ran.stderr)
+        self.outputs.append(ran.stdout + ran.stderr)
         return ran.stdout + ran.stderr
 
     def assert_the_canary_is_nowhere(self) -> None:
-        for said in self.said:
-            assert CANARY not in said
+        for output in self.outputs:
+            assert CANARY not in output
         files = [path for path in (self.root / ".prodml").rglob("*") if path.is_file()]
         assert any(path.name == "metadata.db" for path in files)
         assert any(path.name == "Download.log" for path in files)
@@ -115,8 +115,8 @@ def test_the_value_in_the_place_of_a_reference_is_refused_and_not_shown(work: Wo
     text = PIPELINE.replace("env:TOKEN_OF_TEST", CANARY)
     (work.root / "downloads.py").write_text(text)
     assert refusal in work.prodml("compile", "downloads.py", code=2)
-    for said in work.said:
-        assert CANARY not in said
+    for output in work.outputs:
+        assert CANARY not in output
 
 
 def test_a_secret_that_is_not_there_fails_its_node_and_names_the_reference(

@@ -153,7 +153,7 @@ def test_nothing_starts_under_a_superseded_lease(
     with pytest.raises(FencedError, match="was taken over"):
         writer.begin_execution(Attempt("p", "run", "next", "T"), {}, {})
     with pytest.raises(FencedError, match="was taken over"):
-        writer.record_found(Attempt("p", "run", "next", "T"), State.CACHED, {}, {}, {})
+        writer.record_existing(Attempt("p", "run", "next", "T"), State.CACHED, {}, {}, {})
 
 
 class Process:

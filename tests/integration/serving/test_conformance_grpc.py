@@ -288,7 +288,7 @@ def test_a_model_without_versions_is_not_found(server):
     request.model_spec.name = "empty"
     assert refusal(server.models.GetModelStatus, request)[0] == "NOT_FOUND"
     assert refusal(server.predictions.Predict, predict_request("empty"))[0] == "NOT_FOUND"
-    assert "No versions of model empty found" in server.said()
+    assert "No versions of model empty found" in server.output()
 
 
 def test_health_and_reflection_speak_of_the_services(server):

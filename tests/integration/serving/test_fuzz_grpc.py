@@ -65,7 +65,7 @@ def server(running: RunningServer):
     yield running
     answer = running.predictions.Predict(predict_request("mixed", **_GOOD), timeout=20)
     assert outputs(answer)["total"].tolist() == [3.0]
-    assert "Traceback" not in running.said()
+    assert "Traceback" not in running.output()
     assert running.resident_mb() - before < _GROWTH_MB
 
 

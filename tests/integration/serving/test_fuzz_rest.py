@@ -44,7 +44,7 @@ def server(running: RunningServer):
     yield running
     status, body = _ask(running, "POST", _PREDICT, _GOOD)
     assert (status, json.loads(body)["predictions"][0]["total"]) == (200, 3.0)
-    assert "Traceback" not in running.said()
+    assert "Traceback" not in running.output()
     assert running.resident_mb() - before < _GROWTH_MB
 
 

@@ -66,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     save_echo(root / "echo" / "1")
     with running_server(root, "--model_name=echo", f"--model_base_path={root / 'echo'}") as running:
         yield running
-        assert "Traceback" not in running.said()
+        assert "Traceback" not in running.output()
 
 
 def post(server: RunningServer, body: bytes, **headers: str) -> tuple[int, Any]:
@@ -400,7 +400,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_no_traceback(server):
         for _ in range(5):
             code, _ = refusal(stub.Predict, request)
             assert code == "RESOURCE_EXHAUSTED"
-    assert "Traceback" not in server.said()
+    assert "Traceback" not in server.output()
 
 
 def test_bytes_that_tensors_declare_but_do_not_contain_count_as_in_flight(narrow):

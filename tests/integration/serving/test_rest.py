@@ -267,7 +267,7 @@ def test_a_client_that_does_not_read_its_answers_is_disconnected(
             while True:
                 client.sendall(b"a" * 100_000)
         assert api.resident_mb() - before < 50
-    assert "Traceback" not in api.said()
+    assert "Traceback" not in api.output()
 
 
 def test_a_client_that_reads_slowly_does_not_delay_others(

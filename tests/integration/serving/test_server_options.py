@@ -154,7 +154,7 @@ def test_a_request_in_flight_is_answered_before_the_server_ends(base, tmp_path):
         begun = server.predictions.Predict.future(held.request, timeout=30)
         held.wait_until_begun()
         server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: "Stopping" in server.said())
+        wait_until(lambda: "Stopping" in server.output())
         held.let_go()
         assert outputs(begun.result())["y"].tolist() == [1.0]
         assert server.process.wait(20) == 0
@@ -268,7 +268,7 @@ def test_a_base_path_that_is_absent_is_waited_for(base, tmp_path):
     options = ("--model_name=mixed", f"--model_base_path={later}")
     with running_server(tmp_path, *options) as server:
         assert refusal(server.predictions.Predict, predict_request("mixed"))[0] == "NOT_FOUND"
-        assert "Could not find base path" in server.said()
+        assert "Could not find base path" in server.output()
         save_mixed(tmp_path / "made")
         later.mkdir()
         (tmp_path / "made").rename(later / "1")

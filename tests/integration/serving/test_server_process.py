@@ -14,7 +14,7 @@ import pytest
 from support.processes import wait_until_gone
 
 from prodml.errors import ServingError
-from prodml.processes.watched_process import ending
+from prodml.processes.watched_process import describe_exit
 from prodml.serving.processes.server_launchers import Binary
 from prodml.serving.processes.server_process import ServerProcess, without_tracebacks
 
@@ -84,9 +84,9 @@ def test_a_server_ends_when_its_parent_process_is_killed(tmp_path: Path) -> None
 
 
 def test_the_error_names_the_signal_or_exit_code() -> None:
-    assert ending(-11) == "was killed by SIGSEGV"
-    assert ending(134) == "was killed by SIGABRT"
-    assert ending(255) == "ended with exit code 255"
+    assert describe_exit(-11) == "was killed by SIGSEGV"
+    assert describe_exit(134) == "was killed by SIGABRT"
+    assert describe_exit(255) == "ended with exit code 255"
 
 
 def test_of_a_traceback_only_its_last_line_is_kept() -> None:

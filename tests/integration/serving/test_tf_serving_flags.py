@@ -108,7 +108,7 @@ def test_a_polled_config_file_is_reloaded(models: Path, tmp_path: Path) -> None:
         wait_until(lambda: refusal(predict, tf2)[0] == "OK")
         wait_until(lambda: refusal(predict, tf1)[0] == "NOT_FOUND")
         (tmp_path / "config").write_text("")
-        wait_until(lambda: "Cannot transition to requested config" in server.said())
+        wait_until(lambda: "Cannot transition to requested config" in server.output())
         assert refusal(predict, tf2)[0] == "OK"
 
 
@@ -119,9 +119,9 @@ def test_a_config_file_with_a_broken_model_is_retried_at_the_pace_of_loads(
     config = _config(tmp_path / "config", models / "tf1")
     with running_server(tmp_path, config, "--model_config_file_poll_wait_seconds=1") as server:
         _config(tmp_path / "config", models / "tf1", tmp_path / "broken")
-        wait_until(lambda: "Some models did not become available" in server.said())
+        wait_until(lambda: "Some models did not become available" in server.output())
         time.sleep(2.5)  # more than two polls
-        assert server.said().count("Loading version 1 of broken failed") == 1
+        assert server.output().count("Loading version 1 of broken failed") == 1
         _config(tmp_path / "config", models / "tf1", models / "tf2")
         tf2 = predict_request("tf2", x=[2.0])
         wait_until(lambda: refusal(server.predictions.Predict, tf2)[0] == "OK")

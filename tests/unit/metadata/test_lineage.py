@@ -99,7 +99,7 @@ def test_using_an_artifact_does_not_clear_its_fields(store: Store) -> None:
     model = made(writer, "p", "/m")
     before = reader.artifacts([model])
     writer.begin_execution(Attempt("p", "run", "next", "Type"), {}, {"model": [Model(id=model)]})
-    writer.record_found(
+    writer.record_existing(
         Attempt("p", "run", "again", "Type"), State.CACHED, {}, {}, {"model": [Model(id=model)]}
     )
     assert reader.artifacts([model]) == before
@@ -110,7 +110,7 @@ def test_a_write_retried_after_a_lost_response_is_recorded_once(store: Store) ->
     outputs = {"model": [Model(final_uri="/m")]}
     for _ in range(2):
         writer.begin_run("p", "run", "{}")
-        writer.record_found(Attempt("p", "run", "found", "Type"), State.COMPLETE, {}, {}, {})
+        writer.record_existing(Attempt("p", "run", "found", "Type"), State.COMPLETE, {}, {}, {})
     first, again = (
         writer.begin_execution(Attempt("p", "run", "n", "Type"), {}, {}) for _ in range(2)
     )

@@ -10,7 +10,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from prodml.components.infra_validator.responses import fault
+from prodml.components.infra_validator.responses import response_problem
 from prodml.serving.values.tensors import to_proto
 
 FLOAT, INT, STRING = types_pb2.DT_FLOAT, types_pb2.DT_INT64, types_pb2.DT_STRING
@@ -26,7 +26,7 @@ def checked(array: Any, dtype: int, shape: list[int] | None, rows: int) -> str |
         info.tensor_shape.dim.add(size=size)
     answered = prediction_log_pb2.PredictionLog()
     answered.predict_log.response.outputs["y"].CopyFrom(to_proto(np.asarray(array)))
-    return fault(answered, signature, rows)
+    return response_problem(answered, signature, rows)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_missing_output_is_named() -> None:
     signature.outputs["y"].dtype = FLOAT
     answered = prediction_log_pb2.PredictionLog()
     answered.predict_log.response.SetInParent()
-    assert fault(answered, signature, 1) == "output 'y' is missing"
+    assert response_problem(answered, signature, 1) == "output 'y' is missing"
 
 
 def test_classes_and_regressions_need_one_number_per_row() -> None:
@@ -84,8 +84,8 @@ def test_classes_and_regressions_need_one_number_per_row() -> None:
     classified = prediction_log_pb2.PredictionLog()
     result = classified.classify_log.response.result
     result.classifications.add().classes.add(label="late", score=float("nan"))
-    assert "NaN" in str(fault(classified, signature, 1))
-    assert fault(classified, signature, 2) == "1 results for 2 rows"
+    assert "NaN" in str(response_problem(classified, signature, 1))
+    assert response_problem(classified, signature, 2) == "1 results for 2 rows"
     regressed = prediction_log_pb2.PredictionLog()
     regressed.regress_log.response.result.regressions.add(value=1.0)
-    assert fault(regressed, signature, 1) is None
+    assert response_problem(regressed, signature, 1) is None
