@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from prodml.errors import ServingError
 from prodml.paths import first_link_outside
@@ -36,13 +36,13 @@ class ModelOptions:
         checks_method_name: whether a request must match the method name of its signature.
     """
 
-    tags: Sequence[str] = ("serve",)
-    session: SessionOptions = field(default_factory=SessionOptions)
-    prefer_tflite: bool = False
-    tflite_interpreters: int = 1
-    warm_up_rounds: int = 1
-    drop_file_cache: bool = True
-    checks_method_name: bool = False
+    tags: Sequence[str]
+    session: SessionOptions
+    prefer_tflite: bool
+    tflite_interpreters: int
+    warm_up_rounds: int
+    drop_file_cache: bool
+    checks_method_name: bool
 
 
 def load_version(

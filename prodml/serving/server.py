@@ -11,7 +11,6 @@ import contextlib
 import functools
 import gc
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
@@ -27,12 +26,11 @@ from prodml.serving.calls.admission import Admission
 from prodml.serving.calls.batching import BatchingRunner
 from prodml.serving.calls.execution import DirectRunner, Runner
 from prodml.serving.calls.inference import Inference
-from prodml.serving.configuration.batching_parameters import BatchingOptions, read_batching_options
 from prodml.serving.configuration.followed_config import follow_config_file
+from prodml.serving.configuration.initial_config import initial_config
 from prodml.serving.configuration.model_roots import check_base_paths, model_roots
-from prodml.serving.configuration.monitoring_config import read_metrics_path
 from prodml.serving.configuration.server_options import ServerOptions, channel_arguments
-from prodml.serving.configuration.text_protos import ModelServerConfig, read_text_proto
+from prodml.serving.configuration.text_protos import ModelServerConfig
 from prodml.serving.grpc_api.allocator import keep_large_buffers
 from prodml.serving.grpc_api.grpc_addresses import grpc_addresses, listen, url_host
 from prodml.serving.grpc_api.grpc_answers import is_worth_logging
@@ -43,13 +41,17 @@ from prodml.serving.grpc_api.model_service import (
     describe_model_service,
 )
 from prodml.serving.grpc_api.prediction_service import PREDICTION_SERVICE, PredictionService
-from prodml.serving.loading import ModelOptions, load_version
+from prodml.serving.loading import load_version
 from prodml.serving.models.model_catalog import Models
-from prodml.serving.models.saved_model import SessionOptions
-from prodml.serving.models.served_model import LoadingOptions
 from prodml.serving.observation.metrics import ServerMetrics
 from prodml.serving.observation.request_log import RequestLog
-from prodml.serving.observation.request_log_options import RequestLogOptions
+from prodml.serving.part_options import (
+    batching_options,
+    loading_options,
+    model_options,
+    request_log_options,
+    rest_options,
+)
 from prodml.serving.rest_api.accept_failures import AcceptFailures
 
 if TYPE_CHECKING:
@@ -58,8 +60,6 @@ if TYPE_CHECKING:
     from prodml.serving.rest_api.rest_handlers import RestApi
 
 _SERVICES = (PREDICTION_SERVICE, MODEL_SERVICE)
-_BATCH_THREADS = "model_server_batch_threads"
-"""TF Serving's default name of the batch threads, in its metrics too."""
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class ModelServer:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        batching = _batching(options)
+        batching = batching_options(options)
         self._metrics = ServerMetrics(batching.thread_pool_name if batching else "")
         self._runner: Runner = (
             BatchingRunner(batching, self._metrics)
@@ -120,16 +120,12 @@ class ModelServer:
         )
         self._request_log = RequestLog(
             self._metrics,
-            RequestLogOptions(
-                directory=options.request_log_dir,
-                keep_seconds=options.request_log_keep_days * 86_400,
-                keep_bytes=options.request_log_keep_bytes,
-            ),
+            request_log_options(options),
         )
         load = functools.partial(
-            load_version, options=_model_options(options), metrics=self._metrics
+            load_version, options=model_options(options), metrics=self._metrics
         )
-        self._models = Models(load, _loading_options(options))
+        self._models = Models(load, loading_options(options))
         self._inference = Inference(
             self._models,
             self._runner,
@@ -158,7 +154,7 @@ class ModelServer:
             ConfigError: a file is invalid or a port is in use.
         """
         options = self._options
-        config = _model_config(options)
+        config = initial_config(options)
         self._model_roots = model_roots(options.model_roots, options.host, config)
         # Imported modules are never freed, so the garbage collector, which runs after each unload,
         # need not scan them. Models are loaded after this and can be collected.
@@ -251,19 +247,13 @@ class ModelServer:
         from aiohttp import web
 
         from prodml.serving.rest_api import rest_handlers as rest
-        from prodml.serving.rest_api.rest_handlers import RestApi, RestOptions
+        from prodml.serving.rest_api.rest_handlers import RestApi
 
         logging.getLogger("aiohttp.server").addFilter(rest.is_worth_logging)
         options = self._options
-        monitoring = options.monitoring_config_file
-        rest_options = RestOptions(
-            timeout_seconds=max(0, options.rest_api_timeout_in_ms) / 1000 or None,
-            max_body_bytes=options.max_request_bytes,
-            drain_seconds=options.drain_seconds,
-            metrics_path=read_metrics_path(monitoring) if monitoring else None,
-            enable_cors=options.rest_api_enable_cors_support,
+        self._rest_api = RestApi(
+            self._inference, self._metrics, self._admission, rest_options(options)
         )
-        self._rest_api = RestApi(self._inference, self._metrics, self._admission, rest_options)
         self._rest = self._rest_api.runner()
         await self._rest.setup()
         try:
@@ -294,65 +284,6 @@ class ModelServer:
             reported = is_serving()
             self._health.report(reported)
             await self._models.until(has_changed)
-
-
-def _batching(options: ServerOptions) -> BatchingOptions | None:
-    if not options.enable_batching:
-        return None
-    if options.batching_parameters_file:
-        return read_batching_options(options.batching_parameters_file)
-    return BatchingOptions(thread_pool_name=_BATCH_THREADS)
-
-
-def _model_options(options: ServerOptions) -> ModelOptions:
-    threads = (options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism)
-    if not any(threads):
-        threads = (options.tensorflow_session_parallelism,) * 2
-    return ModelOptions(
-        tags=options.saved_model_tags.split(","),
-        session=SessionOptions(
-            intra_op_threads=threads[0],
-            inter_op_threads=threads[1],
-            gpu_memory_fraction=options.per_process_gpu_memory_fraction,
-        ),
-        prefer_tflite=options.prefer_tflite_model,
-        tflite_interpreters=options.num_tflite_pools * options.num_tflite_interpreters_per_pool,
-        warm_up_rounds=max(1, options.num_request_iterations_for_warmup)
-        if options.enable_model_warmup
-        else 0,
-        drop_file_cache=options.flush_filesystem_caches,
-        checks_method_name=options.enable_signature_method_name_check,
-    )
-
-
-def _loading_options(options: ServerOptions) -> LoadingOptions:
-    return LoadingOptions(
-        load_threads=max(1, options.num_load_threads),
-        unload_threads=max(1, options.num_unload_threads),
-        max_retries=options.max_num_load_retries,
-        retry_seconds=options.load_retry_interval_micros / 1e6,
-        poll_seconds=options.file_system_poll_wait_seconds,
-        allow_new_labels=options.allow_version_labels_for_unavailable_models,
-        allow_any_labels=options.force_allow_any_version_labels_for_unavailable_models,
-    )
-
-
-def _model_config(options: ServerOptions) -> ModelServerConfig:
-    if options.model_config_file:
-        return read_text_proto(options.model_config_file, ModelServerConfig)
-    config = ModelServerConfig()
-    base_path = options.model_base_path
-    model = config.model_config_list.config.add(
-        name=options.model_name,
-        # A URL is kept as it is: the check of the config rejects it.
-        base_path=base_path if "://" in base_path else os.path.abspath(base_path),
-        model_platform="tensorflow",
-    )
-    if options.request_log_dir:
-        logging_config = model.logging_config
-        logging_config.log_collector_config.filename_prefix = options.model_name
-        logging_config.sampling_config.sampling_rate = options.request_log_sampling_rate
-    return config
 
 
 def _logging_configs(config: ModelServerConfig) -> dict[str, logging_config_pb2.LoggingConfig]:

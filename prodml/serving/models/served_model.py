@@ -33,13 +33,13 @@ class LoadingOptions:
         allow_any_labels: whether any label may name a version that is not available.
     """
 
-    load_threads: int = 1
-    unload_threads: int = 1
-    max_retries: int = 5
-    retry_seconds: float = 60.0
-    poll_seconds: float = 1.0
-    allow_new_labels: bool = False
-    allow_any_labels: bool = False
+    load_threads: int
+    unload_threads: int
+    max_retries: int
+    retry_seconds: float
+    poll_seconds: float
+    allow_new_labels: bool
+    allow_any_labels: bool
 
 
 class LoadingThreads:

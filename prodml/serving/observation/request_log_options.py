@@ -19,9 +19,9 @@ class RequestLogOptions:
         max_queued_bytes: maximum bytes of the records that wait or are being written.
     """
 
-    directory: str = ""
-    keep_seconds: float = 30 * 86_400.0
-    keep_bytes: int = 10 << 30
+    directory: str
+    keep_seconds: float
+    keep_bytes: int
     max_file_bytes: int = 64 << 20
     max_file_seconds: float = 60.0
     max_queued_records: int = 4_096

@@ -22,7 +22,7 @@ from prodml.serving.rest_api.json_frames import (
     send_frame,
     unpack_arrays,
 )
-from prodml.serving.rest_api.json_requests import PredictBody
+from prodml.serving.rest_api.json_predict_requests import PredictBody
 from prodml.serving.values.data_types import Array
 from prodml.serving.values.signatures import DEFAULT_SIGNATURE
 

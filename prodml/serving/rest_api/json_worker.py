@@ -23,6 +23,7 @@ from google.protobuf import descriptor_pool, message_factory
 
 from prodml.errors import ServingError
 from prodml.serving.rest_api import json_answers
+from prodml.serving.rest_api.json_example_requests import Example, read_examples_body
 from prodml.serving.rest_api.json_frames import (
     Buffer,
     Head,
@@ -31,7 +32,7 @@ from prodml.serving.rest_api.json_frames import (
     send_frame,
     unpack_arrays,
 )
-from prodml.serving.rest_api.json_requests import Example, read_examples_body, read_predict_body
+from prodml.serving.rest_api.json_predict_requests import read_predict_body
 from prodml.serving.values.data_types import Array, string_array
 
 _EXAMPLE = "tensorflow.Example"

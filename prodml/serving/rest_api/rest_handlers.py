@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -16,25 +15,25 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
     prediction_log_pb2,
-    regression_pb2,
 )
 
 from prodml.errors import ServingError
 from prodml.serving.calls.admission import Admission, Admitted
 from prodml.serving.calls.execution import run_in_thread
 from prodml.serving.calls.inference import Answer, Inference
-from prodml.serving.calls.responses import classify_log, predict_log, predict_request, regress_log
 from prodml.serving.observation.metrics import ServerMetrics
-from prodml.serving.rest_api import json_answers, json_metadata
+from prodml.serving.rest_api import json_answers, json_metadata, rest_logs
+from prodml.serving.rest_api.json_example_requests import read_examples_body
+from prodml.serving.rest_api.json_predict_requests import read_predict_body
 from prodml.serving.rest_api.json_processes import JsonProcesses
-from prodml.serving.rest_api.json_requests import PredictBody, read_examples_body, read_predict_body
 from prodml.serving.rest_api.json_tensors import check_writable
+from prodml.serving.rest_api.rest_answers import accepts_gzip, send, send_json
 from prodml.serving.rest_api.rest_bodies import receive_body, unpack_body
+from prodml.serving.rest_api.rest_options import RestOptions
 from prodml.serving.rest_api.rest_paths import parse_path
 from prodml.serving.values.data_types import is_large
 from prodml.serving.values.signatures import DEFAULT_SIGNATURE
@@ -62,40 +61,14 @@ _CORS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
-_WORTH_COMPRESSING = 1024
 _SMALL = 1 << 15
 """Bytes up to which reading a body takes less time than sending it to another process and back."""
-_PART = 1 << 18
-"""Maximum bytes of an answer that are written in one step."""
-_EMPTY = memoryview(b"")
 _THREADS = 2
 _Infer: TypeAlias = Callable[
     [model_pb2.ModelSpec, list[bytes], Admitted, bool], Awaitable[str | memoryview]
 ]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RestOptions:
-    """How REST requests are answered.
-
-    Attributes:
-        timeout_seconds: time limit for a request and its body, and again for sending its answer;
-            None for no limit.
-        max_body_bytes: maximum size of a decompressed body.
-        idle_seconds: how long a connection may be open without a complete request head.
-        drain_seconds: time limit for requests in progress when the server stops.
-        metrics_path: path of the metrics; None if they are not served.
-        enable_cors: whether browsers may send requests from other origins.
-    """
-
-    timeout_seconds: float | None = 30.0
-    max_body_bytes: int = 64 << 20
-    idle_seconds: float = 60.0
-    drain_seconds: float = 10.0
-    metrics_path: str | None = None
-    enable_cors: bool = False
 
 
 class RestApi:
@@ -113,7 +86,7 @@ class RestApi:
         inference: Inference,
         metrics: ServerMetrics,
         admission: Admission,
-        options: RestOptions = RestOptions(),
+        options: RestOptions,
     ) -> None:
         self._inference = inference
         self._metrics = metrics
@@ -163,7 +136,8 @@ class RestApi:
                 run_in_thread(self._pool, self._metrics.exposition)
             )
         text = await asyncio.shield(self._exposing)
-        return await self._send(web.Response(body=text, content_type="text/plain"), request)
+        response = web.Response(body=text, content_type="text/plain")
+        return await send(request, response, self._options.timeout_seconds)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
@@ -171,8 +145,7 @@ class RestApi:
             return web.Response(headers=self._headers)
         path = request.rel_url.raw_path
         if not path.lower().startswith("/v1/"):
-            response = self._response(404, json_answers.error("Not Found"), request)
-            return await self._send(response, request)
+            return await self._send(request, json_answers.error("Not Found"), 404)
         model, verb, code = "", "", "OK"
         body: str | memoryview
         try:
@@ -188,7 +161,7 @@ class RestApi:
                     with self._admission.request() as admitted:
                         parts = await unpack_body(request, received, admitted, limit, self._pool)
                         body = await self._inferences[verb](
-                            call.spec, parts, admitted, _accepts_gzip(request)
+                            call.spec, parts, admitted, accepts_gzip(request)
                         )
         except ServingError as error:
             code, status = error.code, _HTTP_CODES[error.code]
@@ -217,43 +190,13 @@ class RestApi:
                 time.perf_counter() - started,
                 is_served=self._inference.serves(model),
             )
-        if isinstance(body, str):
-            return await self._send(self._response(status, body, request), request)
-        large = web.StreamResponse(headers=self._headers)
-        large.headers["Content-Type"] = "application/json"
-        if _accepts_gzip(request):
-            large.headers["Content-Encoding"] = "gzip"
-        large.content_length = len(body)
-        return await self._send(large, request, body)
-
-    def _response(self, status: int, body: str, request: web.Request) -> web.Response:
-        response = web.Response(status=status, body=body.encode(), headers=self._headers)
-        # Without a charset, as in TF Serving; aiohttp would add one.
-        response.headers["Content-Type"] = "application/json"
-        if len(body) >= _WORTH_COMPRESSING and _accepts_gzip(request):
-            response.enable_compression(web.ContentCoding.gzip)
-        return response
+        return await self._send(request, body, status)
 
     async def _send(
-        self, response: web.StreamResponse, request: web.Request, body: memoryview = _EMPTY
+        self, request: web.Request, body: str | memoryview, status: int
     ) -> web.StreamResponse:
-        """Sends an answer; writes a large body in parts, because each write copies its bytes."""
-        last = (max(len(body), 1) - 1) // _PART * _PART
-        try:
-            async with asyncio.timeout(self._options.timeout_seconds):
-                await response.prepare(request)
-                for start in range(0, last, _PART):
-                    await response.write(body[start : start + _PART])
-                # `write_eof` waits until the client reads; `write` waits for large parts only.
-                await response.write_eof(bytes(body[last:]))
-        except TimeoutError:
-            # The client does not read its answer.
-            if request.transport is not None:
-                # `close` would wait for the client to read the buffered data.
-                request.transport.abort()
-        except ConnectionError:
-            pass  # The client has disconnected; aiohttp would log a traceback.
-        return response
+        timeout = self._options.timeout_seconds
+        return await send_json(request, body, timeout, status=status, headers=self._headers)
 
     async def _predict(
         self, spec: model_pb2.ModelSpec, parts: list[bytes], _: Admitted, is_packed: bool
@@ -267,7 +210,7 @@ class RestApi:
         spec.signature_name = parsed.signature_name
         answer = await self._inference.predict(spec, parsed.inputs)
         form = "predictions" if parsed.has_rows else "outputs"
-        record = functools.partial(_predict_log, spec, parsed, answer)
+        record = functools.partial(rest_logs.predict_log, spec, parsed, answer)
         return await self._written(form, answer, record, is_small, is_packed)
 
     async def _of_examples(
@@ -291,7 +234,7 @@ class RestApi:
         infer = self._inference.classify if is_classify else self._inference.regress
         answer = await infer(spec, examples)
         form = "classifications" if is_classify else "regressions"
-        log = _classify_log if is_classify else _regress_log
+        log = rest_logs.classify_log if is_classify else rest_logs.regress_log
         record = functools.partial(log, spec, examples, answer)
         return await self._written(form, answer, record, is_small, is_packed)
 
@@ -325,32 +268,6 @@ class RestApi:
             model_spec=spec, metadata_field=["signature_def"]
         )
         return json_metadata.metadata(self._inference.model_metadata(request))
-
-
-def _accepts_gzip(request: web.Request) -> bool:
-    return "gzip" in request.headers.get("Accept-Encoding", "")
-
-
-def _predict_log(
-    spec: model_pb2.ModelSpec, parsed: PredictBody, answer: Answer
-) -> prediction_log_pb2.PredictionLog:
-    return predict_log(predict_request(spec, parsed.inputs), answer)
-
-
-def _classify_log(
-    spec: model_pb2.ModelSpec, examples: list[bytes], answer: Answer
-) -> prediction_log_pb2.PredictionLog:
-    request = classification_pb2.ClassificationRequest(model_spec=spec)
-    request.input.example_list.examples.extend(map(tf.train.Example.FromString, examples))
-    return classify_log(request, answer)
-
-
-def _regress_log(
-    spec: model_pb2.ModelSpec, examples: list[bytes], answer: Answer
-) -> prediction_log_pb2.PredictionLog:
-    request = regression_pb2.RegressionRequest(model_spec=spec)
-    request.input.example_list.examples.extend(map(tf.train.Example.FromString, examples))
-    return regress_log(request, answer)
 
 
 def is_worth_logging(record: logging.LogRecord) -> bool:

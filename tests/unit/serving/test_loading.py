@@ -15,9 +15,11 @@ from tensorflow.python.client.session import BaseSession
 from tensorflow_serving.apis import prediction_log_pb2
 
 from prodml.errors import ServingError
-from prodml.serving.loading import ModelOptions, load_version
+from prodml.serving.configuration.server_options import ServerOptions
+from prodml.serving.loading import load_version
 from prodml.serving.models.warm_up import write_warm_up_requests
 from prodml.serving.observation.metrics import ServerMetrics
+from prodml.serving.part_options import model_options
 
 
 def test_a_version_with_a_link_to_a_target_outside_is_not_loaded(tmp_path: Path) -> None:
@@ -26,7 +28,7 @@ def test_a_version_with_a_link_to_a_target_outside_is_not_loaded(tmp_path: Path)
     (version / "assets").mkdir(parents=True)
     (version / "assets" / "words").symlink_to(tmp_path / "secret")
     with pytest.raises(ServingError, match=r"words is a link to a target outside") as caught:
-        load_version("model", 1, str(version), ModelOptions(), ServerMetrics())
+        load_version("model", 1, str(version), model_options(ServerOptions()), ServerMetrics())
     assert caught.value.code == "FAILED_PRECONDITION"
 
 
@@ -67,13 +69,13 @@ def test_a_version_that_fails_to_load_leaves_no_session_open(
     damage(version)
     before = _open_sessions()
     with pytest.raises(ServingError):
-        load_version("mixed", 1, str(version), ModelOptions(), ServerMetrics())
+        load_version("mixed", 1, str(version), model_options(ServerOptions()), ServerMetrics())
     assert _open_sessions() == before
 
 
 def test_the_init_op_of_tf2_is_declared_and_cannot_be_called(tmp_path: Path) -> None:
     version = save_mixed(tmp_path / "mixed" / "1")
-    loaded = load_version("mixed", 1, str(version), ModelOptions(), ServerMetrics())
+    loaded = load_version("mixed", 1, str(version), model_options(ServerOptions()), ServerMetrics())
     assert loaded.servable.signature_defs.keys() - loaded.signatures.keys() == {
         "__saved_model_init_op"
     }
@@ -92,7 +94,7 @@ def test_the_files_of_a_loaded_version_are_dropped_from_the_page_cache(
             forgotten.add(os.readlink(f"/proc/self/fd/{descriptor}"))
 
     monkeypatch.setattr(os, "posix_fadvise", note)
-    options = ModelOptions(drop_file_cache=drops)
+    options = model_options(ServerOptions(flush_filesystem_caches=drops))
     load_version("mixed", 1, str(version), options, ServerMetrics()).servable.close()
     files = {str(path) for path in version.rglob("*") if path.is_file()}
     assert forgotten == (files if drops else set())
@@ -123,8 +125,13 @@ def test_the_graph_of_exactly_the_given_tags_is_loaded(
     tmp_path: Path, tags: str, answer: float
 ) -> None:
     _save_for_tags(tmp_path / "1")
+    options = model_options(ServerOptions(saved_model_tags=tags))
     loaded = load_version(
-        "m", 1, str(tmp_path / "1"), ModelOptions(tags=tags.split(",")), ServerMetrics()
+        "m",
+        1,
+        str(tmp_path / "1"),
+        options,
+        ServerMetrics(),
     )
     signature = loaded.signatures["serving_default"]
     feeds = {signature.inputs["x"]: np.float32([1.0])}
@@ -135,8 +142,13 @@ def test_the_graph_of_exactly_the_given_tags_is_loaded(
 @pytest.mark.parametrize("tags", ["gpu", "serve,tpu", "serve,", ""])
 def test_tags_that_no_graph_has_are_named(tmp_path: Path, tags: str) -> None:
     _save_for_tags(tmp_path / "1")
+    options = model_options(ServerOptions(saved_model_tags=tags))
     with pytest.raises(ServingError, match="could not be found in SavedModel") as caught:
         load_version(
-            "m", 1, str(tmp_path / "1"), ModelOptions(tags=tags.split(",")), ServerMetrics()
+            "m",
+            1,
+            str(tmp_path / "1"),
+            options,
+            ServerMetrics(),
         )
     assert caught.value.code == "NOT_FOUND"

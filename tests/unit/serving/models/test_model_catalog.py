@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,12 +16,15 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ServingError
+from prodml.serving.configuration.server_options import ServerOptions
 from prodml.serving.models.model_catalog import Models
 from prodml.serving.models.model_version import LoadedVersion, VersionState
 from prodml.serving.models.served_model import LoadingOptions
+from prodml.serving.part_options import loading_options
 from prodml.storage.model_versions import versions_on_disk
 
-NO_WAITING = LoadingOptions(poll_seconds=0.01, max_retries=0, retry_seconds=0)
+DEFAULTS = loading_options(ServerOptions())
+NO_WAITING = replace(DEFAULTS, poll_seconds=0.01, max_retries=0, retry_seconds=0)
 
 
 class Closable:
@@ -182,7 +186,7 @@ def test_a_failed_load_is_retried_as_often_as_configured(tmp_path):
     add(tmp_path, 1)
 
     async def run() -> None:
-        models = Models(failing, LoadingOptions(max_retries=5, retry_seconds=0))
+        models = Models(failing, replace(DEFAULTS, retry_seconds=0))
         await models.start(config(tmp_path))
         await until(models, lambda: bool(models.available("m")))
         await models.close()
@@ -453,9 +457,9 @@ def test_labels_name_versions_and_move(tmp_path):
 @pytest.mark.parametrize(
     ("options", "allows_new", "allows_moved"),
     [
-        (LoadingOptions(), False, False),
-        (LoadingOptions(allow_new_labels=True), True, False),
-        (LoadingOptions(allow_any_labels=True), True, True),
+        (DEFAULTS, False, False),
+        (replace(DEFAULTS, allow_new_labels=True), True, False),
+        (replace(DEFAULTS, allow_any_labels=True), True, True),
     ],
 )
 def test_labels_for_unavailable_versions_need_an_option(

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,13 +18,18 @@ from hypothesis import strategies as st
 from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ServingError
+from prodml.serving.configuration.server_options import ServerOptions
 from prodml.serving.models.model_catalog import Models
 from prodml.serving.models.model_version import LoadedVersion
-from prodml.serving.models.served_model import LoadingOptions
+from prodml.serving.part_options import loading_options
 
 PAUSE = 60.0
-OPTIONS = LoadingOptions(
-    load_threads=2, max_retries=10**6, retry_seconds=PAUSE, allow_any_labels=True
+OPTIONS = replace(
+    loading_options(ServerOptions()),
+    load_threads=2,
+    max_retries=10**6,
+    retry_seconds=PAUSE,
+    allow_any_labels=True,
 )
 POLICIES = ("latest { num_versions: 1 }", "latest { num_versions: 2 }", "all {}")
 CHOICES = st.tuples(st.sampled_from(["/a", "/b"]), st.sampled_from(POLICIES))

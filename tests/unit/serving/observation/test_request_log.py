@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.config.logging_config_pb2 import LoggingConfig
 
 from prodml.errors import ServingError
+from prodml.serving.configuration.server_options import ServerOptions
 from prodml.serving.observation.metrics import ServerMetrics
 from prodml.serving.observation.request_log import RequestLog
-from prodml.serving.observation.request_log_options import RequestLogOptions
 from prodml.serving.observation.request_log_reading import RequestLogFiles
+from prodml.serving.part_options import request_log_options
 
 
 def _config(prefix, rate: float = 1.0, kind: str = "") -> LoggingConfig:
@@ -35,7 +37,8 @@ def _config(prefix, rate: float = 1.0, kind: str = "") -> LoggingConfig:
 
 
 def _request_log(metrics: ServerMetrics, directory: Path, **options: float) -> RequestLog:
-    return RequestLog(metrics, RequestLogOptions(str(directory), **options))
+    defaults = request_log_options(ServerOptions(request_log_dir=str(directory)))
+    return RequestLog(metrics, replace(defaults, **options))
 
 
 def _log(number: int, padding: int = 0) -> PredictionLog:
@@ -162,7 +165,7 @@ def test_an_invalid_configuration_changes_nothing(tmp_path, config, code, messag
 
 
 def test_without_a_directory_nothing_is_logged():
-    log = RequestLog(ServerMetrics(), RequestLogOptions())
+    log = RequestLog(ServerMetrics(), request_log_options(ServerOptions()))
     with pytest.raises(ServingError, match="start it with --request_log_dir"):
         log.configure({"flights": _config("log")})
     log.close()

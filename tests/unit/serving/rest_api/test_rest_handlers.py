@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -8,11 +9,14 @@ from aiohttp import web
 from prodml.serving.calls.admission import Admission
 from prodml.serving.calls.execution import DirectRunner
 from prodml.serving.calls.inference import Inference
-from prodml.serving.models.model_catalog import LoadingOptions, Models
+from prodml.serving.configuration.server_options import ServerOptions
+from prodml.serving.models.model_catalog import Models
 from prodml.serving.observation.metrics import ServerMetrics
 from prodml.serving.observation.request_log import RequestLog
-from prodml.serving.observation.request_log_options import RequestLogOptions
-from prodml.serving.rest_api.rest_handlers import RestApi, RestOptions
+from prodml.serving.part_options import loading_options, request_log_options, rest_options
+from prodml.serving.rest_api.rest_handlers import RestApi
+
+SERVER = ServerOptions()
 
 
 async def received(port: int, *parts: bytes) -> bytes:
@@ -35,12 +39,13 @@ def test_a_connection_without_a_complete_head_is_closed_after_a_while(parts):
     async def ask() -> bytes:
         metrics = ServerMetrics()
         inference = Inference(
-            Models(lambda *_: None, LoadingOptions()),
+            Models(lambda *_: None, loading_options(SERVER)),
             DirectRunner(1),
             metrics,
-            RequestLog(metrics, RequestLogOptions()),
+            RequestLog(metrics, request_log_options(SERVER)),
         )
-        api = RestApi(inference, metrics, Admission(10, 1000), RestOptions(idle_seconds=0.1))
+        options = replace(rest_options(SERVER), idle_seconds=0.1)
+        api = RestApi(inference, metrics, Admission(10, 1000), options)
         runner = api.runner()
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

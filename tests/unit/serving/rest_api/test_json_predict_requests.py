@@ -1,4 +1,4 @@
-"""Conversion of rows of a JSON body to tensors: speed, and errors in single rows."""
+"""Inputs of predict requests: base64, and conversion of rows in blocks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prodml.errors import ServingError
-from prodml.serving.rest_api import json_requests
-from prodml.serving.rest_api.json_requests import read_examples_body, read_predict_body
+from prodml.serving.rest_api import json_predict_requests
+from prodml.serving.rest_api.json_predict_requests import read_predict_body
 from prodml.serving.values.data_types import DataType
 
 _MANY = 10_000
+
+
+def _input(body: bytes, dtype: int = DataType.STRING):
+    return read_predict_body(body, {"d": {"x": dtype}}, "d").inputs["x"].tolist()
 
 
 def rows(values: list[Any], dtype: int) -> Any:
@@ -40,9 +43,9 @@ _TYPES = st.sampled_from([DataType.FLOAT, DataType.INT64, DataType.STRING, DataT
 @given(st.lists(_VALUES, min_size=1, max_size=7), _TYPES)
 def test_the_answer_is_the_same_however_many_rows_are_converted_at_once(values, dtype):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_requests, "_BLOCK", 1)
+        patch.setattr(json_predict_requests, "_BLOCK", 1)
         one_by_one = rows(values, dtype)
-        patch.setattr(json_requests, "_BLOCK", 2)
+        patch.setattr(json_predict_requests, "_BLOCK", 2)
         assert rows(values, dtype) == one_by_one
 
 
@@ -56,13 +59,13 @@ def test_the_answer_is_the_same_however_many_rows_are_converted_at_once(values, 
 )
 def test_the_wrong_row_among_many_is_found_without_converting_each(good, bad, message, monkeypatch):
     conversions = []
-    convert = json_requests.array_of
+    convert = json_predict_requests.array_of
 
     def counted(value: Any, dtype: int) -> Any:
         conversions.append(dtype)
         return convert(value, dtype)
 
-    monkeypatch.setattr(json_requests, "array_of", counted)
+    monkeypatch.setattr(json_predict_requests, "array_of", counted)
     error = rows([*[good] * _MANY, bad], DataType.FLOAT)
     assert error.startswith(f"Failed to process element: {_MANY} of 'instances' list")
     assert message in error
@@ -74,9 +77,16 @@ def test_rows_that_numpy_stacks_one_by_one_alone_are_stacked():
     assert rows(values, DataType.INT64) == np.array(values).tolist()
 
 
-def test_a_context_that_is_repeated_for_too_many_examples_is_rejected():
-    body = {"context": {"a": "a" * 100_000}, "examples": [{}] * 1_000}
-    asked = read_examples_body(orjson.dumps(body), tf.train.Example)
-    with pytest.raises(ServingError, match="repeated for 1000 examples") as caught:
-        asked.serialized()
-    assert caught.value.code == "INVALID_ARGUMENT"
+def test_base64_may_be_broken_into_lines():
+    assert _input(b'{"instances": [{"b64": "aGVs\\nbG8=\\n"}]}') == [b"hello"]
+
+
+@pytest.mark.parametrize("text", ["aGVsbG8=", "aGVsbG8"])
+def test_base64_may_be_padded_or_not(text):
+    assert _input(b'{"inputs": {"b64": "%s"}}' % text.encode()) == b"hello"
+
+
+@pytest.mark.parametrize("text", ["-_8=", "aGVsbG8==", "aGVs=bG8", "a", "é"])
+def test_what_is_not_base64_for_tf_serving_is_refused(text):
+    with pytest.raises(ServingError, match="Unable to base64 decode"):
+        _input(b'{"inputs": {"b64": "%s"}}' % text.encode())

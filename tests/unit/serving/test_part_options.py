@@ -1,4 +1,4 @@
-"""How TF Serving's options configure the parts of the server."""
+"""The options of the server's parts, derived from TF Serving's options."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from prodml.serving.configuration.server_options import ServerOptions
 from prodml.serving.loading import ModelOptions
 from prodml.serving.models.saved_model import _session_config
-from prodml.serving.server import _loading_options, _model_config, _model_options
+from prodml.serving.part_options import loading_options, model_options
 
 
 def _of_model(**options: Any) -> ModelOptions:
-    return _model_options(ServerOptions(model_base_path="/models/flights", **options))
+    return model_options(ServerOptions(model_base_path="/models/flights", **options))
 
 
 @pytest.mark.parametrize(
@@ -44,22 +44,6 @@ def test_sessions_use_the_configured_fraction_of_a_gpu() -> None:
     assert _session_config(options.session).gpu_options.per_process_gpu_memory_fraction == 0.25
 
 
-@pytest.mark.parametrize(
-    ("given", "served"),
-    [
-        ("flights", "/models/flights"),
-        ("/other/flights", "/other/flights"),
-        ("s3://b/m", "s3://b/m"),
-    ],
-)
-def test_a_relative_base_path_starts_at_the_working_directory(
-    monkeypatch: pytest.MonkeyPatch, given: str, served: str
-) -> None:
-    monkeypatch.setattr("os.getcwd", lambda: "/models")
-    config = _model_config(ServerOptions(model_base_path=given))
-    assert config.model_config_list.config[0].base_path == served
-
-
 def test_tags_are_separated_by_commas() -> None:
     assert _of_model().tags == ["serve"]
     assert _of_model(saved_model_tags="serve,gpu").tags == ["serve", "gpu"]
@@ -83,7 +67,7 @@ def test_recorded_requests_are_run_once_or_as_often_as_asked(
 
 @pytest.mark.parametrize(("asked", "threads"), [(0, 1), (1, 1), (3, 3)])
 def test_zero_load_threads_are_one(asked: int, threads: int) -> None:
-    options = _loading_options(
+    options = loading_options(
         ServerOptions(model_base_path="/m", num_load_threads=asked, num_unload_threads=asked)
     )
     assert (options.load_threads, options.unload_threads) == (threads, threads)
