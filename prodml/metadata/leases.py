@@ -17,7 +17,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.metadata.fencing import LEASE, lease_name
 from prodml.metadata.messages import get_values, set_values
-from prodml.metadata.reading import newest_first
+from prodml.metadata.queries import newest_first
 from prodml.metadata.records import LeaseRecord, ProcessRecord
 from prodml.metadata.store import Store
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-
-from ml_metadata import ListOptions, OrderByField
 
 from prodml.errors import NotFoundError
 from prodml.metadata.messages import (
@@ -15,12 +13,12 @@ from prodml.metadata.messages import (
     NODE,
     PIPELINE,
     PIPELINE_RUN,
-    ROLLOUT,
     artifact_record,
     execution_record,
     link,
     run_record,
 )
+from prodml.metadata.queries import BATCH, batches, newest, newest_first, quoted
 from prodml.metadata.records import (
     ArtifactRecord,
     ExecutionRecord,
@@ -31,15 +29,11 @@ from prodml.metadata.records import (
 )
 from prodml.metadata.store import Store
 
-_PAGE = 20
-_FIRST_SPAN = 500
-_WIDER = 8
 _MANY = 10_000
-_BATCH = 1000
 
 
 class LineageReader:
-    """All of prodml's reads of ML Metadata.
+    """Reads of lineage.
 
     Args:
         store: an open store.
@@ -69,10 +63,10 @@ class LineageReader:
     def runs_in_state(self, state: RunState) -> list[RunRecord]:
         """All runs in a state, newest first."""
         where = (
-            f"type = '{PIPELINE_RUN}' AND custom_properties.state.string_value = {_quoted(state)}"
+            f"type = '{PIPELINE_RUN}' AND custom_properties.state.string_value = {quoted(state)}"
         )
         contexts = self._store.read(
-            "cannot list the runs", lambda store: store.get_contexts(_newest(_MANY, where))
+            "cannot list the runs", lambda store: store.get_contexts(newest(_MANY, where))
         )
         return [run_record(context) for context in contexts]
 
@@ -123,9 +117,9 @@ class LineageReader:
 
     def list_artifacts(self, limit: int, type_name: str | None = None) -> list[ArtifactRecord]:
         """The newest artifacts, newest first; of one type, or of all types if None."""
-        where = f"type = {_quoted(type_name)}" if type_name else None
+        where = f"type = {quoted(type_name)}" if type_name else None
         found = self._store.read(
-            "cannot list the artifacts", lambda store: store.get_artifacts(_newest(limit, where))
+            "cannot list the artifacts", lambda store: store.get_artifacts(newest(limit, where))
         )
         return [artifact_record(a) for a in found]
 
@@ -151,7 +145,7 @@ class LineageReader:
             lambda options: self._store.read(
                 "cannot read artifacts", lambda store: store.get_artifacts(options)
             ),
-            f"type = {_quoted(type_name)} AND state = LIVE AND contexts_a.id = {context.id}",
+            f"type = {quoted(type_name)} AND state = LIVE AND contexts_a.id = {context.id}",
         )
         for record in map(artifact_record, found):
             if record.was_produced_by(producer, output_key):
@@ -205,36 +199,6 @@ class LineageReader:
         values = max(ours, key=lambda e: e.id).properties
         return int(values["model_id"]) if values["action"] == "set" else None
 
-    def rollouts(self, names: Iterable[str]) -> set[str]:
-        """The names, of those given, whose moves of labels are recorded."""
-        wanted = list(names)
-        self._store.execution_type(ROLLOUT)
-        listed = ", ".join(map(_quoted, wanted))
-        where = f"type = '{ROLLOUT}' AND name IN ({listed})"
-        if not wanted:
-            return set()
-        found = self._store.read(
-            "cannot read the rollouts",
-            lambda store: store.get_executions(_newest(len(wanted), where)),
-        )
-        return {execution.name for execution in found}
-
-    def pushed_models(self, destinations: Iterable[str]) -> list[ArtifactRecord]:
-        """The PushedModel artifacts that were pushed to these directories, newest first."""
-        wanted = list(destinations)
-        listed = ", ".join(map(_quoted, wanted))
-        where = (
-            f"type = 'PushedModel' AND custom_properties.pushed_destination.string_value IN "
-            f"({listed})"
-        )
-        if not wanted:
-            return []
-        found = self._store.read(
-            "cannot read the pushed models",
-            lambda store: store.get_artifacts(_newest(_MANY, where)),
-        )
-        return [artifact_record(artifact) for artifact in found]
-
     def pipelines(self) -> list[str]:
         """The names of all pipelines that have ever run, sorted."""
         contexts = self._store.read(
@@ -245,10 +209,10 @@ class LineageReader:
     def runs_after(self, id: int) -> list[RunRecord]:
         """All runs of all pipelines whose ML Metadata id is greater than `id`, oldest first."""
         what = "cannot list the runs"
-        newest = self._store.read(what, lambda store: store.get_contexts(_newest(1)))
+        last = self._store.read(what, lambda store: store.get_contexts(newest(1)))
         found: list[Any] = []
         # A thousand ids per query: faster than a condition, which each page evaluates again.
-        for ids in _batches(range(id + 1, newest[0].id + 1 if newest else 0)):
+        for ids in batches(range(id + 1, last[0].id + 1 if last else 0)):
             found += self._contexts_by_id(what, ids)
         runs = [run_record(context) for context in found if context.type == PIPELINE_RUN]
         return sorted(runs, key=lambda run: run.id)
@@ -256,16 +220,16 @@ class LineageReader:
     def live_artifacts(self, pipeline: str) -> list[ArtifactRecord]:
         """All live artifacts that runs of a pipeline produced or used, oldest first."""
         context = self._context("cannot read artifacts", PIPELINE, pipeline)
-        newest = self.list_artifacts(1)
-        if context is None or not newest:
+        last = self.list_artifacts(1)
+        if context is None or not last:
             return []
         found: list[Any] = []
-        for after in range(0, newest[0].id, _BATCH):
+        for after in range(0, last[0].id, BATCH):
             where = (
-                f"id > {after} AND id <= {after + _BATCH} AND state = LIVE "
+                f"id > {after} AND id <= {after + BATCH} AND state = LIVE "
                 f"AND contexts_a.id = {context.id}"
             )
-            found += self._artifacts_where(where, _BATCH)
+            found += self._artifacts_where(where, BATCH)
         return sorted(map(artifact_record, found), key=lambda record: record.id)
 
     def external_artifacts(self) -> list[ArtifactRecord]:
@@ -275,11 +239,11 @@ class LineageReader:
 
     def links_of_many_artifacts(self, ids: Sequence[int]) -> list[Link]:
         """Events of any number of artifacts."""
-        return [link for batch in _batches(ids) for link in self.links_of_artifacts(batch)]
+        return [link for batch in batches(ids) for link in self.links_of_artifacts(batch)]
 
     def many_executions(self, ids: Sequence[int]) -> list[ExecutionRecord]:
         """Any number of executions by id; unknown ids are omitted."""
-        return [record for batch in _batches(ids) for record in self.executions(batch)]
+        return [record for batch in batches(ids) for record in self.executions(batch)]
 
     def _context(self, what: str, type_name: str, name: str) -> Any:
         return self._store.read(
@@ -291,7 +255,7 @@ class LineageReader:
 
     def _artifacts_where(self, where: str, limit: int) -> Sequence[Any]:
         return self._store.read(
-            "cannot read artifacts", lambda store: store.get_artifacts(_newest(limit, where))
+            "cannot read artifacts", lambda store: store.get_artifacts(newest(limit, where))
         )
 
     def _executions_of(
@@ -313,40 +277,3 @@ class LineageReader:
             ),
             where,
         )
-
-
-def newest_first(query: Callable[[Any], Sequence[Any]], where: str) -> Iterator[Any]:
-    """Messages that match a condition, newest first, read in pages.
-
-    With only the condition, the database would find all matches before it orders them. Here it
-    searches the newest ids first, then ever larger ranges of older ids while the caller iterates.
-
-    Args:
-        query: returns the messages for ListOptions.
-        where: a filter query.
-    """
-    newest = query(_newest(1))
-    before, span = (newest[0].id + 1 if newest else 1), _FIRST_SPAN
-    while before > 1:
-        after = max(0, before - 1 - span)
-        page = query(_newest(_PAGE, f"id > {after} AND id < {before} AND {where}"))
-        yield from page
-        if len(page) == _PAGE:
-            before = page[-1].id
-        else:
-            before, span = after + 1, span * _WIDER
-
-
-def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Ids in lists of a thousand, which every database accepts in one query."""
-    for start in range(0, len(ids), _BATCH):
-        yield ids[start : start + _BATCH]
-
-
-def _newest(limit: int, where: str | None = None) -> Any:
-    return ListOptions(limit=limit, order_by=OrderByField.ID, is_asc=False, filter_query=where)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -1,26 +1,22 @@
-"""Records runs, executions, artifacts and events: one transaction per change of state."""
+"""Records executions, artifacts and events: one transaction per change of state."""
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from prodml.artifacts import Artifact, PropertyValue
 from prodml.errors import FencedError
 from prodml.metadata.fencing import (
     EXECUTION_END,
-    RUN_CHANGE,
-    change_run,
     end_execution_once,
     require_newest,
 )
-from prodml.metadata.idempotent_writes import ensure_context, output_ids, put_execution_once
+from prodml.metadata.idempotent_writes import output_ids, put_execution_once
 from prodml.metadata.messages import (
     EXECUTION_CACHE,
     NODE,
@@ -35,22 +31,20 @@ from prodml.metadata.records import (
     Attempt,
     ExecutionRecord,
     LeaseRecord,
-    RunRecord,
-    RunState,
     State,
 )
 from prodml.metadata.store import Store
 
 
 class LineageWriter:
-    """All writes of a run to ML Metadata.
+    """Records the executions of a run, with their artifacts.
 
     Args:
         store: an open store.
-        lease: under which a run goes on. With it, nothing begins and no run is changed after
-            another process has taken the pipeline over; both raise FencedError then.
-        session: that of the writer on whose behalf this one writes, in another process; None for
-            a session of its own.
+        lease: the lease of the run. If set, no execution begins after another process has taken
+            over the pipeline; FencedError is raised instead.
+        session: the session of the writer in another process for which this one writes; None for
+            a new session.
     """
 
     def __init__(
@@ -58,7 +52,7 @@ class LineageWriter:
     ) -> None:
         self._store = store
         self._lease = lease
-        # Two processes that both believe to go on with a run never mean the same execution.
+        # If two processes continue the same run, the names of their executions differ.
         token = secrets.token_hex(4)
         self.session = session or token
         self._suffix = f"{session}.{token}" if session else token
@@ -73,100 +67,6 @@ class LineageWriter:
         """Whether this writer's session began an execution, also if an interrupt hid the answer."""
         return execution.name.rpartition(":")[2].partition(".")[0] == self.session
 
-    def begin_run(
-        self,
-        pipeline: str,
-        run_id: str,
-        parameters: str,
-        lease_id: int = 0,
-        pipeline_file: str = "",
-        pipeline_root: str = "",
-        use_cache: bool = True,
-    ) -> None:
-        """Records a run as RUNNING.
-
-        Resuming the run needs `pipeline_file`, `pipeline_root` and `use_cache`.
-
-        Args:
-            pipeline: name of the pipeline.
-            run_id: id of the run.
-            parameters: the runtime parameters, as JSON.
-            lease_id: id of the run's lease.
-            pipeline_file: path of the Python file with the pipeline.
-            pipeline_root: location where artifacts are published.
-            use_cache: False if every node is run.
-        """
-        context = self._context(PIPELINE_RUN, run_id)
-        set_values(
-            context.custom_properties,
-            {
-                "pipeline": pipeline,
-                "state": RunState.RUNNING,
-                "started": _now(),
-                "parameters": parameters,
-                "lease": lease_id,
-                "pipeline_file": pipeline_file,
-                "pipeline_root": pipeline_root,
-                "use_cache": int(use_cache),
-            },
-        )
-        parent = self._context(PIPELINE, pipeline)
-
-        def change(store: Any) -> None:
-            ids = [ensure_context(store, context, PIPELINE_RUN)]
-            ids.append(ensure_context(store, parent, PIPELINE))
-            with contextlib.suppress(mlmd_errors.AlreadyExistsError):
-                store.put_parent_contexts([mlmd.ParentContext(child_id=ids[0], parent_id=ids[1])])
-
-        self._store.write(f"cannot record run {run_id}", change)
-
-    def resume_run(self, run_id: str, lease_id: int) -> None:
-        """Records that a run is resumed under a newer lease.
-
-        Raises:
-            FencedError: another process has resumed the run under a lease that is newer still.
-        """
-        properties: dict[str, PropertyValue] = {
-            "state": RunState.RUNNING,
-            "lease": lease_id,
-            "ended": 0,
-            "message": "",
-        }
-        if not self._change_run(run_id, properties, lambda run: run.lease_id < lease_id):
-            raise FencedError(f"another process resumed run {run_id}; see `prodml runs`")
-
-    def end_run(
-        self, run_id: str, state: RunState, message: str = "", lease_id: int | None = None
-    ) -> bool:
-        """Records the end of a run, if the run is RUNNING.
-
-        Args:
-            run_id: id of the run.
-            state: final state of the run.
-            message: the reason, if the run failed.
-            lease_id: if set, the run is ended only if this is its current lease.
-
-        Returns:
-            False if the run has ended already, or has another lease.
-        """
-        return self._change_run(
-            run_id,
-            {"state": state, "ended": _now(), "message": message},
-            lambda run: run.state is RunState.RUNNING and lease_id in (None, run.lease_id),
-        )
-
-    def _change_run(
-        self,
-        run_id: str,
-        properties: Mapping[str, PropertyValue],
-        may_change: Callable[[RunRecord], bool],
-    ) -> bool:
-        change_type = self._store.context_type(RUN_CHANGE)
-        return self._store.write(
-            f"cannot record the state of run {run_id}",
-            lambda store: change_run(store, run_id, properties, may_change, change_type),
-        )
-
     def begin_execution(
         self,
         attempt: Attempt,
@@ -177,13 +77,9 @@ class LineageWriter:
         """Records the start of a node with its inputs, and returns the execution's id.
 
         Args:
-            pipeline: name of the pipeline.
-            run_id: id of the run.
-            node_id: id of the node.
-            type_name: name of the execution type.
+            attempt: the attempt to run a node.
             properties: properties of the execution.
             inputs: input artifacts by key.
-            attempt: number of the attempt, from 1.
             fingerprints: fingerprints by which the cache finds the execution when it is COMPLETE.
 
         Raises:
@@ -327,7 +223,7 @@ class LineageWriter:
     ) -> Any:
         execution = mlmd.Execution(
             type_id=self._store.execution_type(attempt.execution_type),
-            # Can be taken once: what is written again after a lost answer is written once.
+            # Unique: a write that is retried after a lost response has no second effect.
             name=self.execution_name(attempt),
             last_known_state=mlmd.Execution.State.Value(state),
         )

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
-import json
 import os
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from prodml.errors import (
 )
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import LeaseRecord, RunRecord, RunState, State
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.events.announcements import Announcements
@@ -41,7 +39,7 @@ from prodml.orchestration.recovery.dead_runs import (
     remove_staging,
     remove_unfinished,
 )
-from prodml.orchestration.recovery.earlier_attempts import RunHistory, run_history
+from prodml.orchestration.recovery.run_start import new_run_id, record_start
 from prodml.orchestration.resolve.keras_choices import keras_choices
 from prodml.orchestration.results import NodeResult, Observer, RunResult
 from prodml.orchestration.settings import RunSettings
@@ -125,17 +123,12 @@ def _run_locked(
             root,
             scratch,
             settings,
-            _record_start(reader, writer, spec, settings, (root, scratch), lease, resumed),
+            record_start(store, spec, settings, (root, scratch), lease, resumed),
             keras_choices(spec, settings.keras),
         )
-        order = WorkOrder(
-            run,
-            lease,
-            writer.session,
-            _results_place(run),
-        )
+        order = WorkOrder(run, lease, writer.session, _results_place(run))
         announcements.run_started(is_resumed=resumed is not None)
-        return _run_to_end(order, reader, writer, announcements)
+        return _run_to_end(order, store, reader, writer, announcements)
 
 
 def _results_place(run: RunContext) -> str:
@@ -149,6 +142,7 @@ def _results_place(run: RunContext) -> str:
 
 def _run_to_end(
     order: WorkOrder,
+    store: Store,
     reader: LineageReader,
     writer: LineageWriter,
     announcements: Announcements,
@@ -157,7 +151,7 @@ def _run_to_end(
     run_id = run.run_id
 
     def end(state: RunState, message: str = "") -> None:
-        is_recorded = writer.end_run(run_id, state, message, order.lease.id)
+        is_recorded = RunWriter(store).end_run(run_id, state, message, order.lease.id)
         if not is_recorded:
             state, message = RunState.FAILED, _closed_by_another_process(run_id)
         announcements.run_ended(state, message, time.monotonic() - started)
@@ -223,48 +217,6 @@ def _roots(spec: PipelineSpec, settings: RunSettings, owner: RootOwner) -> tuple
     root = join(normalized(settings.pipeline_root), spec.name)
     scratch = os.path.abspath(settings.scratch_root or f"{settings.log_root}.scratch")
     return root, os.path.join(scratch, owner.store_id, spec.name)
-
-
-def new_run_id() -> str:
-    """A unique id that sorts by time, in UTC: `20260131-235959-1a2b3c`."""
-    now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def _record_start(
-    reader: LineageReader,
-    writer: LineageWriter,
-    spec: PipelineSpec,
-    settings: RunSettings,
-    roots: tuple[str, str],
-    lease: LeaseRecord,
-    resumed: RunRecord | None,
-) -> RunHistory:
-    """Records that the run starts or resumes; returns its history."""
-    root, scratch = roots
-    if resumed is None:
-        parameters = json.dumps({p.name: p.value for p in spec.parameters}, sort_keys=True)
-        writer.begin_run(
-            spec.name,
-            lease.run_id,
-            parameters,
-            lease.id,
-            settings.pipeline_file,
-            root,
-            settings.use_cache,
-        )
-        return RunHistory()
-    # Read again under the lease: another process may have completed the run since.
-    if reader.run(resumed.run_id).state is RunState.COMPLETE:
-        raise RequestError(f"run {resumed.run_id} is complete, there is nothing to resume")
-    executions = reader.executions_of_run(resumed.run_id)
-    running = [e.id for e in executions if e.state is State.RUNNING]
-    close_executions(reader, writer, running, State.FAILED)
-    # Read again: another process may have recorded one as COMPLETE before it was closed here.
-    executions = reader.executions_of_run(resumed.run_id)
-    remove_unfinished(root, scratch, executions)
-    writer.resume_run(resumed.run_id, lease.id)
-    return run_history(reader, executions)
 
 
 def _check_limits(spec: PipelineSpec, settings: RunSettings) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.release_reading import ReleaseReader
 from prodml.metadata.release_writing import ReleaseWriter
 from prodml.metadata.store import Store
 from prodml.serving.rollouts.rollout_journal import JournalEntry
@@ -42,7 +43,7 @@ def pushed_versions(store: Store, versions: Mapping[int, str]) -> dict[int, Push
     reader = LineageReader(store)
     number_of = {path: number for number, path in versions.items()}
     found: dict[int, PushedVersion] = {}
-    for artifact in reader.pushed_models(number_of):
+    for artifact in ReleaseReader(store).pushed_models(number_of):
         number = number_of[str(artifact.custom_properties["pushed_destination"])]
         if number not in found:
             found[number] = _pushed(reader, artifact.id)
@@ -59,7 +60,7 @@ def record_rollouts(
     Raises:
         MetadataError: the store is unreachable.
     """
-    recorded = LineageReader(store).rollouts(entry.id for entry in entries)
+    recorded = ReleaseReader(store).rollouts(entry.id for entry in entries)
     writer = ReleaseWriter(store)
     missing = [entry for entry in entries if entry.id not in recorded]
     for entry in missing:

@@ -17,6 +17,7 @@ from prodml.artifacts import Model, ModelBlessing
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import Attempt, RunState, State
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.ownership.liveness import new_holder
@@ -40,12 +41,13 @@ def main(
 
 def _filled(path: str, runs: int) -> Store:
     store = Store(path)
+    run_writer = RunWriter(store)
     writer, leases, holder = LineageWriter(store), LeaseTable(store), new_holder()
     for number in range(runs):
         run = f"run-{number}"
         lease = leases.acquire("flights", number + 1, run, holder)
         assert lease is not None
-        writer.begin_run("flights", run, "{}", lease.id)
+        run_writer.begin_run("flights", run, "{}", lease.id)
         trainer = Attempt("flights", run, "Trainer", "Trainer")
         execution = writer.begin_execution(trainer, {}, {}, [f"key-{number}"])
         made: dict[str, Any] = {
@@ -55,7 +57,7 @@ def _filled(path: str, runs: int) -> Store:
         writer.complete_execution(execution, {}, made)
         evaluator = Attempt("flights", run, "Evaluator", "Evaluator")
         writer.record_existing(evaluator, State.CACHED, {}, {}, {})
-        writer.end_run(run, RunState.COMPLETE)
+        run_writer.end_run(run, RunState.COMPLETE)
         leases.release(lease)
         if number % 1000 == 999:
             print(f"{number + 1:,} runs written", flush=True)

@@ -7,6 +7,7 @@ from prodml.artifacts import Model
 from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import Attempt, RunState, State
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 
@@ -43,9 +44,9 @@ def write_with_many_processes(connection: Connection) -> None:
 def write_executions(connection: Connection, number: int, executions: int) -> None:
     """Records a run with executions, each with an artifact that the next execution uses."""
     store = Store(connection, retry_seconds=120)
-    writer, reader = LineageWriter(store), LineageReader(store)
+    writer, runs, reader = LineageWriter(store), RunWriter(store), LineageReader(store)
     run = f"run-{number}"
-    writer.begin_run("p", run, "{}")
+    runs.begin_run("p", run, "{}")
     used: list[Model] = []
     for index in range(executions):
         attempt = Attempt("p", run, f"node-{index}", "T")
@@ -54,4 +55,4 @@ def write_executions(connection: Connection, number: int, executions: int) -> No
         ids = writer.complete_execution(execution, {"n": index}, {"model": [made]})
         used = [Model(id=ids["model"][0])]
         assert reader.cached_executions(f"{run}:{index}")[0].id == execution
-    writer.end_run(run, RunState.COMPLETE)
+    runs.end_run(run, RunState.COMPLETE)

@@ -39,7 +39,7 @@ from prodml.orchestration.garbage.shared_places import Claims
 from prodml.orchestration.ownership import leases
 from prodml.orchestration.ownership.root_ownership import owner_of
 from prodml.orchestration.recovery.dead_runs import fail_dead_runs
-from prodml.orchestration.run import new_run_id
+from prodml.orchestration.recovery.run_start import new_run_id
 from prodml.storage.locations import is_url, normalized
 
 _BATCH = 200

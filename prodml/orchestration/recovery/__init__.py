@@ -1,1 +1,1 @@
-"""Cleans up after runs whose process died, and reads the history of runs that are resumed."""
+"""Starts and resumes runs: cleans up after processes that died, and reads the history of a run."""

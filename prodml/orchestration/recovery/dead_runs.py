@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ExecutionRecord, RunRecord, RunState, State
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.ownership.liveness import is_held, is_own
@@ -23,29 +24,22 @@ def fail_dead_runs(store: Store) -> list[RunRecord]:
     Returns:
         The runs that this call recorded as FAILED.
     """
-    reader = LineageReader(store)
-    running = reader.runs_in_state(RunState.RUNNING)
+    running = LineageReader(store).runs_in_state(RunState.RUNNING)
     leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
     dead = [
         run for run in running if run.lease_id not in leases or not is_held(leases[run.lease_id])
     ]
-    writer = LineageWriter(store)
     message = "its process died; to resume it: prodml run --resume {}"
-    return [
-        run
-        for run in dead
-        if _end(reader, writer, run, RunState.FAILED, message.format(run.run_id))
-    ]
+    return [run for run in dead if _end(store, run, RunState.FAILED, message.format(run.run_id))]
 
 
 def cancel_run_of_this_process(store: Store) -> None:
     """Records the active run of this process, which is about to exit, as CANCELED."""
-    reader, writer = LineageReader(store), LineageWriter(store)
-    running = reader.runs_in_state(RunState.RUNNING)
+    running = LineageReader(store).runs_in_state(RunState.RUNNING)
     leases = LeaseTable(store).by_id({run.lease_id for run in running} - {0})
     for run in running:
         if run.lease_id in leases and is_own(leases[run.lease_id].holder):
-            _end(reader, writer, run, RunState.CANCELED, "stopped by the user or the system")
+            _end(store, run, RunState.CANCELED, "stopped by the user or the system")
 
 
 def close_executions(
@@ -119,14 +113,13 @@ def _folders(directory: str) -> list[str]:
         return []
 
 
-def _end(
-    reader: LineageReader, writer: LineageWriter, run: RunRecord, state: RunState, message: str
-) -> bool:
+def _end(store: Store, run: RunRecord, state: RunState, message: str) -> bool:
+    reader = LineageReader(store)
     executions = reader.executions_of_run(run.run_id)
     now = reader.run(run.run_id)
     if (now.state, now.lease_id) != (RunState.RUNNING, run.lease_id):
         # Another process resumed the run. The executions above are from before the resume.
         return False
     running = [e.id for e in executions if e.state is State.RUNNING]
-    close_executions(reader, writer, running, State(state))
-    return writer.end_run(run.run_id, state, message, run.lease_id)
+    close_executions(reader, LineageWriter(store), running, State(state))
+    return RunWriter(store).end_run(run.run_id, state, message, run.lease_id)

@@ -12,7 +12,7 @@ from prodml.errors import FencedError
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ProcessRecord, RunState
-from prodml.metadata.writing import LineageWriter
+from prodml.metadata.run_writing import RunWriter
 from prodml.orchestration.events.event import EventSink
 from prodml.orchestration.results import NodeResult
 from prodml.orchestration.run import Callbacks, run_pipeline
@@ -64,7 +64,7 @@ def test_a_run_that_was_closed_by_another_process_after_its_last_node_does_not_s
             (run,) = LineageReader(store).runs(1)
             if takes_lease:
                 assert LeaseTable(store).acquire("one", 2, "run-2", ELSEWHERE)
-            assert LineageWriter(store).end_run(run.run_id, RunState.FAILED, "its process died")
+            assert RunWriter(store).end_run(run.run_id, RunState.FAILED, "its process died")
 
     with pytest.raises(FencedError, match="taken over|recorded as ended"):
         run_pipeline(spec, settings, TakenOver())

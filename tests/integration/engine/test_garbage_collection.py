@@ -18,6 +18,7 @@ from prodml.errors import BusyError, RunFailedError
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import ArtifactRecord, Attempt, RunState, State
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.garbage.collector import CollectionResult, collect, preview
@@ -145,8 +146,9 @@ class Workplace:
 
     def failed_executions(self, node: str, count: int) -> list[int]:
         """Ids of executions of a run that died."""
-        writer = LineageWriter(Store(self.settings.metadata))
-        writer.begin_run("training", "died", "{}", 0, "", str(self.artifacts / "training"))
+        store = Store(self.settings.metadata)
+        writer, runs = LineageWriter(store), RunWriter(store)
+        runs.begin_run("training", "died", "{}", 0, "", str(self.artifacts / "training"))
         attempts = range(1, count + 1)
         ids = [
             writer.begin_execution(Attempt("training", "died", node, "T", number), {}, {})
@@ -154,7 +156,7 @@ class Workplace:
         ]
         for id in ids:
             writer.end_execution(id, State.FAILED, {})
-        writer.end_run("died", RunState.FAILED)
+        runs.end_run("died", RunState.FAILED)
         return ids
 
     def directories(self) -> list[str]:
@@ -441,8 +443,9 @@ def test_an_active_collection_is_not_shown_as_a_run(work: Workplace) -> None:
 
 def test_a_dead_run_is_first_recorded_as_failed_and_stays_complete(work: Workplace) -> None:
     made = work.train(1)
-    writer = LineageWriter(Store(work.settings.metadata))
-    writer.begin_run("training", "dead", "{}", 0, "", str(work.artifacts / "training"))
+    store = Store(work.settings.metadata)
+    writer = LineageWriter(store)
+    RunWriter(store).begin_run("training", "dead", "{}", 0, "", str(work.artifacts / "training"))
     execution = writer.begin_execution(Attempt("training", "dead", "Train", "Train"), {}, {})
     staging = Path(made["Model"].uri).parents[1] / f".staging-{execution}"
     staging.mkdir()

@@ -27,6 +27,7 @@ from prodml.metadata.connection import (
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import Attempt, ProcessRecord, RunState, State
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.service import serving
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
@@ -115,7 +116,7 @@ def test_an_execution_ends_once_even_if_many_processes_end_it(connection: Connec
 
 
 def test_a_run_is_ended_once_and_resumed_by_the_newest_lease(connection: Connection) -> None:
-    writers = [LineageWriter(Store(connection)) for _ in range(3)]
+    writers = [RunWriter(Store(connection)) for _ in range(3)]
     reader = LineageReader(Store(connection))
     for number in range(6):
         run = f"run-{number}"

@@ -19,6 +19,7 @@ from prodml.metadata.connection import SqliteConnection
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import Attempt, State
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.ownership.liveness import new_holder
@@ -197,7 +198,7 @@ def test_texts_of_any_length_and_script_are_stored(server: DatabaseServer) -> No
     store = Store(server.connection(server.new_database()))  # type: ignore[attr-defined]
     writer, reader = LineageWriter(store), LineageReader(store)
     long = "ä€漢🚀" * 50_000
-    writer.begin_run("p", "run", '{"text": "ä€漢"}')
+    RunWriter(store).begin_run("p", "run", '{"text": "ä€漢"}')
     execution = writer.begin_execution(
         Attempt("p", "run", "node", "T"), {"long": long, "big": 1 << 40}, {}
     )

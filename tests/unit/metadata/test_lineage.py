@@ -6,8 +6,9 @@ import pytest
 from prodml.artifacts import Examples, Model
 from prodml.errors import FencedError, NotFoundError
 from prodml.metadata.reading import LineageReader
-from prodml.metadata.records import Attempt, RunState, State
+from prodml.metadata.records import Attempt, State
 from prodml.metadata.release_writing import ReleaseWriter
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 
@@ -31,7 +32,7 @@ def made(writer: LineageWriter, pipeline: str, uri: str, fingerprint: str = "f")
 
 def test_contexts_have_the_names_that_tfx_gives_them(store: Store) -> None:
     writer = LineageWriter(store)
-    writer.begin_run("flights", "run", "{}")
+    RunWriter(store).begin_run("flights", "run", "{}")
     made(writer, "flights", "/m")
     found = {(c.type, c.name) for c in store.read("contexts", lambda raw: raw.get_contexts())}
     # Without prodml's own contexts, whose types have the prefix.
@@ -43,22 +44,8 @@ def test_contexts_have_the_names_that_tfx_gives_them(store: Store) -> None:
     }
 
 
-def test_a_run_is_running_until_it_ends(store: Store) -> None:
-    writer, reader = LineageWriter(store), LineageReader(store)
-    writer.begin_run("flights", "run", '{"a": 1}')
-    assert reader.run("run").state is RunState.RUNNING
-    writer.end_run("run", RunState.FAILED, "because")
-    ended = reader.run("run")
-    assert (ended.state, ended.message, ended.parameters) == (
-        RunState.FAILED,
-        "because",
-        '{"a": 1}',
-    )
-    assert ended.ended >= ended.started > 0
-
-
 def test_runs_come_newest_first_and_by_pipeline(store: Store) -> None:
-    writer, reader = LineageWriter(store), LineageReader(store)
+    writer, reader = RunWriter(store), LineageReader(store)
     for name, run in [("a", "1"), ("b'", "2"), ("a", "3")]:
         writer.begin_run(name, run, "{}")
     assert [r.run_id for r in reader.runs(10)] == ["3", "2", "1"]
@@ -109,7 +96,7 @@ def test_a_write_retried_after_a_lost_response_is_recorded_once(store: Store) ->
     writer, reader = LineageWriter(store), LineageReader(store)
     outputs = {"model": [Model(final_uri="/m")]}
     for _ in range(2):
-        writer.begin_run("p", "run", "{}")
+        RunWriter(store).begin_run("p", "run", "{}")
         writer.record_existing(Attempt("p", "run", "found", "Type"), State.COMPLETE, {}, {}, {})
     first, again = (
         writer.begin_execution(Attempt("p", "run", "n", "Type"), {}, {}) for _ in range(2)
@@ -128,17 +115,6 @@ def test_an_execution_whose_end_is_recorded_publishes_nothing(store: Store) -> N
     with pytest.raises(FencedError, match="closed the run of execution 1"):
         writer.complete_execution(execution, {}, {"model": [Model(final_uri="/m")]})
     assert reader.list_artifacts(10) == []
-
-
-def test_a_run_ends_once_and_only_under_its_own_lease(store: Store) -> None:
-    writer, reader = LineageWriter(store), LineageReader(store)
-    writer.begin_run("p", "run", "{}", lease_id=7)
-    assert not writer.end_run("run", RunState.FAILED, "dead", lease_id=6)
-    assert writer.end_run("run", RunState.COMPLETE, lease_id=7)
-    assert not writer.end_run("run", RunState.FAILED, "too late")
-    assert reader.run("run").state is RunState.COMPLETE
-    writer.resume_run("run", 8)
-    assert [r.run_id for r in reader.runs_in_state(RunState.RUNNING)] == ["run"]
 
 
 def test_the_cache_returns_the_newest_execution_first(store: Store) -> None:

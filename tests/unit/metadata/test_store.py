@@ -11,8 +11,8 @@ from ml_metadata import errors as mlmd_errors
 
 from prodml.errors import FencedError, MetadataError, MetadataUnavailableError, StorageError
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
-from prodml.metadata.writing import LineageWriter
 
 LOST = mlmd_errors.UnavailableError("connection reset")
 
@@ -70,12 +70,12 @@ READ = """
 import sys
 from prodml.errors import MetadataError
 from prodml.metadata.reading import LineageReader
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
-from prodml.metadata.writing import LineageWriter
 store = Store(sys.argv[1])
 print([run.run_id for run in LineageReader(store).runs(5)])
 try:
-    LineageWriter(store).begin_run("p", "run-2", "{}")
+    RunWriter(store).begin_run("p", "run-2", "{}")
 except MetadataError as error:
     print(error)
 """
@@ -94,7 +94,7 @@ def without_privileges(script: str, *arguments: str) -> str:
 
 
 def test_a_read_only_store_can_be_read(store: Store, tmp_path: Path) -> None:
-    LineageWriter(store).begin_run("p", "run-1", "{}")
+    RunWriter(store).begin_run("p", "run-1", "{}")
     for path in tmp_path.iterdir():
         path.chmod(0o444)
     tmp_path.chmod(0o555)
