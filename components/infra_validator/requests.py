@@ -17,12 +17,8 @@ from prodml.components.infra_validator.component import RequestSpec
 from prodml.data.examples_layout import payload_format, split_files
 from prodml.data.record_batches import read_record_batches
 from prodml.errors import InputDataError, ModelContractError
-from prodml.serving.clients.grpc_client import (
-    GrpcClient,
-    example_list,
-    model_spec,
-    predict_request,
-)
+from prodml.serving.clients.grpc_client import GrpcClient
+from prodml.serving.clients.grpc_messages import example_list, model_spec, predict_request
 from prodml.serving.clients.signature_inputs import (
     complete_rows,
     serialized_examples,

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from prodml.serving.clients.grpc_client import arrays
+from prodml.serving.clients.grpc_messages import arrays
 from prodml.serving.values.data_types import Array
 
 

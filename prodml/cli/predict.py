@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodml.cli.options import Json, quiet_tensorflow
+from prodml.serving.clients.endpoint import ANSWER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def predict(
     ] = 1024,
     timeout: Annotated[
         float, typer.Option("--timeout", help="Seconds to wait for a response.")
-    ] = 30.0,
+    ] = ANSWER_SECONDS,
     ca: Annotated[
         str | None,
         typer.Option("--tls-ca", metavar="PEM", help="Certificate authorities to trust, for TLS."),

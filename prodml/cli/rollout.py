@@ -10,6 +10,7 @@ import typer
 
 from prodml.cli.options import ConfigFile, Json, quiet_tensorflow
 from prodml.cli.terminal import say
+from prodml.serving.clients.endpoint import LOADING_SECONDS
 
 if TYPE_CHECKING:
     from prodml.releases.recorded_rollouts import PushedVersion
@@ -129,7 +130,7 @@ def canary(
     config: ConfigFile = None,
     message: Message = "",
     who: Who = None,
-    timeout: Timeout = 120.0,
+    timeout: Timeout = LOADING_SECONDS,
 ) -> None:
     """Label a version, by default the newest, as canary beside the stable one.
 
@@ -152,7 +153,7 @@ def promote(
     config: ConfigFile = None,
     message: Message = "",
     who: Who = None,
-    timeout: Timeout = 120.0,
+    timeout: Timeout = LOADING_SECONDS,
 ) -> None:
     """Label the canary, or the version given by --version, as stable.
 
@@ -174,7 +175,7 @@ def rollback(
     config: ConfigFile = None,
     message: Message = "",
     who: Who = None,
-    timeout: Timeout = 120.0,
+    timeout: Timeout = LOADING_SECONDS,
 ) -> None:
     """Remove the canary label; without a canary, return to the previous blessed stable version.
 

@@ -54,7 +54,7 @@ def made_summing_model(base_path: Path) -> Subject:
     """Saves a model that sums any number of floats."""
     import tensorflow as tf
 
-    from prodml.serving.clients.grpc_client import predict_request
+    from prodml.serving.clients.grpc_messages import predict_request
 
     class Sum(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])

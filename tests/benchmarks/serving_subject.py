@@ -67,7 +67,7 @@ def flights(base_path: Path) -> Subject:
     """Returns one flight as a serialized tf.Example, with the columns of `serving_raw`."""
     import tensorflow as tf
 
-    from prodml.serving.clients.grpc_client import predict_request
+    from prodml.serving.clients.grpc_messages import predict_request
     from prodml.serving.models.saved_model import SavedModel
 
     base_path = base_path.resolve()
@@ -88,7 +88,7 @@ def flights(base_path: Path) -> Subject:
 
 def heavy(base_path: Path) -> Subject:
     """Returns one row for the heavy model."""
-    from prodml.serving.clients.grpc_client import predict_request
+    from prodml.serving.clients.grpc_messages import predict_request
 
     row = np.linspace(-1, 1, _FEATURES, dtype=np.float32)[np.newaxis]
     request = predict_request("heavy", {"x": row}).SerializeToString()

@@ -1,10 +1,15 @@
-"""The address of a model server, and the TLS files for connections to it."""
+"""The address of a model server, TLS files for connections to it, and default time limits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from prodml.errors import ConfigError
+
+ANSWER_SECONDS = 30.0
+"""Default time limit for an answer."""
+LOADING_SECONDS = 120.0
+"""Default time limit for the server to load a version."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "unix")
 

@@ -8,15 +8,12 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    input_pb2,
     model_management_pb2,
-    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -25,11 +22,15 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from prodml.errors import ServingError
-from prodml.serving.clients.endpoint import Endpoint
-from prodml.serving.values.data_types import Array, string_array
+from prodml.serving.clients.endpoint import ANSWER_SECONDS, Endpoint
+from prodml.serving.clients.grpc_messages import (
+    arrays,
+    example_list,
+    model_spec,
+    predict_request,
+)
+from prodml.serving.values.data_types import Array
 from prodml.serving.values.status_codes import code_name
-from prodml.serving.values.tensors import to_array, to_content_proto
-from prodml.serving.values.wire_format import length_field
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
@@ -64,7 +65,7 @@ class GrpcClient:
         ConfigError: the address or a TLS file is invalid.
     """
 
-    def __init__(self, endpoint: Endpoint | str, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, endpoint: Endpoint | str, timeout_seconds: float = ANSWER_SECONDS) -> None:
         self.endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
         self.endpoint.check()
         self._timeout = timeout_seconds
@@ -259,68 +260,6 @@ class GrpcClient:
             return method(request, timeout=timeout or self._timeout, wait_for_ready=wait)
         except grpc.RpcError as error:
             raise ServingError(error.code().name, error.details() or "") from error
-
-
-def predict_request(
-    model: str,
-    inputs: Mapping[str, Any],
-    *,
-    version: int | None = None,
-    label: str | None = None,
-    signature: str = "",
-    outputs: Sequence[str] = (),
-) -> predict_pb2.PredictRequest:
-    """Returns a request as `GrpcClient.predict` sends it."""
-    return predict_pb2.PredictRequest(
-        model_spec=model_spec(model, version, label, signature),
-        inputs={name: to_content_proto(as_array(value)) for name, value in inputs.items()},
-        output_filter=outputs,
-    )
-
-
-def arrays(response: predict_pb2.PredictResponse) -> dict[str, Array]:
-    """Returns the outputs of a response by name; strings as bytes in object arrays."""
-    return {name: to_array(tensor, name) for name, tensor in response.outputs.items()}
-
-
-def as_array(value: Any) -> Array:
-    """Converts a value to an array for a TensorProto; str becomes bytes in an object array."""
-    array = np.asarray(value)
-    if not isinstance(value, np.ndarray) and array.dtype.kind == "S":
-        # Otherwise numpy drops trailing zero bytes.
-        array = np.asarray(value, dtype=object)
-    if array.dtype.kind not in "SUO":
-        return array
-    texts = [v.encode() if isinstance(v, str) else v for v in array.ravel().tolist()]
-    return string_array(texts).reshape(array.shape)
-
-
-def model_spec(
-    model: str, version: int | None = None, label: str | None = None, signature: str = ""
-) -> model_pb2.ModelSpec:
-    """Returns a ModelSpec with model, version or label, and signature.
-
-    Raises:
-        ValueError: both a version and a label are set.
-    """
-    if version is not None and label is not None:
-        raise ValueError("a version and a label exclude each other")
-    spec = model_pb2.ModelSpec(name=model, signature_name=signature)
-    if version is not None:
-        spec.version.value = version
-    elif label is not None:
-        spec.version_label = label
-    return spec
-
-
-def example_list(examples: Sequence[bytes]) -> input_pb2.Input:
-    """Returns serialized tf.Examples as the input of Classify and Regress."""
-    return input_pb2.Input(
-        example_list=input_pb2.ExampleList.FromString(
-            # Without parsing: an ExampleList is its examples, each after its tag and length.
-            b"".join(part for each in examples for part in length_field(1, [each]))
-        )
-    )
 
 
 def _channel(endpoint: Endpoint) -> grpc.Channel:

@@ -19,8 +19,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from prodml.documents import parse_json
 from prodml.errors import ConfigError, ServingError
-from prodml.serving.clients.endpoint import Endpoint, TlsFiles
-from prodml.serving.clients.grpc_client import as_array
+from prodml.serving.clients.endpoint import ANSWER_SECONDS, Endpoint, TlsFiles
+from prodml.serving.clients.grpc_messages import as_array
 from prodml.serving.values.data_types import Array, string_array
 
 _CODES = {
@@ -54,7 +54,7 @@ class RestClient:
         ConfigError: the address or a TLS file is invalid.
     """
 
-    def __init__(self, endpoint: Endpoint | str, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, endpoint: Endpoint | str, timeout_seconds: float = ANSWER_SECONDS) -> None:
         self.endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
         self.endpoint.check()
         tls = self.endpoint.tls

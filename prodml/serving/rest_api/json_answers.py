@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from prodml.serving.rest_api.json_tensors import as_json, decimals, invalid
+from prodml.serving.rest_api.json_tensors import invalid
+from prodml.serving.rest_api.json_writing import as_json, decimals
 from prodml.serving.values.data_types import Array
 from prodml.serving.values.error_texts import shortened
 

@@ -1,4 +1,4 @@
-"""Converts JSON values to tensors and back by the rules of TF Serving's REST API.
+"""Converts JSON values to tensors by the rules of TF Serving's REST API.
 
 The rules and the error texts are those of TF Serving (`util/json_tensor.cc`). numpy converts valid
 values; only invalid ones are checked one by one, to find the first that is wrong.
@@ -10,7 +10,7 @@ import base64
 import json
 import math
 import string
-from collections.abc import Callable, Set
+from collections.abc import Set
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,7 +18,9 @@ import numpy as np
 from prodml.errors import ServingError
 from prodml.serving.values.data_types import MAX_DIMENSIONS, Array, DataType, string_array
 
-_BASE64 = "b64"
+BASE64 = "b64"
+"""The only key of a JSON object that represents a string by its bytes."""
+
 _WHITE_SPACE = string.whitespace.encode()
 _SHOWN = 1000
 """Maximum characters of a JSON value in an error message."""
@@ -68,7 +70,7 @@ def array_of(value: Any, dtype: int) -> Array:
 
 def is_base64(value: Any) -> bool:
     """Whether a JSON value is `{"b64": "..."}`."""
-    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get(_BASE64), str)
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get(BASE64), str)
 
 
 def decode_base64(value: Any) -> bytes:
@@ -79,7 +81,7 @@ def decode_base64(value: Any) -> bytes:
     """
     if not is_base64(value):
         raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
-    text = value[_BASE64].encode().translate(None, _WHITE_SPACE)
+    text = value[BASE64].encode().translate(None, _WHITE_SPACE)
     digits = text.rstrip(b"=")
     padding = -len(digits) % 4
     try:
@@ -93,38 +95,6 @@ def decode_base64(value: Any) -> bytes:
 def encode_text(value: str) -> bytes:
     """Encodes a JSON string as bytes."""
     return value.encode()
-
-
-def as_json(array: Array, name: str) -> str:
-    """Writes a tensor as JSON text.
-
-    Args:
-        array: the tensor; strings are bytes.
-        name: name of the output; its strings are written in base64 if the name ends in `_bytes`.
-
-    Raises:
-        ServingError: JSON cannot represent such values.
-    """
-    writers: dict[str, Callable[[Array], list[str]]] = {
-        "f": decimals,
-        "i": lambda values: [str(value) for value in values.tolist()],
-        "u": lambda values: [str(value) for value in values.tolist()],
-        "b": lambda values: ["true" if value else "false" for value in values.tolist()],
-        "O": _base64_objects if name.endswith("_bytes") else _strings,
-    }
-    check_writable(array)
-    return _nested(writers[array.dtype.kind](array.ravel()), array.shape)
-
-
-def check_writable(array: Array) -> None:
-    """Checks that JSON can represent values of an array's type.
-
-    Raises:
-        ServingError: JSON cannot represent them.
-    """
-    if array.dtype.kind not in "fiubO" or array.dtype == np.float16:
-        name = "half" if array.dtype == np.float16 else array.dtype.name
-        raise invalid(f"Failed to write JSON value for tensor type: {name}")
 
 
 def type_name(dtype: int) -> str:
@@ -296,43 +266,3 @@ def json_type(value: Any) -> str:
         return str(value)
     names: dict[type, str] = {dict: "Object", list: "Array", str: "String"}
     return names.get(type(value), "Number")
-
-
-def decimals(values: Array) -> list[str]:
-    """Formats numbers with six digits if those are exact, or else with enough digits to identify
-    the number; integers end in `.0`."""
-    digits = 9 if values.dtype == np.float32 else 17
-    short = [f"{value:.6g}" for value in values.tolist()]
-    is_exact = np.array(short, values.dtype) == values
-    texts = []
-    for text, exact, value in zip(short, is_exact.tolist(), values.tolist(), strict=True):
-        if value != value:
-            texts.append("NaN")
-        elif value in (float("inf"), float("-inf")):
-            texts.append("Infinity" if value > 0 else "-Infinity")
-        else:
-            decimal = text if exact else f"{value:.{digits}g}"
-            texts.append(decimal if "." in decimal or "e" in decimal else f"{decimal}.0")
-    return texts
-
-
-def _strings(values: Array) -> list[str]:
-    return [
-        json.dumps(value.decode("utf-8", errors="replace"), ensure_ascii=False) for value in values
-    ]
-
-
-def _base64_objects(values: Array) -> list[str]:
-    return [f'{{"{_BASE64}": "{base64.b64encode(value).decode()}"}}' for value in values]
-
-
-def _nested(texts: list[str], shape: tuple[int, ...]) -> str:
-    """Joins the texts with as many levels of brackets as the tensor has dimensions."""
-    if not shape:
-        return texts[0]
-    for size in reversed(shape[1:]):
-        # Without values, the sizes of the other dimensions still determine the number of lists.
-        count = len(texts) // size if size else int(np.prod(shape[:-1]))
-        texts = [f"[{', '.join(texts[i * size : (i + 1) * size])}]" for i in range(count)]
-        shape = shape[:-1]
-    return f"[{', '.join(texts)}]"

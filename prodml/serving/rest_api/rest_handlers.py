@@ -30,7 +30,7 @@ from prodml.serving.rest_api import json_answers, json_metadata, rest_logs
 from prodml.serving.rest_api.json_example_requests import read_examples_body
 from prodml.serving.rest_api.json_predict_requests import read_predict_body
 from prodml.serving.rest_api.json_processes import JsonProcesses
-from prodml.serving.rest_api.json_tensors import check_writable
+from prodml.serving.rest_api.json_writing import check_writable
 from prodml.serving.rest_api.rest_answers import accepts_gzip, send, send_json
 from prodml.serving.rest_api.rest_bodies import receive_body, unpack_body
 from prodml.serving.rest_api.rest_options import RestOptions

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodml.errors import RolloutError, ServingError
+from prodml.serving.clients.endpoint import LOADING_SECONDS
 from prodml.serving.configuration.model_config import (
     default_config_path,
     entry,
@@ -87,7 +88,7 @@ class Rollout:
         target: RolloutTarget,
         blessings: Mapping[int, bool],
         server: GrpcClient | None = None,
-        timeout_seconds: float = 120.0,
+        timeout_seconds: float = LOADING_SECONDS,
     ) -> None:
         self._target = target
         self._server = server

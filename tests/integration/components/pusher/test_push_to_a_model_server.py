@@ -15,7 +15,7 @@ from prodml.artifacts import InfraBlessing, Model
 from prodml.components.pusher.component import PushDestination, Pusher
 from prodml.dsl.channel import Channel
 from prodml.errors import ServingError
-from prodml.serving.clients.grpc_client import predict_request
+from prodml.serving.clients.grpc_messages import predict_request
 from prodml.serving.rollouts.rollout import Author, Rollout, RolloutTarget
 
 COLUMNS = {"distance": np.float32([[1000]]), "hour": np.int64([[12]]), "origin": [[b"EWR"]]}
