@@ -8,7 +8,6 @@ import typer
 
 from prodml.cli.options import ConfigFile
 from prodml.cli.terminal import say
-from prodml.metadata.connection import GrpcConnection
 
 app = typer.Typer(help="Serve ML Metadata, which records runs and artifacts.", no_args_is_help=True)
 
@@ -24,7 +23,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free port.")
-    ] = GrpcConnection.port,
+    ] = 8080,
     certificate_file: Annotated[
         str | None, typer.Option(help="Certificate for TLS; needs --key-file.")
     ] = None,

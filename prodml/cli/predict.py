@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodml.cli.options import Json, quiet_tensorflow
-from prodml.serving.clients.endpoint import ANSWER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +59,7 @@ def predict(
     ] = 1024,
     timeout: Annotated[
         float, typer.Option("--timeout", help="Seconds to wait for a response.")
-    ] = ANSWER_SECONDS,
+    ] = 30.0,
     ca: Annotated[
         str | None,
         typer.Option("--tls-ca", metavar="PEM", help="Certificate authorities to trust, for TLS."),

@@ -10,7 +10,6 @@ import typer
 
 from prodml.cli.options import ConfigFile, Json, quiet_tensorflow
 from prodml.cli.terminal import say
-from prodml.serving.clients.endpoint import LOADING_SECONDS
 
 if TYPE_CHECKING:
     from prodml.releases.recorded_rollouts import PushedVersion
@@ -55,6 +54,9 @@ Who: TypeAlias = Annotated[
 Timeout: TypeAlias = Annotated[
     float, typer.Option("--timeout", min=0, help="Maximum seconds to load a version.")
 ]
+
+
+_LOADING_SECONDS = 120.0
 
 
 @app.command("status")
@@ -130,7 +132,7 @@ def canary(
     config: ConfigFile = None,
     message: Message = "",
     who: Who = None,
-    timeout: Timeout = LOADING_SECONDS,
+    timeout: Timeout = _LOADING_SECONDS,
 ) -> None:
     """Label a version, by default the newest, as canary beside the stable one.
 
@@ -153,7 +155,7 @@ def promote(
     config: ConfigFile = None,
     message: Message = "",
     who: Who = None,
-    timeout: Timeout = LOADING_SECONDS,
+    timeout: Timeout = _LOADING_SECONDS,
 ) -> None:
     """Label the canary, or the version given by --version, as stable.
 
@@ -175,7 +177,7 @@ def rollback(
     config: ConfigFile = None,
     message: Message = "",
     who: Who = None,
-    timeout: Timeout = LOADING_SECONDS,
+    timeout: Timeout = _LOADING_SECONDS,
 ) -> None:
     """Remove the canary label; without a canary, return to the previous blessed stable version.
 
