@@ -19,11 +19,12 @@ def copy_synced(source: str, target: str) -> None:
         target: directory to copy to; may exist.
     """
     os.makedirs(target, exist_ok=True)
-    for entry in os.scandir(source):
-        copied = os.path.join(target, entry.name)
-        if entry.is_dir():
-            copy_synced(entry.path, copied)
-        else:
-            shutil.copyfile(entry.path, copied)
-            sync(copied)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            copied = os.path.join(target, entry.name)
+            if entry.is_dir():
+                copy_synced(entry.path, copied)
+            else:
+                shutil.copyfile(entry.path, copied)
+                sync(copied)
     sync(target)

@@ -128,9 +128,9 @@ def _is_private(directory: str) -> bool:
 def _remove_stale_locks(directory: str) -> None:
     """Removes the lock files of processes that ended long ago."""
     own = {f"{token}{_LOCK}" for token in _own}
-    for entry in os.scandir(directory):
-        if not entry.name.endswith(_LOCK) or entry.name in own:
-            continue
+    with os.scandir(directory) as entries:
+        others = [e for e in entries if e.name.endswith(_LOCK) and e.name not in own]
+    for entry in others:
         with contextlib.suppress(OSError):
             if time.time() - entry.stat(follow_symlinks=False).st_mtime < _STALE_SECONDS:
                 continue

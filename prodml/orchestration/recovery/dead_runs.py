@@ -106,9 +106,8 @@ def _outputs(node: str) -> list[str]:
 
 def _folders(directory: str) -> list[str]:
     try:
-        return [
-            entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)
-        ]
+        with os.scandir(directory) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
 
