@@ -84,6 +84,13 @@ class _ByThread(io.TextIOBase):
     def flush(self) -> None:
         self._stream.flush()
 
+    def close(self) -> None:
+        """Does nothing: the stream has another owner.
+
+        Python closes this object when nothing refers to it any more. By then a log handler of a
+        library may have kept it for longer than the log was open, which could not be flushed.
+        """
+
     def fileno(self) -> int:
         return int(self._stream.fileno())
 
