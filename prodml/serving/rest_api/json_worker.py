@@ -47,13 +47,13 @@ def main() -> None:
     os.nice(_NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    connection = socket.socket(fileno=0)
-    while True:
-        try:
-            head, buffers = receive_frame(connection)
-        except EOFError:
-            return
-        send_frame(connection, *_answer(head, buffers))
+    with socket.socket(fileno=0) as connection:
+        while True:
+            try:
+                head, buffers = receive_frame(connection)
+            except EOFError:
+                return
+            send_frame(connection, *_answer(head, buffers))
 
 
 def _answer(head: Head, buffers: list[Array]) -> Reply:
