@@ -25,6 +25,7 @@ from prodml.orchestration.settings import NodeLimits, RunSettings
 
 PIPELINE = """
 import json, os, traceback
+from pathlib import Path
 from prodml import Channel, Cond, Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Artifact, Schema
 from prodml.components import LatestArtifactStrategy, Resolver
@@ -35,7 +36,7 @@ class Report(Artifact):
 def write(artifact):
     stack = [f"{os.path.basename(f.filename)}:{f.name}" for f in traceback.extract_stack()]
     where = {"process": os.getpid(), "stack": stack}
-    open(os.path.join(artifact.uri, "where.json"), "w").write(json.dumps(where))
+    Path(artifact.uri, "where.json").write_text(json.dumps(where))
 
 @component
 def First(made: Output[Report]):

@@ -20,6 +20,7 @@ from support.openlineage_schema import problems
 
 PIPELINE = """
 import os, signal, time
+from pathlib import Path
 from prodml import Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Artifact
 
@@ -29,7 +30,7 @@ class Text(Artifact):
 @component
 def Make(made: Output[Text]):
     print("noise of Make")
-    open(os.path.join(made.uri, "text"), "w").write("x")
+    Path(made.uri, "text").write_text("x")
 
 @component
 def Copy(source: Input[Text], copy: Output[Text], how: Parameter[str] = ""):
@@ -45,7 +46,7 @@ def Copy(source: Input[Text], copy: Output[Text], how: Parameter[str] = ""):
     if how.startswith("dies") and not os.path.exists(how.split()[1]):
         open(how.split()[1], "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
-    open(os.path.join(copy.uri, "text"), "w").write("x")
+    Path(copy.uri, "text").write_text("x")
     print("copied")
 
 @pipeline(name="texts")

@@ -33,6 +33,7 @@ from prodml.releases.baseline import set_baseline
 
 PIPELINE = """
 import os
+from pathlib import Path
 from prodml import Channel, Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
 from prodml.components.importer.component import Importer
@@ -40,7 +41,7 @@ from prodml.components.resolver.component import Resolver
 from prodml.components.resolver.strategies import LatestBlessedModelStrategy
 
 def write(artifact, text):
-    open(os.path.join(artifact.uri, "text"), "w").write(str(text))
+    Path(artifact.uri, "text").write_text(str(text))
 
 @component
 def Ingest(examples: Output[Examples], number: Parameter[int] = 1):

@@ -22,6 +22,7 @@ from prodml.views.runs import show_run
 
 PIPELINE = """
 import os, signal, subprocess, sys, time
+from pathlib import Path
 from prodml import Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Artifact
 
@@ -30,7 +31,7 @@ class Text(Artifact):
 
 @component
 def Make(made: Output[Text]):
-    open(os.path.join(made.uri, "text"), "w").write("made")
+    Path(made.uri, "text").write_text("made")
     made.custom_properties["words"] = 1
 
 @component
@@ -54,7 +55,7 @@ def Work(source: Input[Text], made: Output[Text], what: Parameter[str]):
     if what == "lose" and not os.path.exists("lost"):
         open("lost", "w").close()
         raise ConnectionError("the peer is gone")
-    open(os.path.join(made.uri, "text"), "w").write(what)
+    Path(made.uri, "text").write_text(what)
     made.custom_properties["words"] = 2
 
 @pipeline(name="limited")

@@ -109,14 +109,15 @@ def test_a_failure_in_a_concurrent_node_stops_only_its_branch(
 
 
 WAITING = """
-import os, threading
+import threading
+from pathlib import Path
 from prodml import Output, component, pipeline
 from prodml.artifacts import Schema
 
 both = threading.Barrier(2)
 
 def wait(made):
-    open(os.path.join(made.uri, "half"), "w").write("half")
+    Path(made.uri, "half").write_text("half")
     both.wait(30)
     open("started", "w").close()
     while True:

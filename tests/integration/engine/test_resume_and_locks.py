@@ -24,11 +24,12 @@ from prodml.orchestration.resolve.inputs import to_artifact
 
 PIPELINE = """
 import contextlib, errno, hashlib, os, time
+from pathlib import Path
 from prodml import Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Schema
 
 def write(artifact, text):
-    open(os.path.join(artifact.uri, "text"), "w").write(text)
+    Path(artifact.uri, "text").write_text(text)
 
 def be_stuck():
     # In C, for minutes: no handler of Python's is called meanwhile.
@@ -42,10 +43,10 @@ def First(made: Output[Schema]):
 def Second(source: Input[Schema], made: Output[Schema]):
     write(made, "half")
     if os.path.exists("fail"):
-        kind = open("fail").read().split()
+        kind = Path("fail").read_text().split()
         left = int(kind[1]) - 1
         if left:
-            open("fail", "w").write(f"{kind[0]} {left}")
+            Path("fail").write_text(f"{kind[0]} {left}")
         else:
             os.remove("fail")
         if kind[0] == "EIO":
@@ -157,6 +158,12 @@ class Workplace:
     @property
     def leases(self) -> LeaseTable:
         return LeaseTable(Store(self.store))
+
+
+def exit_code(process: subprocess.Popen[str]) -> int:
+    """Waits until a process has ended, and closes its pipe."""
+    process.communicate(timeout=60)
+    return process.returncode
 
 
 @pytest.fixture
@@ -275,17 +282,18 @@ def test_a_pipeline_that_runs_is_not_run_again_but_waited_for(work: Workplace) -
     assert f"is active in process {running.pid}" in refused and "--wait" in refused
     assert "RUNNING" in work.prodml("runs")
     waiting = work.start("run", "pipeline.py", "--wait")
-    assert waiting.stdout is not None
-    assert waiting.stdout.readline().startswith("waiting for run ")
-    work.release()
-    assert running.wait(60) == 0
-    assert "3 cached" in waiting.stdout.read() and waiting.wait(60) == 0
+    with waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline().startswith("waiting for run ")
+        work.release()
+        assert exit_code(running) == 0
+        assert "3 cached" in waiting.stdout.read() and waiting.wait(60) == 0
 
 
 def test_a_run_that_was_killed_holds_nothing_up(work: Workplace) -> None:
     running = work.start_and_hold()
     running.kill()
-    running.wait()
+    assert exit_code(running) == -signal.SIGKILL
     work.release()
     assert "RUNNING" not in work.prodml("runs")
     assert "3 complete" in work.prodml("run", "--resume")
@@ -295,7 +303,7 @@ def test_two_pipelines_run_at_once(work: Workplace) -> None:
     work.file("other.py", PIPELINE.replace("NAME", "other"))
     both = [work.start_and_hold("run", name) for name in ("pipeline.py", "other.py")]
     work.release()
-    assert [process.wait(60) for process in both] == [0, 0]
+    assert [exit_code(process) for process in both] == [0, 0]
     assert work.prodml("runs").count("COMPLETE") == 2
 
 
@@ -307,7 +315,7 @@ def test_of_runs_started_at_the_same_moment_one_runs(work: Workplace) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     work.release()
-    assert sorted(process.wait(60) for process in several) == [0, *[2] * 7]
+    assert sorted(exit_code(process) for process in several) == [0, *[2] * 7]
     assert work.prodml("runs").count("COMPLETE") == 1
 
 

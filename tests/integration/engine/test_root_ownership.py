@@ -15,18 +15,19 @@ from prodml.orchestration.ownership.root_ownership import adopt, claim, owner, o
 
 PIPELINE = """
 import os
+from pathlib import Path
 from prodml import Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Schema
 
 @component
 def First(made: Output[Schema], number: Parameter[int] = 1):
-    open(os.path.join(made.uri, "text"), "w").write(f"first {number}")
+    Path(made.uri, "text").write_text(f"first {number}")
 
 @component
 def Second(source: Input[Schema], made: Output[Schema], other: Parameter[int] = 1):
     if os.path.exists("die"):
         os._exit(9)
-    open(os.path.join(made.uri, "text"), "w").write("second")
+    Path(made.uri, "text").write_text("second")
 
 @pipeline(name="steps")
 def steps(number: int = 1, other: int = 1):

@@ -23,7 +23,7 @@ from prodml.orchestration.settings import RunSettings
 from prodml.releases.baseline import set_baseline
 
 PIPELINE = """
-import os
+from pathlib import Path
 from helper_of_pipeline import text
 from prodml import Channel, Cond, Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Artifact, Model, ModelBlessing
@@ -35,10 +35,10 @@ class Text(Artifact):
     type_name = "Text"
 
 def read(artifact):
-    return open(os.path.join(artifact.uri, "text")).read()
+    return Path(artifact.uri, "text").read_text()
 
 def write(artifact, text):
-    open(os.path.join(artifact.uri, "text"), "w").write(text)
+    Path(artifact.uri, "text").write_text(text)
 
 @component
 def Make(made: Output[Text], number: Parameter[int] = 1):

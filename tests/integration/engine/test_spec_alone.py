@@ -28,7 +28,8 @@ from kinds import Report
 from prodml import Input, Output, Parameter, component, pipeline
 from settings import Step
 
-open("imported", "a").write("once ")
+with open("imported", "a") as file:
+    file.write("once ")
 
 @component
 def Make(made: Output[Report], steps: Parameter[list[Step]] = ()):
@@ -47,6 +48,7 @@ def steps():
 """
 RUN = """
 import json, sys
+from pathlib import Path
 from support.silent import Silent
 from prodml.compiler.spec import from_json
 from prodml.orchestration.run import run_pipeline
@@ -55,7 +57,7 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.store import Store
 from prodml.orchestration.resolve.plan import make_plan
 
-spec = from_json(open("spec.json").read(), ".")
+spec = from_json(Path("spec.json").read_text(), ".")
 settings = RunSettings("home/metadata.db", "home/artifacts", "home/logs")
 if sys.argv[1] == "plan":
     plan = make_plan(spec, LineageReader(Store(settings.metadata)), True)

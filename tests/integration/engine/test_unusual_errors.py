@@ -9,6 +9,7 @@ import pytest
 
 PIPELINE = """
 import errno, os, shutil
+from pathlib import Path
 from prodml import Channel, Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Schema
 from prodml.components import Resolver
@@ -21,11 +22,11 @@ class Flaky:
 def fail(where):
     if not os.path.exists(where):
         return
-    kind, left = open(where).read().split()
+    kind, left = Path(where).read_text().split()
     if int(left) == 1:
         os.remove(where)
     else:
-        open(where, "w").write(f"{kind} {int(left) - 1}")
+        Path(where).write_text(f"{kind} {int(left) - 1}")
     if kind == "itself":
         error = ValueError("its own cause")
         raise error from error
@@ -48,7 +49,7 @@ def fail(where):
 @component
 def Make(made: Output[Schema]):
     fail("executor")
-    open(os.path.join(made.uri, "text"), "w").write("made")
+    Path(made.uri, "text").write_text("made")
 
 @pipeline(name="unusual")
 def unusual():
@@ -78,10 +79,10 @@ def resolve(parameters):
     return DriverResult("same", "a listing", {{}})
 """
 EXECUTOR = """
-import os
+from pathlib import Path
 
 def execute(context):
-    open(os.path.join(context.outputs["made"].uri, "text"), "w").write("made")
+    Path(context.outputs["made"].uri, "text").write_text("made")
 """
 
 

@@ -64,12 +64,12 @@ PROJECT = {
             Resolver(strategy_class=Newest, texts=Channel(type=Text))
         """,
     "pipelines/shared/texts.py": """
-        import os
+        from pathlib import Path
         from prodml.artifacts import Artifact
         class Text(Artifact):
             type_name = "LayoutText"
-            def read(self): return open(os.path.join(self.uri, "text")).read()
-            def write(self, text): open(os.path.join(self.uri, "text"), "w").write(text)
+            def read(self): return Path(self.uri, "text").read_text()
+            def write(self, text): Path(self.uri, "text").write_text(text)
         """,
     "pipelines/flat_part.py": COMPONENT.format(name="Flat"),
     # Beside the pipeline's file as well: its type is asked for by the class that this file imports.

@@ -11,12 +11,13 @@ import pytest
 
 PIPELINE = """
 import os
+from pathlib import Path
 from prodml import Input, Output, component, pipeline
 from prodml.artifacts import Schema
 
 @component
 def First(made: Output[Schema]):
-    open(os.path.join(made.uri, "text"), "w").write("first")
+    Path(made.uri, "text").write_text("first")
 
 @component
 def Second(source: Input[Schema], made: Output[Schema]):
