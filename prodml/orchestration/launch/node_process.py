@@ -5,6 +5,7 @@ Input and output of the process are JSON files in the node's scratch directory.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -55,15 +56,20 @@ def execute(
     with open(order, "w", encoding="utf-8") as file:
         json.dump({**_order(node, context, beam, answer, log), "keras": keras}, file)
     os.makedirs(os.path.dirname(log), exist_ok=True)
-    reading, writing = os.pipe()
-    with open(log, "ab") as output, os.fdopen(reading, encoding="utf-8") as progress:
-        process = WatchedProcess(
-            [sys.executable, "-m", "prodml.orchestration.launch.node_main", order, str(writing)],
-            output,
-            memory_limit_bytes=limits.memory,
-            pass_fds=[writing],
-        )
-        os.close(writing)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(open(log, "ab"))
+        reading, writing = os.pipe()
+        progress = stack.enter_context(os.fdopen(reading, encoding="utf-8"))
+        node_main = [sys.executable, "-m", "prodml.orchestration.launch.node_main"]
+        try:
+            process = WatchedProcess(
+                [*node_main, order, str(writing)],
+                output,
+                memory_limit_bytes=limits.memory,
+                pass_fds=[writing],
+            )
+        finally:
+            os.close(writing)
         reporting = threading.Thread(target=_report, args=(progress, context.reporter), daemon=True)
         reporting.start()
         try:

@@ -171,6 +171,22 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     return Workplace(tmp_path)
 
 
+def test_a_process_that_cannot_start_leaves_no_pipe_open(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = pipes()
+    # Linux starts no process with a variable that is this long.
+    monkeypatch.setenv("LONG", "x" * (1 << 20))
+    assert "Argument list too long" in work.failure("talk", NodeLimits(60, None)).message
+    assert pipes() == before
+
+
+def pipes() -> int:
+    """The number of pipes that this process has open."""
+    links = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return sum(link.startswith("pipe:") for link in links)
+
+
 def test_outputs_of_a_node_in_a_separate_process_are_published_as_always(work: Workplace) -> None:
     result = work.run("well", {"Work": NodeLimits(60, 1 << 30)})
     node = next(n for n in result.nodes if n.node_id == "Work")
