@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -68,7 +69,10 @@ def command(*options: str) -> list[str]:
 
 @contextlib.contextmanager
 def running_server(directory: Path, *options: str) -> Iterator[RunningServer]:
-    """Runs a server, yields it when ready, and checks that SIGTERM ends it with exit code 0."""
+    """Runs a server, and yields it when ready.
+
+    Checks that SIGTERM ends it with exit code 0, and that it leaves nothing open.
+    """
     port, rest_port = free_ports(2)
     log = directory / f"server-{port}.log"
     with log.open("wb") as output:
@@ -76,6 +80,7 @@ def running_server(directory: Path, *options: str) -> Iterator[RunningServer]:
             command(f"--port={port}", f"--rest_api_port={rest_port}", *options),
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONWARNINGS": "always::ResourceWarning"},
         )
     try:
         wait_until(lambda: "Ready:" in log.read_text() or process.poll() is not None)
@@ -85,6 +90,7 @@ def running_server(directory: Path, *options: str) -> Iterator[RunningServer]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0, log.read_text()
+        assert "ResourceWarning" not in log.read_text(errors="replace"), log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -37,11 +37,12 @@ TESTS = Path(__file__).parents[2]
 
 PIPELINE = """
 import os
+from pathlib import Path
 from prodml import Input, Output, component, pipeline
 from prodml.artifacts import Schema
 
 def write(artifact):
-    open(os.path.join(artifact.uri, "text"), "w").write(str(os.getpid()))
+    Path(artifact.uri, "text").write_text(str(os.getpid()))
 
 @component
 def First(made: Output[Schema]):

@@ -26,20 +26,21 @@ from prodml.orchestration.ownership.liveness import new_holder
 
 PIPELINE = """
 import os, time
+from pathlib import Path
 from prodml import Channel, Input, Output, component, pipeline
 from prodml.artifacts import Schema
 from prodml.components import LatestArtifactStrategy, Resolver
 
 @component
 def Make(made: Output[Schema]):
-    open(os.path.join(made.uri, "text"), "w").write("made")
+    Path(made.uri, "text").write_text("made")
 
 @component
 def Wait(source: Input[Schema], made: Output[Schema]):
     open("waiting", "w").close()
     while os.path.exists("hold"):
         time.sleep(0.01)
-    open(os.path.join(made.uri, "text"), "w").write("waited")
+    Path(made.uri, "text").write_text("waited")
 
 @pipeline(name="on_a_server")
 def on_a_server():
@@ -104,13 +105,14 @@ def test_a_run_waits_for_its_database_and_continues(tmp_path: Path, server: Data
     process = work.run_until_it_waits()
     server.stop()
     work.release()
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "does not respond; retrying for" in line:
-            break
-    server.start()
-    output = process.stdout.read()
-    assert process.wait() == 0, output
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "does not respond; retrying for" in line:
+                break
+        server.start()
+        output = process.stdout.read()
+    assert process.returncode == 0, output
     assert "3 complete" in output
     assert work.prodml("runs").count("COMPLETE") == 1
 
@@ -142,7 +144,7 @@ def test_a_run_that_was_killed_is_resumed(tmp_path: Path, server: DatabaseServer
     work = Workplace(tmp_path, server, retry_seconds=20)
     process = work.run_until_it_waits()
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     work.release()
     assert "FAILED" in work.prodml("runs")
     assert "3 complete" in work.prodml("run", "--resume")

@@ -25,6 +25,7 @@ from prodml.storage.locations import join
 
 PIPELINE = """
 import os
+from pathlib import Path
 from prodml import Channel, Input, Output, component, pipeline
 from prodml.artifacts import Model, Schema
 from prodml.components import (
@@ -33,16 +34,16 @@ from prodml.components import (
 
 @component
 def Train(schema: Input[Schema], model: Output[Model]):
-    assert open(os.path.join(schema.uri, "schema.pbtxt")).read() == "feature {}"
+    assert Path(schema.uri, "schema.pbtxt").read_text() == "feature {}"
     os.makedirs(model.serving_model_dir + "/variables")
     for name in ("saved_model.pb", "variables/variables.index"):
-        open(os.path.join(model.serving_model_dir, name), "w").write("a model")
+        Path(model.serving_model_dir, name).write_text("a model")
     if os.path.exists("die"):
         os.kill(os.getpid(), 9)
 
 @component
 def MakeSchema(schema: Output[Schema]):
-    open(os.path.join(schema.uri, "schema.pbtxt"), "w").write("feature {}")
+    Path(schema.uri, "schema.pbtxt").write_text("feature {}")
 
 @pipeline(name="far")
 def far(data: str, serving: str):
