@@ -80,10 +80,10 @@ def post(server: RunningServer, body: bytes, **headers: str) -> tuple[int, Any]:
 def answers_before(server: RunningServer, body: bytes, **headers: str) -> tuple[int, bytes]:
     """Counts the small requests that are answered in sequence between the last byte of a body
     and the first byte of its answer; and this answer."""
-    small = small_rest(server)
     head = f"POST /v1/models/echo:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
     head += "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as client:
+    address = ("127.0.0.1", server.rest_port)
+    with socket.create_connection(address, timeout=60) as client, small_rest(server) as small:
         client.sendall(head.encode() + b"\r\n" + body[:-1])
         small()
         client.sendall(body[-1:])
@@ -96,14 +96,17 @@ def answers_before(server: RunningServer, body: bytes, **headers: str) -> tuple[
         return count, answer.read()
 
 
-def small_rest(server: RunningServer) -> Callable[[], None]:
+@contextlib.contextmanager
+def small_rest(server: RunningServer) -> Iterator[Callable[[], None]]:
+    """Yields a function that sends a small request and waits for its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
 
     def ask() -> None:
         connection.request("POST", "/v1/models/echo:predict", b'{"instances": [1.0]}')
         assert json.loads(connection.getresponse().read()) == {"predictions": [1.0]}
 
-    return ask
+    with contextlib.closing(connection):
+        yield ask
 
 
 def large_json() -> bytes:
