@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 PIPELINE = """
-import os, time
+import time
 import apache_beam as beam
+from pathlib import Path
 from prodml.beam.profiles import RunnerProfile
 from prodml import Output, component, pipeline
 from prodml.artifacts import Schema
 
 @component
 def Wait(made: Output[Schema]):
-    open(os.path.join(made.uri, "half"), "w").write("half")
+    Path(made.uri, "half").write_text("half")
     open("started", "w").close()
     time.sleep(60)
 
@@ -26,7 +27,7 @@ def WaitInBeam(made: Output[Schema]):
     def wait(_):
         open("started", "w").close()
         time.sleep(60)
-    open(os.path.join(made.uri, "half"), "w").write("half")
+    Path(made.uri, "half").write_text("half")
     with RunnerProfile().pipeline() as pipeline:
         pipeline | beam.Impulse() | beam.Map(wait)
 
