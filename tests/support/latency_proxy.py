@@ -62,9 +62,10 @@ class _Proxy:
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
-        while await loop.run_in_executor(None, sys.stdin.readline):
-            print(port or self.round_trips, flush=True)
-            port = None
+        async with server:
+            while await loop.run_in_executor(None, sys.stdin.readline):
+                print(port or self.round_trips, flush=True)
+                port = None
 
     async def _connected(
         self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
@@ -88,6 +89,8 @@ class _Proxy:
                 self._forward(client, to_server, on_client_data),
                 self._forward(server, to_client, on_server_data),
             )
+        to_server.close()
+        to_client.close()
 
     async def _forward(self, source: asyncio.StreamReader, target, on_data) -> None:  # type: ignore[no-untyped-def]
         loop = asyncio.get_running_loop()
