@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 
 PIPELINE = """
 from prodml import pipeline
@@ -20,6 +21,7 @@ TRANSFORM = """
     schema = SchemaGen(statistics=statistics).outputs["schema"]
     Transform(examples=examples, schema=schema, module_file="module.py")
 """
+PIPELINE_AND_DATA = ("pipeline.py", "--param", "data=data")
 ROWS = "a,b\n" + "".join(f"{i},{i % 7}.5\n" for i in range(60))
 
 
@@ -36,17 +38,20 @@ class Workspace:
         data = content.encode() if isinstance(content, str) else content
         (self.directory / name).write_bytes(data)
 
-    def prodml(self, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
-        ran = subprocess.run(
-            [*prefix, sys.executable, "-m", "prodml", *arguments],
+    def run(self, *arguments: str, libraries: str = warm.WITHOUT_TENSORFLOW) -> tuple[int, str]:
+        return self.prodml("run", *arguments, libraries=libraries)
+
+    def prodml(
+        self, command: str, *arguments: str, libraries: str = warm.WITHOUT_TENSORFLOW
+    ) -> tuple[int, str]:
+        ran = warm.run(
+            [sys.executable, "-m", "prodml", command, *PIPELINE_AND_DATA, *arguments],
+            libraries=libraries,
             cwd=self.directory,
             capture_output=True,
             text=True,
         )
         return ran.returncode, ran.stdout + ran.stderr
-
-    def run(self, *arguments: str) -> tuple[int, str]:
-        return self.prodml("run", "pipeline.py", "--param", "data=data", *arguments)
 
     def published(self) -> list[str]:
         root = self.directory / ".prodml" / "artifacts"
@@ -59,7 +64,7 @@ def work(tmp_path: Path) -> Workspace:
 
 
 def test_a_plan_creates_no_files(work: Workspace) -> None:
-    code, output = work.prodml("plan", "pipeline.py", "--param", "data=data")
+    code, output = work.prodml("plan")
     assert code == 0 and "first run" in output
     assert not (work.directory / ".prodml").exists()
 
@@ -150,7 +155,7 @@ def test_a_bad_user_module_fails_its_node_and_names_the_users_line(
     work.write("pipeline.py", PIPELINE + TRANSFORM)
     if module is not None:
         work.write("module.py", module)
-    code, output = work.run()
+    code, output = work.run(libraries=warm.TENSORFLOW)
     assert code == 1
     assert message in output
     assert "Transform" in output
@@ -192,9 +197,21 @@ def test_a_directory_without_write_permission_is_reported(work: Workspace) -> No
     root.chmod(0o555)
     # Root can write everywhere unless it drops this capability.
     drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
-    prefix = drop if os.geteuid() == 0 else ()
-    code, output = work.prodml("run", "pipeline.py", "--param", "data=data", prefix=prefix)
-    assert code == 1
+    ran = subprocess.run(
+        [
+            *(drop if os.geteuid() == 0 else ()),
+            sys.executable,
+            "-m",
+            "prodml",
+            "run",
+            *PIPELINE_AND_DATA,
+        ],
+        cwd=work.directory,
+        capture_output=True,
+        text=True,
+    )
+    output = ran.stdout + ran.stderr
+    assert ran.returncode == 1
     assert "permission denied; check the owner and mode of the path" in output
     assert "Traceback" not in output
     assert work.published() == []

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 
 PIPELINE = """
 import time
@@ -47,7 +48,7 @@ def test_a_signal_cancels_the_run(tmp_path: Path, sent: signal.Signals, in_beam:
     (tmp_path / "pipeline.py").write_text(PIPELINE)
     command = [sys.executable, "-m", "prodml", "run", "pipeline.py"]
     command += ["--param", f"in_beam={in_beam}"]
-    with subprocess.Popen(
+    with warm.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
@@ -61,7 +62,7 @@ def test_a_signal_cancels_the_run(tmp_path: Path, sent: signal.Signals, in_beam:
     assert process.returncode == 130, output
     assert "was cancelled; completed nodes are kept" in output
     assert "Traceback" not in output
-    shown = subprocess.run(
+    shown = warm.run(
         [sys.executable, "-m", "prodml", "show", "latest", "--json"],
         cwd=tmp_path,
         capture_output=True,

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 from support.pickles import pickles_under
 
 ROOT = Path(__file__).parents[2]
 STEPS = 300
+RUN = (
+    "run", str(ROOT / "pipelines" / "flights.py"), "--param", "data_root=data",
+    "--param", f"train_steps={STEPS}", "--param", "min_auc=0.55", "--require-push",
+)  # fmt: skip
 SAMPLE = 10
 """Every tenth flight."""
 
@@ -27,7 +32,7 @@ class Workspace:
     def add_months(self, months: str) -> None:
         prepare = ROOT / "examples" / "flights" / "prepare.py"
         whole = self.directory / "whole"
-        subprocess.run(
+        warm.run(
             [sys.executable, prepare, "--output", whole, "--months", months],
             check=True,
             capture_output=True,
@@ -38,9 +43,21 @@ class Workspace:
             target.mkdir(parents=True, exist_ok=True)
             (target / "flights.csv").write_text("".join([header, *rows[::SAMPLE]]))
 
-    def prodml(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def prodml(
+        self, *arguments: str, libraries: str = warm.WITHOUT_TENSORFLOW
+    ) -> subprocess.CompletedProcess[str]:
+        return warm.run(
             [sys.executable, "-m", "prodml", *arguments],
+            libraries=libraries,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+        )
+
+    def first_run(self) -> subprocess.CompletedProcess[str]:
+        """A run in a new interpreter, whose output has what libraries print on import."""
+        return subprocess.run(
+            [sys.executable, "-m", "prodml", *RUN],
             cwd=self.directory,
             capture_output=True,
             text=True,
@@ -48,10 +65,7 @@ class Workspace:
         )
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return self.prodml(
-            "run", str(ROOT / "pipelines" / "flights.py"), "--param", "data_root=data",
-            "--param", f"train_steps={STEPS}", "--param", "min_auc=0.55", "--require-push",
-        )  # fmt: skip
+        return self.prodml(*RUN, libraries=warm.TENSORFLOW)
 
     def shown(self) -> Mapping[str, Any]:
         shown = self.prodml("show", "latest", "--json")
@@ -78,7 +92,7 @@ class Workspace:
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     work = Workspace(tmp_path_factory.mktemp("flights"))
-    ran = work.run()
+    ran = work.first_run()
     assert ran.returncode == 0, ran.stdout + ran.stderr
     work.first_output = ran.stdout + ran.stderr  # type: ignore[attr-defined]
     return work
@@ -167,8 +181,9 @@ def test_lineage_of_the_pushed_model_reaches_the_examples(work: Workspace) -> No
 
 
 def test_the_example_prints_predictions_of_the_pushed_model(work: Workspace) -> None:
-    predicted = subprocess.run(
+    predicted = warm.run(
         [sys.executable, ROOT / "examples" / "flights" / "predict.py"],
+        libraries=warm.TENSORFLOW,
         cwd=work.directory,
         capture_output=True,
         text=True,

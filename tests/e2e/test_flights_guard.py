@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support import warm
+
 ROOT = Path(__file__).parents[2]
 IMPOSSIBLE = """
         custom_validation_config={
@@ -21,8 +23,9 @@ IMPOSSIBLE = """
 
 
 def prodml(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", "prodml", *arguments, "--param", "data_root=data"],
+        libraries=warm.TENSORFLOW,
         cwd=directory,
         capture_output=True,
         text=True,
@@ -33,7 +36,7 @@ def prodml(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_a_failing_validator_stops_training_and_pushing(tmp_path: Path) -> None:
     prepare = ROOT / "examples" / "flights" / "prepare.py"
     whole = tmp_path / "whole"
-    subprocess.run(
+    warm.run(
         [sys.executable, prepare, "--output", whole, "--months", "1"],
         check=True,
         capture_output=True,

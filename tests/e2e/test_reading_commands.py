@@ -3,12 +3,12 @@
 import json
 import os
 import pty
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 
 PIPELINE = """
 import os
@@ -36,7 +36,7 @@ class Workspace:
         (directory / "pipeline.py").write_text(PIPELINE)
 
     def prodml(self, *arguments: str, code: int = 0) -> str:
-        ran = subprocess.run(
+        ran = warm.run(
             [sys.executable, "-m", "prodml", *arguments],
             cwd=self.directory,
             capture_output=True,
@@ -138,7 +138,7 @@ def test_only_a_model_of_the_pipeline_can_be_its_baseline(work: Workspace) -> No
 
 def test_on_a_terminal_each_node_has_one_line(work: Workspace) -> None:
     main, terminal = pty.openpty()
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-m", "prodml", "run", "pipeline.py", "--no-cache"],
         cwd=work.directory,
         stdout=terminal,

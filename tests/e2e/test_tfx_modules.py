@@ -9,8 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import warm
 from tfx_modules.rows import digits, penguins
 from tfx_modules.taxi_rows import taxi_rows
+
+from prodml.keras_choice import DEFAULT
 
 MODULES = Path(__file__).parents[1] / "tfx_modules"
 
@@ -30,6 +33,8 @@ class Workspace:
             "--param", f"module_file={MODULES / module}",
             "--param", f"has_transform={has_transform}",
             "--param", f"keras={keras}",
+            # The other libraries were imported for the default.
+            libraries=warm.TENSORFLOW if keras == DEFAULT else warm.WITHOUT_TENSORFLOW,
         )  # fmt: skip
 
     def model_properties(self) -> dict[str, object]:
@@ -38,9 +43,12 @@ class Workspace:
         properties: dict[str, object] = model["properties"]
         return properties
 
-    def _prodml(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def _prodml(
+        self, *arguments: str, libraries: str = warm.WITHOUT_TENSORFLOW
+    ) -> subprocess.CompletedProcess[str]:
+        return warm.run(
             [sys.executable, "-m", "prodml", *arguments],
+            libraries=libraries,
             cwd=self.root,
             env={**os.environ, "PYTHONPATH": ""},
             capture_output=True,

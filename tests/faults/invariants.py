@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from support import warm
 
 from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
@@ -61,7 +62,7 @@ def check_after_an_interrupt(home: Path, serving: Path) -> None:
 def shown_runs(home: Path) -> list[dict[str, Any]]:
     """The runs that `prodml runs` shows."""
     command = [sys.executable, "-m", "prodml", "runs", "--json"]
-    done = subprocess.run(command, cwd=home.parent, capture_output=True, text=True, timeout=120)
+    done = warm.run(command, cwd=home.parent, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     shown: list[dict[str, Any]] = json.loads(done.stdout)
     return shown

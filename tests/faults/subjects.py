@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from faults.sweep import Subject, Trial
+from support import warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,8 @@ SMALL = Subject(
         "Pusher made pushed_model": 1,
     },
     serving="serving",
-    random_seconds=1.6,
+    random_seconds=0.8,
+    libraries=warm.WITHOUT_TENSORFLOW,
 )
 
 
@@ -49,7 +50,8 @@ def flights(data_root: Path, serving: Path, links: dict[str, int]) -> Subject:
         arguments=[str(ROOT / "pipelines" / "flights.py"), *given],
         links=links,
         serving=str(serving),
-        random_seconds=9.0,
+        random_seconds=6.0,
+        libraries=warm.TENSORFLOW,
     )
 
 
@@ -58,7 +60,7 @@ def prepare_flights(directory: Path) -> Path:
     prepare = ROOT / "examples" / "flights" / "prepare.py"
     whole = directory / "whole"
     command = [sys.executable, prepare, "--output", whole, "--months", "1"]
-    subprocess.run(command, check=True, capture_output=True)
+    warm.run(command, check=True, capture_output=True)
     for month in whole.iterdir():
         header, *rows = (month / "flights.csv").read_text().splitlines(keepends=True)
         target = directory / "data" / month.name

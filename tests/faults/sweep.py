@@ -16,6 +16,7 @@ from faults.invariants import (
     check_at_the_end,
     finished_nodes,
 )
+from support import warm
 
 KILLED_RUN = str(Path(__file__).with_name("killed_run.py"))
 
@@ -29,12 +30,14 @@ class Subject:
         links: how many artifacts its nodes have made and used at the end, as `links_of` has them.
         serving: the directory that it pushes to.
         random_seconds: within which kills at a random time come.
+        libraries: that are imported before the pipeline runs, as `warm` has them.
     """
 
     arguments: Sequence[str]
     links: Mapping[str, int]
     serving: str
     random_seconds: float
+    libraries: str
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Trial:
 
     def start(self, kill_at: str = "0") -> subprocess.Popen[str]:
         points = str(self.root / "points")
-        return subprocess.Popen(
+        return warm.Popen(
             [sys.executable, KILLED_RUN, points, kill_at, *self._arguments()],
+            libraries=self.subject.libraries,
             cwd=self.root,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
+from support import warm
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
@@ -76,8 +77,9 @@ def running_server(directory: Path, *options: str) -> Iterator[RunningServer]:
     port, rest_port = free_ports(2)
     log = directory / f"server-{port}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = warm.Popen(
             command(f"--port={port}", f"--rest_api_port={rest_port}", *options),
+            libraries=warm.TENSORFLOW,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONWARNINGS": "always::ResourceWarning"},

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 from support.openlineage_schema import problems
 
 PIPELINE = """
@@ -71,7 +72,7 @@ class Workplace:
         (self.root / "config.yaml").write_text(json.dumps(config))
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return warm.Popen(
             [sys.executable, "-m", "prodml", *arguments, "--config", "config.yaml"],
             cwd=self.root,
             env={**os.environ, **environment},

@@ -9,6 +9,7 @@ import types
 from pathlib import Path
 
 import pytest
+from support import warm
 
 from prodml.compiler.compile import compile_pipeline
 from prodml.dsl.user_code import load_module
@@ -143,7 +144,7 @@ def waiting():
 def test_a_signal_ends_concurrent_nodes_too(tmp_path: Path) -> None:
     (tmp_path / "pipeline.py").write_text(WAITING)
     command = [sys.executable, "-m", "prodml"]
-    with subprocess.Popen(
+    with warm.Popen(
         [*command, "run", "pipeline.py"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -155,7 +156,7 @@ def test_a_signal_ends_concurrent_nodes_too(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 130, said
-    shown = subprocess.run(
+    shown = warm.run(
         [*command, "show", "latest", "--json"],
         cwd=tmp_path,
         capture_output=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 
 from prodml.errors import ArtifactError
 from prodml.metadata.leases import LeaseTable
@@ -111,7 +112,7 @@ class Workplace:
         (self.root / name).write_text(text)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return warm.Popen(
             [sys.executable, "-m", "prodml", *arguments, "--config", "config.yaml"],
             cwd=self.root,
             stdout=subprocess.PIPE,

@@ -3,11 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 
 from prodml.metadata.store import Store
 from prodml.orchestration.ownership.leases import hold
@@ -43,7 +43,7 @@ class Workplace:
             (root / f"{name}.yaml").write_text(f"home: {name}\npipeline_root: root\n")
 
     def prodml(self, *arguments: str, code: int = 0, config: str = "ours", say: str = "") -> str:
-        ran = subprocess.run(
+        ran = warm.run(
             [sys.executable, "-m", "prodml", *arguments, "--config", f"{config}.yaml"],
             cwd=self.root, capture_output=True, text=True, timeout=120, input=say,
         )  # fmt: skip

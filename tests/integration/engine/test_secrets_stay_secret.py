@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 
 CANARY = "c4n4ry-7d1f-in-the-mine"
 
@@ -45,7 +45,7 @@ class Workplace:
 
     def prodml(self, *arguments: str, code: int = 0) -> str:
         (self.root / "local.yaml").write_text(self.config)
-        ran = subprocess.run(
+        ran = warm.run(
             [sys.executable, "-m", "prodml", *arguments],
             cwd=self.root,
             capture_output=True,

@@ -1,11 +1,11 @@
 """Unexpected errors end a run, release its pipeline, and say what happened."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 
 PIPELINE = """
 import errno, os, shutil
@@ -95,7 +95,7 @@ class Workplace:
         (root / "config.yaml").write_text("retry: {wait_seconds: 0.01}\n")
 
     def prodml(self, *arguments: str, code: int = 0) -> str:
-        ran = subprocess.run(
+        ran = warm.run(
             [sys.executable, "-m", "prodml", *arguments, "--config", "config.yaml"],
             cwd=self.root, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
@@ -215,7 +215,7 @@ def test_a_class_whose_executor_ends_the_process_fails_its_node(work: Workplace)
 def test_a_pipeline_file_that_ends_the_process_is_a_wrong_request(work: Workplace) -> None:
     (work.root / "pipeline.py").write_text("raise SystemExit(0)")
     for command in ("run", "plan", "compile"):
-        ran = subprocess.run(
+        ran = warm.run(
             [sys.executable, "-m", "prodml", command, "pipeline.py"],
             cwd=work.root, capture_output=True, text=True,
         )  # fmt: skip

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support import warm
 from support.database_servers import PASSWORD_VARIABLE
 
 from prodml.artifacts import Model
@@ -168,7 +169,7 @@ class Process:
         self.points = root / f"{name}.points"
         (root / f"tmp-{name}").mkdir()
         command = [sys.executable, "-m", "faults.short_lease", self.points, stop_at, *arguments]
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [*command, "--config", "config.yaml"],
             cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, "TMPDIR": str(root / f"tmp-{name}"), "PYTHONPATH": str(TESTS)},

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support import warm
 from support.database_servers import PASSWORD, PASSWORD_VARIABLE, DatabaseServer
 from support.many_writers import write_with_many_processes
 
@@ -62,7 +63,7 @@ class Workplace:
         (root / "config.yaml").write_text(yaml.safe_dump({"metadata": metadata}))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return warm.Popen(
             [sys.executable, "-m", "prodml", *arguments, "--config", "config.yaml"],
             cwd=self.root,
             stdout=subprocess.PIPE,

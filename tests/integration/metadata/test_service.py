@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ml_metadata import errors, metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
+from support import warm
 from support.database_servers import DatabaseServer
 from support.latency_proxy import LatencyProxy, latency_proxy
 from support.many_writers import write_with_many_processes
@@ -111,7 +112,7 @@ def test_an_unreachable_service_is_waited_for(tmp_path: Path) -> None:
 
 def test_the_command_serves_until_it_is_terminated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "prodml", "metadata", "serve", "--port", "0"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with warm.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         output = process.stdout.readline()
         assert output.startswith("serving .prodml/metadata.db on 127.0.0.1:")
@@ -119,7 +120,7 @@ def test_the_command_serves_until_it_is_terminated(tmp_path: Path) -> None:
         environment = {**os.environ, "PRODML_METADATA__GRPC": f"{{host: 127.0.0.1, port: {port}}}"}
         run = [sys.executable, "-m", "prodml", "run", str(NOOP), "--param", "nodes=2"]
         run += ["--param", "in_chain=true"]
-        ran = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        ran = warm.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0

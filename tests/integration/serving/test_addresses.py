@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import grpc
 import httpx
 import pytest
 from conformance.served import save_tf2
+from support import warm
 from support.running_server import command, outputs, predict_request, wait_until
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -32,7 +32,9 @@ def _listening(base: Path, log: Path, *options: str) -> Iterator[tuple[int, int]
     ports = (f"--port={port}", f"--rest_api_port={rest_port}")
     models = ("--model_name=tf2", f"--model_base_path={base}")
     with log.open("wb") as output:
-        process = subprocess.Popen(command(*ports, *models, *options), stderr=output)
+        process = warm.Popen(
+            command(*ports, *models, *options), libraries=warm.TENSORFLOW, stderr=output
+        )
     try:
         wait_until(lambda: "Ready:" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
@@ -85,8 +87,9 @@ def test_a_server_listens_on_the_address_that_it_is_given(
 
 def test_a_socket_that_cannot_be_created_is_named(base: Path, tmp_path: Path) -> None:
     path = tmp_path / "absent" / "grpc.sock"
-    ended = subprocess.run(
+    ended = warm.run(
         command("--port=0", f"--model_base_path={base}", f"--grpc_socket_path={path}"),
+        libraries=warm.TENSORFLOW,
         capture_output=True,
         timeout=60,
     )

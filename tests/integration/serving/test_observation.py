@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import pytest
 import tensorflow as tf
+from support import warm
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_service_pb2_grpc,
@@ -87,13 +88,14 @@ def _served(directory: Path, *options: str) -> Iterator[_Server]:
     monitoring = directory / "monitoring.config"
     monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
     with open(directory / "server.log", "a") as log:
-        process = subprocess.Popen(
+        process = warm.Popen(
             [
                 *(sys.executable, "-m", "prodml", "serve"),
                 *(f"--port={ports[0]}", f"--rest_api_port={ports[1]}"),
                 f"--monitoring_config_file={monitoring}",
                 *options,
             ],
+            libraries=warm.TENSORFLOW,
             stderr=log,
             text=True,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from support import warm
 from support.running_server import RunningServer, running_server
 
 from prodml.errors import RolloutError, ServingError
@@ -126,8 +127,9 @@ def test_a_rollback_needs_nothing_but_the_directory(base: Path) -> None:
         rollout.promote(ANN, version)
     empty = base.parent / "empty"
     empty.mkdir()
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "prodml", "rollout", "rollback", str(base), "-m", "too late"],
+        libraries=warm.TENSORFLOW,
         cwd=empty,
         capture_output=True,
         text=True,
@@ -218,8 +220,9 @@ def test_moves_are_recorded_once_each(base: Path, tmp_path: Path) -> None:
 
 def test_two_moves_at_once_wait_for_each_other(base: Path) -> None:
     processes = [
-        subprocess.Popen(
+        warm.Popen(
             [sys.executable, "-m", "prodml", "rollout", "promote", str(base), "--version", version],
+            libraries=warm.TENSORFLOW,
             cwd=base.parent,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

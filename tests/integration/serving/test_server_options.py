@@ -8,6 +8,7 @@ import urllib.request
 import grpc
 import pytest
 import tensorflow as tf
+from support import warm
 from support.running_server import (
     Held,
     RunningServer,
@@ -208,7 +209,9 @@ def test_tls_requires_the_clients_certificate(base, tmp_path):
 
 
 def _ended(*options):
-    return subprocess.run(command(*options), capture_output=True, text=True, timeout=60)
+    return warm.run(
+        command(*options), libraries=warm.TENSORFLOW, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_an_unknown_option_and_a_missing_model_end_with_2(base):

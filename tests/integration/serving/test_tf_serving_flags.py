@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from conformance.served import save_tf1, save_tf2
+from support import warm
 from support.running_server import (
     command,
     outputs,
@@ -88,8 +88,11 @@ def test_a_config_file_that_does_not_parse_ends_the_start_in_tf_servings_words(
 ) -> None:
     file = tmp_path / "models.config"
     file.write_text("improperly formatted file")
-    ended = subprocess.run(
-        command("--port=1", f"--model_config_file={file}"), capture_output=True, timeout=60
+    ended = warm.run(
+        command("--port=1", f"--model_config_file={file}"),
+        libraries=warm.TENSORFLOW,
+        capture_output=True,
+        timeout=60,
     )
     assert ended.returncode == 2
     said = ended.stderr.decode()
@@ -161,8 +164,10 @@ def test_without_a_port_only_the_socket_answers(models: Path, tmp_path: Path) ->
     arguments = "grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb"
     log = tmp_path / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command("--port=0", *options, f"--grpc_channel_arguments={arguments}"), stderr=output
+        process = warm.Popen(
+            command("--port=0", *options, f"--grpc_channel_arguments={arguments}"),
+            libraries=warm.TENSORFLOW,
+            stderr=output,
         )
     try:
         wait_until(lambda: "Ready:" in log.read_text() or process.poll() is not None)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import uuid
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.s3_server import ENVIRONMENT, s3_server
 
 from prodml.artifacts import Schema
@@ -237,7 +237,7 @@ class Workplace:
         objects.write(join(base, "data/rows.csv"), f"a,b\n{rows}".encode())
 
     def prodml(self, *arguments: str, code: int = 0) -> str:
-        ran = subprocess.run(
+        ran = warm.run(
             [sys.executable, "-m", "prodml", *arguments],
             cwd=self.root, env=self.environment, capture_output=True, text=True,
         )  # fmt: skip
@@ -269,7 +269,7 @@ def test_two_stores_that_share_a_home_have_different_staging_directories(tmp_pat
     for name in ("one", "two"):
         config = f"pipeline_root: memory://{name}\nmetadata: {{sqlite: {name}.db}}\n"
         (tmp_path / f"{name}.yaml").write_text(config)
-        ran = subprocess.run(
+        ran = warm.run(
             [sys.executable, "-m", "prodml", "run", "staged.py", "--config", f"{name}.yaml"],
             cwd=tmp_path, capture_output=True, text=True,
         )  # fmt: skip

@@ -1,10 +1,10 @@
 """A component without an executor is refused at compile time."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 
 import prodml.components
 from prodml.compiler.compile import compile_pipeline
@@ -59,7 +59,7 @@ def test_the_error_names_the_authors_line_and_the_missing_file(work: Workspace) 
 
 @pytest.mark.parametrize("command", ["compile", "plan"])
 def test_the_commands_refuse_a_missing_executor(work: Workspace, command: str) -> None:
-    ran = subprocess.run(
+    ran = warm.run(
         [sys.executable, "-m", "prodml", command, "pipeline_file.py"],
         cwd=work.root,
         capture_output=True,

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.silent import Silent
 
 from prodml.compiler.compile import compile_pipeline
@@ -67,7 +67,7 @@ class Workplace:
 
     def prodml(self, *arguments: str, code: int) -> str:
         command = [sys.executable, "-m", "prodml", *arguments]
-        ran = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
+        ran = warm.run(command, cwd=self.root, capture_output=True, text=True)
         assert ran.returncode == code, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
