@@ -6,6 +6,7 @@ import array
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import socket
@@ -62,6 +63,8 @@ def _import(libraries: str) -> None:
         keras_choice.choose(keras_choice.DEFAULT)
     for name in _WITHOUT_TENSORFLOW + (_TENSORFLOW if libraries == "tensorflow" else ()):
         importlib.import_module(name)
+    # A library installs one if there is none; the program's own must come first.
+    logging.root.handlers.clear()
 
 
 def _received(orders: socket.socket) -> tuple[int, list[int]]:
