@@ -11,6 +11,7 @@ import os
 import runpy
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -111,6 +112,8 @@ def _prepare(order: Mapping[str, Any], descriptors: list[int], path: list[str]) 
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
+    # Imports have looked it up.
+    tempfile.tempdir = None
     program = order["program"]
     first = order["cwd"] if program[0] == "-m" else os.path.dirname(os.path.abspath(program[0]))
     given = [entry for entry in order["env"].get("PYTHONPATH", "").split(os.pathsep) if entry]
