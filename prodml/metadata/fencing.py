@@ -5,6 +5,8 @@ database, it rejects a second context with the same type and name, and rolls bac
 So each change of state creates, in its transaction, a context that only one change can create:
 
     prodml.ExecutionEnd    named by the execution's id: an execution ends only once
+    prodml.NodeCompletion  named `run:node#attempt`: an attempt of a node completes only once, even
+                           if two processes have begun it
     prodml.RunChange       named `run#revision`: each revision of a run's record is written once
 
 If a run was taken over because its process seemed dead, for example after a long suspension, that
@@ -27,6 +29,7 @@ from prodml.metadata.messages import PIPELINE_RUN, get_values, run_record, set_v
 from prodml.metadata.records import LeaseRecord, RunRecord
 
 EXECUTION_END = "prodml.ExecutionEnd"
+NODE_COMPLETION = "prodml.NodeCompletion"
 RUN_CHANGE = "prodml.RunChange"
 LEASE = "prodml.Lease"
 """Context type; named `pipeline#number`."""
@@ -35,22 +38,25 @@ _REVISION = "revision"
 
 
 def end_execution_once(
-    store: Any, execution: Any, pairs: Sequence[Any], context_ids: Sequence[int], end_type: int
+    store: Any,
+    execution: Any,
+    pairs: Sequence[Any],
+    context_ids: Sequence[int],
+    claims: Sequence[Any],
 ) -> list[int] | None:
-    """Records the end of an execution, with its outputs, unless its end is recorded already.
+    """Records the end of an execution, with its outputs, unless another change has a claim of it.
 
     Args:
         store: ML Metadata's store.
         execution: the execution in its final state.
         pairs: the output artifacts, with events.
         context_ids: ids of the contexts of the artifacts.
-        end_type: id of the context type EXECUTION_END.
+        claims: contexts that only one change can create.
 
     Returns:
-        Ids of the artifacts; None if an end is recorded already, by this or another process.
+        Ids of the artifacts; None if a claim exists already, of this or another process.
     """
-    contexts = [mlmd.Context(id=id) for id in context_ids]
-    contexts.append(mlmd.Context(type_id=end_type, name=str(execution.id)))
+    contexts = [*(mlmd.Context(id=id) for id in context_ids), *claims]
     with contextlib.suppress(mlmd_errors.AlreadyExistsError):
         _, artifact_ids, _ = store.put_execution(
             execution, pairs, contexts, force_reuse_context=True

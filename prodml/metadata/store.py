@@ -6,7 +6,6 @@ AbortedError at once instead of waiting. A reader can conflict, too, with a writ
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -66,7 +65,7 @@ class Store:
         self._retry_seconds = retry_seconds
         self._warn = warn
         self._type_ids: dict[tuple[str, str], int] = {}
-        self._lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        self._lock: FileLock | None = None
         if isinstance(self.connection, SqliteConnection):
             path = self.connection.path
             try:
@@ -100,13 +99,11 @@ class Store:
         Raises:
             MetadataError: the call failed, or got no response within the retry budget.
         """
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self._lock)
-            except OSError as error:
-                refused = file_operation_error(error)
-                raise MetadataError(f"{what} in {self.connection}: {refused}") from error
-            return self._retried(what, change)
+        try:
+            return self._locked(lambda: self._retried(what, change))
+        except OSError as error:
+            refused = file_operation_error(error)
+            raise MetadataError(f"{what} in {self.connection}: {refused}") from error
 
     def context_type(self, name: str) -> int:
         """The id of a context type, which is registered if it is new."""
@@ -125,14 +122,34 @@ class Store:
     def _open(self) -> None:
         what = f"cannot open the metadata store {self.connection}"
         try:
-            with self._lock:
-                self._retried(what, lambda store: None)
+            self._locked(lambda: self._retried(what, lambda store: None))
         except OSError as error:
             if not os.path.isfile(str(self.connection)):
                 raise file_operation_error(error, str(self.connection)) from error
             # The file belongs to another user or is on a read-only disk, so the lock cannot be
             # acquired; reading does not need it.
             self._retried(what, lambda store: None)
+
+    def _locked(self, call: Callable[[], T]) -> T:
+        """Calls `call` while no other process writes to SQLite.
+
+        Raises:
+            OSError: the lock cannot be acquired.
+        """
+        if self._lock is None:
+            return call()
+        # Not a `with` statement: an interrupt that comes just after the acquisition would leave the
+        # lock acquired, and no other store of this thread could write. The same is true of an
+        # interrupt of the release.
+        try:
+            self._lock.acquire()
+            return call()
+        finally:
+            try:
+                self._lock.release()
+            except KeyboardInterrupt:
+                self._lock.release()
+                raise
 
     def _type(self, kind: str, name: str, declared: Any) -> int:
         known = self._type_ids.get((kind, name))

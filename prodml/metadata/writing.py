@@ -13,6 +13,7 @@ from prodml.artifacts import Artifact, PropertyValue
 from prodml.errors import FencedError
 from prodml.metadata.fencing import (
     EXECUTION_END,
+    NODE_COMPLETION,
     end_execution_once,
     require_newest,
 )
@@ -41,8 +42,8 @@ class LineageWriter:
 
     Args:
         store: an open store.
-        lease: the lease of the run. If set, no execution begins after another process has taken
-            over the pipeline; FencedError is raised instead.
+        lease: the lease of the run. If set, no execution begins or completes after another process
+            has taken over the pipeline; FencedError is raised instead.
         session: the session of the writer in another process for which this one writes; None for
             a new session.
     """
@@ -112,8 +113,8 @@ class LineageWriter:
             Artifact ids by output key.
 
         Raises:
-            FencedError: the end of the execution is recorded already, because another process
-                closed the run.
+            FencedError: another process has taken over the pipeline, closed the run, or completed
+                the same attempt.
         """
         attempt, begun, context_ids = self._begun[execution_id]
         keys = [key for key, artifacts in outputs.items() for _ in artifacts]
@@ -126,13 +127,28 @@ class LineageWriter:
             for index, artifact in enumerate(artifacts)
         ]
         execution = _ended(begun, State.COMPLETE, properties)
-        end_type = self._store.context_type(EXECUTION_END)
+        claims = [
+            self._context(EXECUTION_END, str(execution_id)),
+            self._context(NODE_COMPLETION, f"{attempt.run_id}:{attempt.node_id}#{attempt.number}"),
+        ]
+        lease = self._lease
+        if lease is not None:
+            # A process that was suspended between this check and its write in `begin_execution` has
+            # begun an attempt that its successor has begun, too.
+            what = f"cannot publish execution {execution_id}"
+            self._store.read(what, lambda store: require_newest(store, lease))
 
         def change(store: Any) -> list[int]:
-            created = end_execution_once(store, execution, pairs, context_ids, end_type)
+            created = end_execution_once(store, execution, pairs, context_ids, claims)
             if created is not None:
                 return created
             (found,) = store.get_executions_by_id([execution_id])
+            if found.last_known_state == mlmd.Execution.RUNNING:
+                raise FencedError(
+                    f"another process completed attempt {attempt.number} of {attempt.node_id}, "
+                    f"because this process seemed dead; the outputs are not published; see "
+                    f"`prodml runs`"
+                )
             if found.last_known_state != mlmd.Execution.COMPLETE:
                 raise FencedError(
                     f"another process closed the run of execution {execution_id}, because this "
@@ -160,7 +176,7 @@ class LineageWriter:
         Returns:
             The recorded state: `state`, or the state that another process recorded first.
         """
-        end_type = self._store.context_type(EXECUTION_END)
+        claims = [self._context(EXECUTION_END, str(execution_id))]
 
         def change(store: Any) -> State:
             (execution,) = store.get_executions_by_id([execution_id])
@@ -168,7 +184,7 @@ class LineageWriter:
             if found is not State.RUNNING:
                 return found
             ended = _ended(execution, state, properties)
-            if end_execution_once(store, ended, [], [], end_type) is not None:
+            if end_execution_once(store, ended, [], [], claims) is not None:
                 return state
             # Another process ended the execution between the two calls.
             (execution,) = store.get_executions_by_id([execution_id])

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from ml_metadata import errors as mlmd_errors
 
 from prodml.errors import FencedError, MetadataError, MetadataUnavailableError, StorageError
@@ -108,3 +110,62 @@ def test_a_store_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "metadata.db.lock").mkdir()
     with pytest.raises(StorageError, match=r"metadata.db.lock: Is a directory; check the path"):
         Store(str(tmp_path / "metadata.db"))
+
+
+def test_an_interrupt_just_after_the_lock_is_acquired_releases_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire_and_interrupt(lock: FileLock) -> None:
+        acquire(lock)
+        raise KeyboardInterrupt
+
+    acquire = FileLock.acquire
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FileLock, "acquire", acquire_and_interrupt)
+        store.write("cannot record", lambda opened: None)
+    Store(str(tmp_path / "metadata.db")).write("cannot record", lambda opened: None)
+
+
+def test_an_interrupt_at_any_line_of_the_release_releases_the_lock(
+    store: Store, tmp_path: Path
+) -> None:
+    number, was_interrupted = 0, True
+    while was_interrupted:
+        number += 1
+        with InterruptInRelease(number) as interrupt:
+            store.write("cannot record", lambda opened: None)
+        was_interrupted = interrupt.has_come
+        Store(str(tmp_path / "metadata.db")).write("cannot record", lambda opened: None)
+    assert number > 20
+
+
+class InterruptInRelease:
+    """Raises a KeyboardInterrupt at the n-th step of a lock's release, as a signal may."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+        self.has_come = False
+
+    def __enter__(self) -> "InterruptInRelease":
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        sys.settrace(None)
+        return kind is KeyboardInterrupt
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code is not FileLock.release.__code__:
+            return None
+        sys.settrace(self._step)
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "return" and frame.f_code is FileLock.release.__code__:
+            sys.settrace(None)
+        self._left -= 1
+        if self._left == 0:
+            self.has_come = True
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return self._step
