@@ -42,8 +42,8 @@ class LineageWriter:
 
     Args:
         store: an open store.
-        lease: the lease of the run. If set, no execution begins or completes after another process
-            has taken over the pipeline; FencedError is raised instead.
+        lease: the lease of the run. If set, no execution begins after another process has taken
+            over the pipeline; FencedError is raised instead.
         session: the session of the writer in another process for which this one writes; None for
             a new session.
     """
@@ -113,8 +113,7 @@ class LineageWriter:
             Artifact ids by output key.
 
         Raises:
-            FencedError: another process has taken over the pipeline, closed the run, or completed
-                the same attempt.
+            FencedError: another process has closed the run, or completed the same attempt.
         """
         attempt, begun, context_ids = self._begun[execution_id]
         keys = [key for key, artifacts in outputs.items() for _ in artifacts]
@@ -127,16 +126,12 @@ class LineageWriter:
             for index, artifact in enumerate(artifacts)
         ]
         execution = _ended(begun, State.COMPLETE, properties)
+        # A process that was suspended between its check of the lease and its write has begun an
+        # attempt that its successor has begun, too.
         claims = [
             self._context(EXECUTION_END, str(execution_id)),
             self._context(NODE_COMPLETION, f"{attempt.run_id}:{attempt.node_id}#{attempt.number}"),
         ]
-        lease = self._lease
-        if lease is not None:
-            # A process that was suspended between this check and its write in `begin_execution` has
-            # begun an attempt that its successor has begun, too.
-            what = f"cannot publish execution {execution_id}"
-            self._store.read(what, lambda store: require_newest(store, lease))
 
         def change(store: Any) -> list[int]:
             created = end_execution_once(store, execution, pairs, context_ids, claims)

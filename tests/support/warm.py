@@ -29,6 +29,7 @@ TENSORFLOW = "tensorflow"
 
 WITHOUT_TENSORFLOW = "without_tensorflow"
 
+_PYTHON_VARIABLES = ("PYTHONPATH", "PYTHONWARNINGS")
 _PR_SET_CHILD_SUBREAPER = 36
 _SCRIPT = Path(__file__).with_name("warm_process.py")
 
@@ -107,10 +108,15 @@ class Popen(subprocess.Popen[Any]):
             raise ValueError(f"{args}: only a module or a script can run in a fork")
         if preexec_fn or pass_fds or shell or process_group != -1:
             raise ValueError("a fork takes no preexec_fn, pass_fds, shell or process_group")
+        environment = dict(os.environ if env is None else env)
+        for name in environment:
+            is_for_start = name.startswith("PYTHON") and name not in _PYTHON_VARIABLES
+            if is_for_start and environment[name] != os.environ.get(name):
+                raise ValueError(f"{name} needs a new interpreter")
         order = {
             "program": program,
             "cwd": os.path.abspath(cwd or os.curdir),
-            "env": dict(os.environ if env is None else env),
+            "env": environment,
             "start_new_session": start_new_session,
         }
         streams = [p2cread, c2pwrite, errwrite]

@@ -12,6 +12,7 @@ import runpy
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,6 +120,8 @@ def _prepare(order: Mapping[str, Any], descriptors: list[int], path: list[str]) 
     given = [entry for entry in order["env"].get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.path[:] = [first, *map(os.path.abspath, given), *path]
     sys.orig_argv[:] = [sys.executable, *program]
+    if "PYTHONWARNINGS" in order["env"]:
+        warnings._processoptions(order["env"]["PYTHONWARNINGS"].split(","))  # type: ignore[attr-defined]
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
 
 

@@ -72,7 +72,10 @@ class Workplace:
         (self.root / "config.yaml").write_text(json.dumps(config))
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return warm.Popen(
+        # Python reads its own variables when it starts.
+        has_new_interpreter = any(name.startswith("PYTHON") for name in environment)
+        start = subprocess.Popen if has_new_interpreter else warm.Popen
+        return start(
             [sys.executable, "-m", "prodml", *arguments, "--config", "config.yaml"],
             cwd=self.root,
             env={**os.environ, **environment},

@@ -159,17 +159,6 @@ def test_nothing_starts_under_a_superseded_lease(
         writer.record_existing(Attempt("p", "run", "next", "T"), State.CACHED, {}, {}, {})
 
 
-def test_nothing_completes_under_a_superseded_lease(connection: Connection) -> None:
-    table = LeaseTable(Store(connection))
-    first = table.acquire("p", 1, "run", ProcessRecord("here", "boot", 1, "a"))
-    writer = LineageWriter(Store(connection), first)
-    id = writer.begin_execution(Attempt("p", "run", "node", "T"), {}, {})
-    assert table.acquire("p", 2, "run", ProcessRecord("there", "boot", 1, "b")) is not None
-    with pytest.raises(FencedError, match="was taken over"):
-        writer.complete_execution(id, {}, {"made": [Model(final_uri="/1")]})
-    assert LineageReader(Store(connection)).executions([id])[0].state is State.RUNNING
-
-
 def test_an_attempt_that_two_processes_began_completes_once(connection: Connection) -> None:
     reader = LineageReader(Store(connection))
     for number in range(6):
