@@ -38,6 +38,7 @@ def run(
     command: Sequence[str | Path],
     *,
     libraries: str = WITHOUT_TENSORFLOW,
+    input: str | None = None,
     timeout: float | None = None,
     capture_output: bool = False,
     check: bool = False,
@@ -51,9 +52,11 @@ def run(
     """
     if capture_output:
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
     with Popen(command, libraries=libraries, **options) as process:
         try:
-            output, errors = process.communicate(timeout=timeout)
+            output, errors = process.communicate(input, timeout=timeout)
         except BaseException:
             process.kill()
             raise

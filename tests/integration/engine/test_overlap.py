@@ -106,7 +106,7 @@ def test_a_failure_in_a_concurrent_node_stops_only_its_branch(
         "MeetBeside": NodeState.FAILED,
         "AfterBeside": NodeState.SKIPPED,
         "AfterAlone": NodeState.COMPLETE,
-    }
+    }, [node.message for node in failed.value.result.nodes]
 
 
 WAITING = """
