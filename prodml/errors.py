@@ -7,9 +7,12 @@ ProdmlError
 │   ├── ConfigError           a configuration file or PRODML_ variable is invalid
 │   ├── NotFoundError         a requested run, artifact or file does not exist
 │   ├── BusyError             another run of the pipeline is in progress
+│   ├── ClaimedError          another process has started the run that a trigger asks for
+│   ├── ClockError            the clocks of two machines that share a store differ
 │   ├── RootError             a pipeline root belongs to another metadata store
 │   └── RolloutError          a version cannot be moved to, or from, a label
 ├── RunFailedError            one or more nodes failed                      (exit code 1)
+├── RetriesUsedUpError        the runs for a trigger failed too often       (exit code 1)
 ├── NodeError                 one node failed
 │   ├── ResolutionError       the inputs of the node could not be resolved
 │   ├── InputDataError        the input data is invalid
@@ -77,6 +80,14 @@ class NotFoundError(RequestError):
 
 class BusyError(RequestError):
     """Another run of the pipeline is in progress; the message says which one, and where."""
+
+
+class ClaimedError(RequestError):
+    """Another process has started the run that a trigger asks for; this one started none."""
+
+
+class ClockError(RequestError):
+    """The clocks of two machines that share a metadata store differ by too much."""
 
 
 class RootError(RequestError):
@@ -156,6 +167,10 @@ class RunFailedError(ProdmlError):
         self.causes = tuple(causes)
         self.result: object = None
         """The RunResult; None if the run failed before it had one."""
+
+
+class RetriesUsedUpError(ProdmlError):
+    """A trigger is due, but the runs that it started before have failed too often."""
 
 
 class MetadataError(ProdmlError):

@@ -156,3 +156,16 @@ class Link:
     key: str
     index: int
     is_output: bool
+
+
+@dataclass(frozen=True)
+class TriggerClaim:
+    """The right to start one run of a pipeline because of a trigger; only one process gets it.
+
+    Attributes:
+        key: the state that the trigger has found; equal states have equal keys.
+        number: number of the run that the key starts, from 1.
+    """
+
+    key: str
+    number: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import errors as mlmd_errors
@@ -15,8 +15,9 @@ from prodml.errors import FencedError
 from prodml.metadata.fencing import RUN_CHANGE, change_run
 from prodml.metadata.idempotent_writes import ensure_context
 from prodml.metadata.messages import PIPELINE, PIPELINE_RUN, set_values
-from prodml.metadata.records import RunRecord, RunState
+from prodml.metadata.records import RunRecord, RunState, TriggerClaim
 from prodml.metadata.store import Store
+from prodml.metadata.trigger_claims import TRIGGER_CLAIM, claim_contexts, put_run_with_claims
 
 
 class RunWriter:
@@ -38,6 +39,7 @@ class RunWriter:
         pipeline_file: str = "",
         pipeline_root: str = "",
         use_cache: bool = True,
+        claims: Sequence[TriggerClaim] = (),
     ) -> None:
         """Records a run as RUNNING.
 
@@ -51,6 +53,10 @@ class RunWriter:
             pipeline_file: path of the Python file with the pipeline.
             pipeline_root: location where artifacts are published.
             use_cache: False if every node is run.
+            claims: claims of triggers that are recorded in the same transaction.
+
+        Raises:
+            ClaimedError: another run has one of the claims; nothing is recorded.
         """
         context = self._context(PIPELINE_RUN, run_id)
         set_values(
@@ -67,8 +73,12 @@ class RunWriter:
             },
         )
         parent = self._context(PIPELINE, pipeline)
+        claim_type = self._store.context_type(TRIGGER_CLAIM) if claims else 0
+        claimed = claim_contexts(claims, pipeline, run_id, claim_type)
 
         def change(store: Any) -> None:
+            if claimed:
+                put_run_with_claims(store, context, claimed)
             ids = [ensure_context(store, context, PIPELINE_RUN)]
             ids.append(ensure_context(store, parent, PIPELINE))
             with contextlib.suppress(mlmd_errors.AlreadyExistsError):

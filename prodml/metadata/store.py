@@ -154,6 +154,10 @@ class Store:
     def _type(self, kind: str, name: str, declared: Any) -> int:
         known = self._type_ids.get((kind, name))
         if known is None:
+            # PostgreSQL accepts two types with one name from processes that register it at the same
+            # time. Names are unique only within a type, so both could then hold the same lease. An
+            # external id is unique.
+            declared.external_id = f"prodml:{kind}:{name}"
             known = self.write(
                 f"cannot register the {kind} type {name!r}",
                 lambda store: int(

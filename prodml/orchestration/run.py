@@ -79,6 +79,7 @@ def run_pipeline(
         CancelledError: the run was interrupted by a KeyboardInterrupt; nothing is partially
             published.
         BusyError: another run of the pipeline is active.
+        ClaimedError: another run has one of the claims of the settings; this one is not recorded.
         RootError: the pipeline root belongs to another store.
         FencedError: another process assumed that this one is dead, and took over the run.
         RequestError: the limits name a node that the pipeline does not have; or the run to resume

@@ -6,7 +6,7 @@ validates them with the limits in `Annotated`; importing this module imports no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from prodml import keras_choice
 from prodml.beam.profiles import RunnerProfile
 from prodml.metadata.connection import RETRY_SECONDS, Connection
+from prodml.metadata.records import TriggerClaim
 from prodml.secrets import Secret
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class RunSettings:
         pipeline_file: the Python file with the pipeline, recorded for resuming the run.
         retry_seconds: how long calls of an unreachable store are retried.
         keras: what `tf.keras` means in user modules whose component does not choose it.
+        claims: claims of triggers that the start of the run records; empty for a run that no
+            trigger started.
     """
 
     metadata: str | Connection
@@ -139,6 +142,7 @@ class RunSettings:
     pipeline_file: str = ""
     retry_seconds: float = RETRY_SECONDS
     keras: keras_choice.KerasName = keras_choice.DEFAULT
+    claims: Sequence[TriggerClaim] = ()
 
     def open_store(self, warn: Callable[[str], None] | None = None) -> Store:
         """Opens a new connection to the store; each thread needs its own.

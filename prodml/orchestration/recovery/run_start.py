@@ -46,6 +46,7 @@ def record_start(
     Raises:
         RequestError: the run to resume is complete.
         FencedError: another process has resumed the run.
+        ClaimedError: another run has one of the claims.
     """
     root, scratch = roots
     runs = RunWriter(store)
@@ -59,6 +60,7 @@ def record_start(
             settings.pipeline_file,
             root,
             settings.use_cache,
+            settings.claims,
         )
         return RunHistory()
     reader, writer = LineageReader(store), LineageWriter(store)

@@ -1,4 +1,4 @@
-"""A PostgreSQL and a MariaDB server for the tests of this directory."""
+"""Metadata stores for the tests of this directory: servers, files and the gRPC service."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from support.database_servers import DatabaseServer, MariaDb, PostgreSql
+
+from prodml.metadata.connection import Connection, GrpcConnection, SqliteConnection
+from prodml.metadata.service import serving
+from prodml.metadata.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,18 @@ def mariadb() -> Iterator[DatabaseServer]:
 def server(request: pytest.FixtureRequest) -> DatabaseServer:
     server: DatabaseServer = request.getfixturevalue(request.param)
     return server
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "service"])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
+    if request.param == "sqlite":
+        yield SqliteConnection(str(tmp_path / "metadata.db"))
+    elif request.param == "service":
+        with serving(lambda: Store(str(tmp_path / "metadata.db")), "127.0.0.1", 0) as port:
+            yield GrpcConnection("127.0.0.1", port)
+    else:
+        server = request.getfixturevalue(request.param)
+        yield server.connection(server.new_database())
 
 
 def _running(kind: type[DatabaseServer]) -> Iterator[DatabaseServer]:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,18 +62,6 @@ def Third(source: Input[Schema], made: Output[Schema]):
 def fenced():
     Third(source=Second(source=First().outputs["made"]).outputs["made"])
 """
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "service"])
-def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
-    if request.param == "sqlite":
-        yield SqliteConnection(str(tmp_path / "metadata.db"))
-    elif request.param == "service":
-        with serving(lambda: Store(str(tmp_path / "metadata.db")), "127.0.0.1", 0) as port:
-            yield GrpcConnection("127.0.0.1", port)
-    else:
-        server = request.getfixturevalue(request.param)
-        yield server.connection(server.new_database())
 
 
 def at_once(*actions: Callable[[], object]) -> list[object]:
