@@ -19,6 +19,7 @@ from prodml.errors import ConfigError
 from prodml.keras_choice import DEFAULT, KerasName
 from prodml.metadata.connection import Connection, SqliteConnection
 from prodml.orchestration.settings import NodeLimits, RetryPolicy, RunSettings
+from prodml.retraining.triggers import Triggers
 from prodml.secrets import REFUSED_TYPE
 from prodml.yaml_documents import YamlError, parse_yaml
 
@@ -45,6 +46,7 @@ class RunConfig(BaseModel):
         nodes: limits by node id.
         grace_seconds: how long nodes of a cancelled run may take to stop.
         events: additional receivers of the run's events.
+        retrain: what makes a run due for `prodml retrain` and `prodml schedule`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +62,7 @@ class RunConfig(BaseModel):
     nodes: dict[str, NodeLimits] = Field(default_factory=dict)
     grace_seconds: float = Field(default=30.0, gt=0)
     events: Events = Events()
+    retrain: Triggers = Triggers()
 
     @property
     def artifacts_path(self) -> str:
@@ -221,6 +224,8 @@ def _allowed(where: tuple[int | str, ...]) -> list[str]:
     for step in where:
         if typing.get_origin(part) is dict:
             _, part = typing.get_args(part)
+        elif dataclasses.is_dataclass(part):
+            part = typing.get_type_hints(part)[str(step)]
         else:
             part = part.model_fields[step].annotation
         if isinstance(part, types.UnionType):

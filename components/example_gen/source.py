@@ -37,6 +37,9 @@ def resolve(parameters: Mapping[str, Any]) -> DriverResult:
         description=_describe(every),
         resolved={
             "files": {name: [file.path for file in found] for name, found in files.items()},
+            "spans": {
+                name: [[file.span, file.version] for file in found] for name, found in files.items()
+            },
             "span": latest[0],
             "version": latest[1],
         },

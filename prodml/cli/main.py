@@ -24,6 +24,7 @@ from prodml.cli import (
     metadata,
     plan,
     predict,
+    retrain,
     rollout,
     root,
     run,
@@ -44,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run", cls=run.RunCommand)(run.run)
+app.command("retrain")(retrain.retrain)
 app.command("plan")(plan.plan)
 app.command("compile")(compile.compile)
 app.command("runs")(runs.runs)
@@ -76,7 +78,7 @@ def main() -> None:
     """Runs the command line and exits.
 
     Exit codes: 0 success, 1 the run failed, 2 the request was invalid, 3 success but not pushed
-    (`--require-push`), 130 cancelled.
+    (`--require-push`), 4 `prodml retrain` started no run, 130 cancelled.
     """
     open_missing_streams()
     for stream in (sys.stdout, sys.stderr):

@@ -29,15 +29,19 @@ _STYLES = {
 
 
 @contextlib.contextmanager
-def follow(node_ids: Sequence[str]) -> Iterator[Observer]:
-    """Shows the progress of nodes on standard output while the block runs.
+def follow(node_ids: Sequence[str], descriptor: int = 1) -> Iterator[Observer]:
+    """Shows the progress of nodes while the block runs.
 
-    Writes to a duplicate of standard output: while a node runs, the original is redirected to the
+    Writes to a duplicate of the descriptor: while a node runs, the original is redirected to the
     node's log.
+
+    Args:
+        node_ids: ids of the nodes, in the order in which they are shown.
+        descriptor: 1 for standard output, 2 for standard error.
     """
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    terminal: Any = _Terminal(os.dup(sys.stdout.fileno()))
+    terminal: Any = _Terminal(os.dup(descriptor))
     try:
         if not terminal.isatty():
             yield PlainLines(terminal)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import gc
 import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +11,6 @@ import typer
 from typer.core import TyperCommand
 
 from prodml.cli.options import ConfigFile, NoCache, Params
-from prodml.cli.terminal import lost_output_dropped, plain
 
 if TYPE_CHECKING:
     from prodml.compiler.spec import PipelineSpec
@@ -67,70 +64,20 @@ def run(
     Ctrl-C or SIGTERM cancels the run within the configuration's grace_seconds; a second signal
     ends it at once. `prodml run --resume` continues the run in both cases.
     """
-    from prodml import keras_choice
-    from prodml.cli import options
-    from prodml.cli.progress import follow
-    from prodml.cli.summary import print_summary, was_pushed
+    from prodml.cli import options, running
     from prodml.config import load_config
-    from prodml.errors import NotPushedError, RunFailedError
-    from prodml.orchestration.launch.cancellation import cancellable
-    from prodml.orchestration.recovery.dead_runs import cancel_run_of_this_process
-    from prodml.orchestration.resolve.keras_choices import keras_choices
-    from prodml.orchestration.results import RunResult
-    from prodml.orchestration.run import Callbacks, run_pipeline
 
-    # TensorFlow and Beam create millions of objects that live until exit. With Python's default
-    # thresholds, the garbage collector spends a tenth of a run's processor time on them.
-    gc.set_threshold(50_000, 20, 10)
     loaded = load_config(config)
-    requested = keras_choice.from_environment()
-    # Before the pipeline file is loaded, because it may import TensorFlow.
-    keras_choice.choose(loaded.keras)
+    requested = running.prepare_process(loaded)
     spec, resumed = _spec_and_run_to_resume(pipeline, loaded, param, resume)
-    # While a node runs, standard error is redirected to the node's log.
-    terminal = os.dup(2)
-
-    def warn(text: str) -> None:
-        _write(terminal, f"warning: {text}\n")
-
     settings = dataclasses.replace(
         loaded.run_settings(use_cache=not no_cache and (resumed is None or resumed.use_cache)),
         pipeline_file=os.path.abspath(pipeline) if pipeline else "",
     )
-    callbacks = Callbacks(
-        open_sinks=loaded.event_sinks(),
-        wait=options.report_waiting if wait else None,
-        warn=warn,
-    )
-
-    chosen = keras_choices(spec, loaded.keras).process
-    if requested not in (None, chosen):
-        warn(
-            f"{keras_choice.VARIABLE} in the environment is ignored: tf.keras is {chosen}; to "
-            f"change it, set keras: {requested} in the configuration"
-        )
-
-    def cancel_run() -> None:
-        cancel_run_of_this_process(settings.open_store(warn))
-
-    try:
-        with (
-            cancellable(cancel_run, loaded.grace_seconds),
-            follow([node.id for node in spec.nodes]) as observer,
-        ):
-            result = run_pipeline(spec, settings, observer, resumed, callbacks)
-    except RunFailedError as failure:
-        if isinstance(failure.result, RunResult):
-            with lost_output_dropped():
-                print_summary(failure.result, options.require_reader(loaded))
-        raise
-    reader = options.require_reader(loaded)
-    with lost_output_dropped():
-        print_summary(result, reader)
-    if require_push and not was_pushed(result, reader):
-        raise NotPushedError(
-            "the run is complete, but no model was pushed, or another version is newer"
-        )
+    wait_for = options.report_waiting if wait else None
+    result = running.run_and_summarize(spec, loaded, settings, requested, resumed, wait_for)
+    if require_push:
+        running.check_pushed(result, loaded)
 
 
 def _spec_and_run_to_resume(
@@ -185,11 +132,6 @@ def _run_to_resume(config: RunConfig, resume: str) -> RunRecord:
     if found.state is RunState.COMPLETE:
         raise RequestError(f"run {found.run_id} is complete; there is nothing to resume")
     return found
-
-
-def _write(descriptor: int, text: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(descriptor, plain(text).encode())
 
 
 def _with_run_to_resume(args: list[str]) -> list[str]:

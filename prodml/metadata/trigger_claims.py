@@ -56,7 +56,7 @@ class TriggerTable:
         return int(get_values(context.custom_properties)["checked"]) if context else None
 
     def record_check(self, pipeline: str, checked: int) -> None:
-        """Records when the triggers of a pipeline were checked; an earlier time changes nothing."""
+        """Records when the triggers of a pipeline were checked; the last call counts."""
         message = mlmd.Context(type_id=self._store.context_type(TRIGGER_CHECK), name=pipeline)
         set_values(message.custom_properties, {"checked": checked})
 
@@ -66,7 +66,7 @@ class TriggerTable:
                 # Another process may create the context first; its time is as good.
                 with contextlib.suppress(mlmd_errors.AlreadyExistsError):
                     store.put_contexts([message])
-            elif int(get_values(found.custom_properties)["checked"]) < checked:
+            else:
                 message.id = found.id
                 store.put_contexts([message])
 

@@ -1,0 +1,1 @@
+"""Retraining: decides from records whether a pipeline is due, and when it is checked."""
