@@ -30,6 +30,7 @@ from prodml.cli import (
     run,
     runs,
     scan,
+    schedule,
     serve,
     show,
 )
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command("run", cls=run.RunCommand)(run.run)
 app.command("retrain")(retrain.retrain)
+app.command("schedule")(schedule.schedule)
 app.command("plan")(plan.plan)
 app.command("compile")(compile.compile)
 app.command("runs")(runs.runs)

@@ -3,11 +3,17 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.retrained import RetrainedProject
+
+from prodml.metadata.store import Store
+from prodml.metadata.trigger_claims import TriggerTable
 
 
 @pytest.fixture
@@ -33,50 +39,74 @@ def test_a_new_span_is_trained_on_once_and_imports_no_tensorflow(project: Retrai
     assert project.trainings == 2
 
 
-def test_a_failing_run_is_repeated_until_its_attempts_are_used_up(
+def started_at_once(project: RetrainedProject) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """Starts two processes at once; returns the one that trains, and the report of the other."""
+    both = [project.start("retrain", "pipeline.py", "--json") for _ in range(2)]
+    deadline = time.monotonic() + 120
+    while all(process.poll() is None for process in both) or not project.trainings:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (winner,) = [process for process in both if process.poll() is None]
+    (loser,) = [process for process in both if process is not winner]
+    output, _ = loser.communicate()
+    assert loser.returncode == 4
+    return winner, json.loads(output)
+
+
+def test_one_of_two_processes_runs_and_its_failures_are_repeated_a_limited_number_of_times(
     project: RetrainedProject,
 ) -> None:
+    (project.root / "hold").touch()
+    winner, report = started_at_once(project)
+    assert report["outcome"] == "in progress" and project.trainings == 1
+    code, report = project.retrain()
+    assert (code, report["outcome"]) == (4, "in progress")
+    assert report["triggers"][0]["answer"] == "running"
+    # A killed run does not hold its key: it counts as the first of two attempts.
+    os.kill(winner.pid, signal.SIGKILL)
+    winner.communicate()
     (project.root / "fail").touch()
-    reports = [project.retrain() for _ in range(3)]
-    assert [code for code, _ in reports] == [1, 1, 1]
-    assert [r["outcome"] for _, r in reports] == ["failed", "failed", "gave up"]
-    assert project.trainings == 2
-    assert reports[1][1]["triggers"][0]["reason"].endswith(f"after {reports[0][1]['run_id']}")
-    (project.root / "fail").unlink()
-    # Changed code is another state, so there are attempts again.
-    code = (project.root / "pipeline.py").read_text()
-    (project.root / "pipeline.py").write_text(code.replace('write("x")', 'write("y")'))
-    assert project.retrain()[1]["outcome"] == "succeeded"
-
-
-def test_two_processes_that_fire_at_the_same_time_start_one_run(project: RetrainedProject) -> None:
-    (project.root / "hold").touch()
-    both = [project.start("retrain", "pipeline.py", "--json") for _ in range(2)]
-    deadline = time.monotonic() + 60
-    while all(process.poll() is None for process in both) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    (project.root / "hold").unlink()
-    ended = [(*process.communicate(timeout=60), process.returncode) for process in both]
-    outcomes = sorted((code, json.loads(out)["outcome"]) for out, _, code in ended)
-    assert outcomes == [(0, "succeeded"), (4, "in progress")], ended
-    assert project.trainings == 1
-
-
-def test_a_killed_run_does_not_hold_its_key(project: RetrainedProject) -> None:
-    (project.root / "hold").touch()
-    process = project.start("retrain", "pipeline.py")
-    while not project.trainings:
-        assert process.poll() is None
-        time.sleep(0.02)
     code, report = project.retrain()
-    assert (code, report["outcome"], report["triggers"][0]["answer"]) == (
-        4,
-        "in progress",
-        "running",
-    )
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    (project.root / "hold").unlink()
-    code, report = project.retrain()
-    assert (code, report["outcome"]) == (0, "succeeded")
+    assert (code, report["outcome"]) == (1, "failed") and report["run_id"]
     assert "run 2 of 2" in report["triggers"][0]["reason"]
+    code, report = project.retrain()
+    assert (code, report["outcome"]) == (1, "gave up")
+    assert project.trainings == 2
+
+
+def test_a_scheduler_catches_up_a_missed_check_again_if_it_was_cancelled(tmp_path: Path) -> None:
+    schedule = {"cron": "0 3 1 * *", "timezone": "Europe/Berlin"}
+    project = RetrainedProject(tmp_path, {"new_span": True, "schedule": schedule})
+    TriggerTable(Store(str(tmp_path / ".prodml" / "metadata.db"))).record_check("small", 1)
+    (tmp_path / "hold").touch()
+    scheduler = project.start_scheduler()
+    while not project.trainings:
+        assert scheduler.poll() is None
+        time.sleep(0.02)
+    scheduler.send_signal(signal.SIGTERM)
+    output, errors = scheduler.communicate(timeout=120)
+    assert scheduler.returncode == 0, errors
+    assert "(missed)" in output and output.endswith("stopped\n")
+    assert "small: cancelled" in output and "was cancelled; completed nodes are kept" in errors
+    (tmp_path / "hold").unlink()
+    scheduler = project.start_scheduler()
+    assert scheduler.stdout is not None
+    lines = []
+    for line in scheduler.stdout:
+        lines.append(line)
+        if "small: a run succeeded" in line:
+            scheduler.send_signal(signal.SIGTERM)
+    scheduler.communicate()
+    assert scheduler.returncode == 0
+    assert any("(missed)" in line for line in lines) and "pipeline small is due" in "".join(lines)
+
+
+def test_a_scheduler_refuses_what_could_never_run(tmp_path: Path) -> None:
+    project = RetrainedProject(tmp_path, {"new_span": True})
+    refused = subprocess.run(
+        [sys.executable, "-m", "prodml", "schedule", "pipeline.py=config.yaml"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 2 and "no schedule is declared" in refused.stderr

@@ -126,6 +126,15 @@ class RetrainedProject:
             text=True,
         )
 
+    def start_scheduler(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prodml", "schedule", "pipeline.py=config.yaml"],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def run(
         self, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
