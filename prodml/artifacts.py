@@ -156,7 +156,10 @@ class ModelRun(Artifact):
 
 
 class ModelEvaluation(Artifact):
-    """Metrics that `tfma.load_eval_result` reads."""
+    """Metrics that `tfma.load_eval_result` reads.
+
+    The custom property `metrics` has those of the candidate over all rows, as JSON.
+    """
 
     type_name = "ModelEvaluation"
 

@@ -17,6 +17,7 @@ from prodml.components.evaluator.contract import (
     check_model,
     slice_features,
 )
+from prodml.components.evaluator.recorded_metrics import METRICS, recorded_metrics
 from prodml.components.evaluator.sample import read_sample
 from prodml.components.evaluator.schema_check import check_schema
 from prodml.components.evaluator.verdict import Verdict, reach_verdict
@@ -43,7 +44,8 @@ def execute(context: ExecutorContext) -> None:
     models = candidates(evaluation, model, baseline, context.pipeline_name)
     capabilities = [check_model(each, sample, evaluation.config) for each in models]
     check_baseline(models, capabilities, evaluation.config)
-    output = context.output("evaluation", ModelEvaluation).uri
+    recorded = context.output("evaluation", ModelEvaluation)
+    output = recorded.uri
     by_row = row_by_row_reasons(evaluation.config, capabilities, sample)
     columns = _columns(capabilities, evaluation.config, is_pruned=not by_row)
     if by_row:
@@ -59,6 +61,7 @@ def execute(context: ExecutorContext) -> None:
         _batch_size(capabilities),
     )
     _reconcile(context, rows)
+    recorded.custom_properties[METRICS] = recorded_metrics(output, evaluation.config)
     verdict = reach_verdict(output, evaluation, baseline)
     _bless(context, verdict, model, baseline)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import tensorflow as tf
 from support.flight_rows import flight_examples
 from support.running import execute
 
-from prodml.artifacts import Examples, Model, ModelBlessing
+from prodml.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from prodml.components.evaluator.component import Evaluator
 from prodml.components.evaluator.eval_config import (
     EvalConfig,
@@ -289,6 +290,29 @@ def test_a_model_that_predicts_nan_is_an_error_for_every_metric(
     )
     with pytest.raises(ModelContractError, match=r"model .*model-3: predicts NaN for \d+ of 200"):
         _evaluated(config, tmp_path, examples=examples, model=model)
+
+
+def test_the_metrics_of_the_candidate_over_all_rows_are_recorded(
+    good: Model, bad: Model, examples: Examples, tmp_path: Path
+) -> None:
+    never = MetricConfig("Precision", config='{"thresholds": 0.99}')
+    config = EvalConfig(
+        model_specs=[ModelSpec(label_key="is_late")],
+        slicing_specs=[SlicingSpec(), SlicingSpec(feature_keys=["origin"])],
+        metrics_specs=[MetricsSpec(metrics=[MetricConfig("AUC", threshold=NO_WORSE), never])],
+    )
+    inputs = {"examples": examples, "model": good, "baseline_model": bad}
+    evaluator = Evaluator(
+        eval_config=config, **{key: Channel(type=type(value)) for key, value in inputs.items()}
+    )
+    context = execute(evaluator, inputs, tmp_path)
+    evaluation = context.output("evaluation", ModelEvaluation)
+    metrics = json.loads(str(evaluation.custom_properties["metrics"]))
+    # The precision is NaN, because no flight is predicted to be late with such a probability.
+    assert list(metrics) == ["auc"]
+    auc = metrics["auc"]
+    change = f"auc changed by {auc - (1 - auc):+.4g}"
+    assert auc > 0.5 and _reason(context.output("blessing", ModelBlessing)).startswith(change)
 
 
 def _evaluated(config: EvalConfig, tmp_path: Path, **inputs: Examples | Model) -> ModelBlessing:
