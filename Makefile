@@ -37,6 +37,12 @@ types: setup  ## Check types, strictly.
 layers: setup  ## Check that no layer imports what it must not.
 	$(RUN)/lint-imports
 
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
+
+.PHONY: workflows
+workflows:  ## Check the GitHub workflows with actionlint; needs Go.
+	go run $(ACTIONLINT)
+
 .PHONY: demo
 demo: setup  ## Three months of flights: from raw data to a pushed model that answers.
 	$(RUN)/python examples/flights/prepare.py --output data/flights --months 1-3

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -99,14 +98,3 @@ def test_a_scheduler_catches_up_a_missed_check_again_if_it_was_cancelled(tmp_pat
     scheduler.communicate()
     assert scheduler.returncode == 0
     assert any("(missed)" in line for line in lines) and "pipeline small is due" in "".join(lines)
-
-
-def test_a_scheduler_refuses_what_could_never_run(tmp_path: Path) -> None:
-    project = RetrainedProject(tmp_path, {"new_span": True})
-    refused = subprocess.run(
-        [sys.executable, "-m", "prodml", "schedule", "pipeline.py=config.yaml"],
-        cwd=project.root,
-        capture_output=True,
-        text=True,
-    )
-    assert refused.returncode == 2 and "no schedule is declared" in refused.stderr

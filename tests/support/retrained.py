@@ -49,7 +49,7 @@ def execute(context):
 _PIPELINE = """
 import os, time
 from prodml import Input, Output, Parameter, component, pipeline
-from prodml.artifacts import Examples, Model, ModelEvaluation, Schema
+from prodml.artifacts import Examples, Model, ModelEvaluation, PushedModel, Schema
 from prodml.components import ImportSchemaGen
 from reading.component import Read
 
@@ -66,11 +66,16 @@ def Train(examples: Input[Examples], schema: Input[Schema], model: Output[Model]
 def Evaluate(model: Input[Model], evaluation: Output[ModelEvaluation]):
     evaluation.custom_properties["metrics"] = '{"auc": 0.8, "loss": 0.4}'
 
+@component
+def Push(model: Input[Model], pushed: Output[PushedModel]):
+    pushed.custom_properties["pushed"] = int(os.path.exists("push"))
+
 @pipeline(name="small")
 def small(data: str = "data"):
     schema = ImportSchemaGen(schema_file="schema.pbtxt").outputs["schema"]
     trained = Train(examples=Read(data=data).outputs["examples"], schema=schema)
     Evaluate(model=trained.outputs["model"])
+    Push(model=trained.outputs["model"])
 """
 
 
