@@ -72,7 +72,8 @@ def retrain(
             result = running.run_and_summarize(spec, loaded, settings, requested, is_quiet=json)
         except (BusyError, ClaimedError) as error:
             checked.record_check(spec.name, now)
-            report.end("in progress", message=str(error))
+            # The rest of the message is advice for prodml run.
+            report.end("in progress", message=str(error).partition("; ")[0])
             raise typer.Exit(NOTHING_STARTED) from None
         except ProdmlError as error:
             if error.exit_code != 130:
@@ -119,6 +120,7 @@ class _Report:
         """Prints the outcome: succeeded, failed, cancelled, not due, in progress or gave up."""
         from prodml.cli import printing
         from prodml.cli.terminal import lost_output_dropped, say
+        from prodml.secrets import redact
 
         with lost_output_dropped():
             if self._is_json:
@@ -126,7 +128,7 @@ class _Report:
                     "pipeline": self._pipeline,
                     "outcome": outcome,
                     "run_id": run_id,
-                    "message": message,
+                    "message": redact(message),
                     "triggers": [dataclasses.asdict(v) for v in self._decision.verdicts],
                 }
                 printing.print_json(document)

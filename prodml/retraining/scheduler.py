@@ -80,6 +80,7 @@ class Scheduler:
 
         A second signal ends them without cleaning up.
         """
+        passed_on = 0
         with self._woken_by_signals() as wake:
             for entry in self._entries:
                 self._announce(entry)
@@ -90,6 +91,10 @@ class Scheduler:
                 elif not self._running:
                     self._say("stopped")
                     return
+                while passed_on < self._signals:
+                    # Not in the handler, which can be called while a process is being started.
+                    self._cancel_running()
+                    passed_on += 1
                 select.select([wake], [], [], None if self._signals else self._sleep_seconds())
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)
@@ -135,8 +140,10 @@ class Scheduler:
         ]
         return max(0.0, min([LONGEST_SLEEP_SECONDS, *waits]))
 
-    def _stop(self, number: int, frame: Any) -> None:
+    def _count(self, number: int, frame: Any) -> None:
         self._signals += 1
+
+    def _cancel_running(self) -> None:
         for entry in self._running:
             assert entry.process is not None
             entry.process.send_signal(signal.SIGTERM)
@@ -147,7 +154,7 @@ class Scheduler:
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
-        before: dict[int, Any] = {n: signal.signal(n, self._stop) for n in _STOPPING}
+        before: dict[int, Any] = {n: signal.signal(n, self._count) for n in _STOPPING}
         # With a handler, the end of a child writes to the pipe.
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         fd_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

@@ -93,8 +93,6 @@ def _span_of(examples: ArtifactRecord) -> SpanFact:
 
 
 def _new_rows(driver: DriverResult, fact: SourceFact, seen: ArtifactRecord | None) -> int:
-    from prodml.retraining.row_counts import count_rows
-
     files: Mapping[str, Sequence[str]] = driver.resolved["files"]
     spans: Mapping[str, Sequence[Sequence[int]]] = driver.resolved["spans"]
     each = [
@@ -103,12 +101,22 @@ def _new_rows(driver: DriverResult, fact: SourceFact, seen: ArtifactRecord | Non
         for path, span in zip(paths, spans[split], strict=True)
     ]
     if fact.trained is None or fact.available != SpanFact(0, 0):
-        return count_rows(p for p, span in each if fact.trained is None or span > fact.trained)
+        return _rows_of(
+            [path for path, span in each if fact.trained is None or span > fact.trained]
+        )
     # Without spans, new rows are in the same files as the rows that the model has seen.
     counts: dict[str, int] = (
         json.loads(str(seen.custom_properties.get(_ROW_COUNTS, "{}"))) if seen else {}
     )
-    return max(0, count_rows(path for path, _ in each) - sum(counts.values()))
+    return max(0, _rows_of([path for path, _ in each]) - sum(counts.values()))
+
+
+def _rows_of(paths: Sequence[str]) -> int:
+    if not paths:
+        return 0
+    from prodml.retraining.row_counts import count_rows
+
+    return count_rows(paths)
 
 
 def schema_nodes(spec: PipelineSpec) -> list[NodeSpec]:

@@ -10,7 +10,7 @@ from prodml.metadata.records import TriggerClaim
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 
-PROCESSES, ROUNDS = 3, 6
+PROCESSES, ROUNDS = 2, 6
 
 
 def claims_of_many_processes(connection: Connection) -> list[list[Any]]:

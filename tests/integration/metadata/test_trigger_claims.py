@@ -1,6 +1,7 @@
 """A trigger starts one run even if several processes claim it at the same time, on any database."""
 
 from support.at_once import ROUNDS, claims_of_many_processes, type_ids_of_many_processes
+from support.database_servers import DatabaseServer
 
 from prodml.metadata.connection import Connection
 from prodml.metadata.reading import LineageReader
@@ -24,8 +25,10 @@ def test_one_of_many_processes_gets_a_claim_and_the_others_record_nothing(
 
 
 def test_processes_that_register_a_type_at_the_same_time_get_the_same_type(
-    connection: Connection,
+    postgresql: DatabaseServer,
 ) -> None:
+    # Elsewhere, a lock or the database prevents a second type of the same name.
+    connection = postgresql.connection(postgresql.new_database())
     Store(connection)
     ids = type_ids_of_many_processes(connection)
     assert [len(set(each)) for each in ids] == [1] * ROUNDS

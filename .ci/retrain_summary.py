@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Prints a report of .ci/retrain as Markdown: retrain-summary REPORT EXIT_CODE."""
+"""Prints a report of .ci/retrain as Markdown: retrain_summary.py REPORT EXIT_CODE."""
 
 import json
 import sys
