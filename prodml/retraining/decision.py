@@ -211,8 +211,10 @@ def _rows(triggers: Triggers, facts: Facts) -> Iterator[Verdict]:
 def _schemas(triggers: Triggers, facts: Facts) -> Iterator[Verdict]:
     for schema in facts.schemas if triggers.schema_changed else ():
         if not schema.trained or not schema.current:
-            which = "the newest model has used none" if not schema.trained else "there is none now"
-            answer, reason = Answer.UNKNOWN, f"no schema to compare: {which}"
+            missing = "there is none now"
+            if not schema.trained:
+                missing = "the newest model has used none, or it was deleted"
+            answer, reason = Answer.UNKNOWN, f"no schema to compare: {missing}"
         elif schema.trained == schema.current:
             answer, reason = Answer.NOT_DUE, "the newest model has used the same schema"
         else:

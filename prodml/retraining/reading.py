@@ -137,7 +137,7 @@ def _current_schema(spec: PipelineSpec, reader: LineageReader, node: NodeSpec) -
 
 
 def _digest_of(record: ArtifactRecord | None) -> str:
-    if record is None:
+    if record is None or record.state != "LIVE":
         return ""
     path = join(record.uri, "schema.pbtxt")
     text = objects.read(path).decode("utf-8") if is_url(path) else schema_text(path)
