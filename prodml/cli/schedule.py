@@ -17,7 +17,7 @@ def schedule(
     pipelines: Annotated[
         list[str],
         typer.Argument(
-            metavar="PIPELINE.py=CONFIG.yaml...",
+            metavar="PIPELINE.py=CONFIG.yaml",
             help="Each pipeline with the run configuration that declares its retrain.schedule.",
         ),
     ],
@@ -28,7 +28,7 @@ def schedule(
     caught up by one check. Ctrl-C or SIGTERM cancels checks in progress and exits with 0; a second
     signal ends them at once.
 
-    Example: prodml schedule pipelines/flights.py=configs/local.yaml
+    Example: prodml schedule pipelines/flights.py=configs/retrain.yaml
     """
     from prodml.retraining.scheduler import Scheduler
 
