@@ -130,8 +130,9 @@ def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:
     """Writes plain values into an ML Metadata property map; secrets in texts are hidden.
 
     On database servers, integers have 32 bits, so a larger one, such as a time in ms, is stored as
-    a double. PostgreSQL rejects texts that do not fit into its index, so a long text is stored as a
-    StringValue in an Any.
+    a double. PostgreSQL rejects texts that do not fit into its index, and ML Metadata's client does
+    not quote texts with backslashes for it: what follows would be read as SQL. So such texts are
+    stored as a StringValue in an Any.
     """
     for key, value in values.items():
         if isinstance(value, int) and abs(value) < 1 << 31:
@@ -140,10 +141,14 @@ def set_values(target: Any, values: Mapping[str, PropertyValue]) -> None:
             target[key].double_value = float(value)
         elif isinstance(value, float):
             target[key].double_value = value
-        elif len(text := redact(value)) < _LONG_TEXT and len(text.encode()) < _LONG_TEXT:
+        elif _fits_in_a_column(text := redact(value)):
             target[key].string_value = text
         else:
             target[key].proto_value.Pack(StringValue(value=text))
+
+
+def _fits_in_a_column(text: str) -> bool:
+    return len(text) < _LONG_TEXT and len(text.encode()) < _LONG_TEXT and "\\" not in text
 
 
 def get_values(source: Any) -> dict[str, PropertyValue]:

@@ -211,3 +211,13 @@ def test_texts_of_any_length_and_script_are_stored(server: DatabaseServer) -> No
     assert found.properties["big"] == 1 << 40
     assert reader.run("run").parameters == '{"text": "ä€漢"}'
     assert os.environ[PASSWORD_VARIABLE] == PASSWORD
+
+
+def test_texts_with_backslashes_are_stored(server: DatabaseServer) -> None:
+    store = Store(server.connection(server.new_database()))  # type: ignore[attr-defined]
+    writer, reader = LineageWriter(store), LineageReader(store)
+    texts = ["C:\\rows.csv", "\\", "it's \\' quoted", '{"delimiter": "\\t"}', "\\n" * 2000]
+    properties = {f"text-{number}": text for number, text in enumerate(texts)}
+    execution = writer.begin_execution(Attempt("p", "run", "node", "T"), properties, {})
+    (found,) = reader.executions([execution])
+    assert [found.properties[name] for name in properties] == texts
