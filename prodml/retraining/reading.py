@@ -155,11 +155,14 @@ def _drift(
         return Measured(absence="there is no model yet")
     newest = next(reader.newest_artifacts(watched, "ExampleStatistics", None, "statistics"), None)
     examples = [r for r in lineage.upstream if r.type_name == "Examples"]
-    trained = [
+    of_model = [
         found
-        for artifact in sorted(examples, key=lambda record: record.id)
+        for artifact in sorted(examples, key=lambda record: record.id, reverse=True)
         for found in products_of(reader, artifact, "ExampleStatistics", "statistics")
     ]
+    # A pipeline can have statistics of raw and of transformed examples.
+    node = newest.custom_properties.get("producer_component") if newest else None
+    trained = [r for r in of_model if r.was_made_by(str(node), None)] or of_model
     if newest is None or not trained:
         which = "data of the newest model" if newest else f"runs of {watched}"
         return Measured(absence=f"there are no statistics of the {which}")
