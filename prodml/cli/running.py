@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from prodml.config import RunConfig
     from prodml.keras_choice import KerasName
     from prodml.metadata.records import RunRecord
-    from prodml.orchestration.results import RunResult
     from prodml.orchestration.ownership.leases import Wait
+    from prodml.orchestration.results import RunResult
     from prodml.orchestration.settings import RunSettings
 
 

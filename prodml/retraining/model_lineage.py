@@ -19,7 +19,9 @@ class ModelLineage:
     def used(self, type_name: str, producer: str) -> ArtifactRecord | None:
         """The newest artifact of a type that a node produced for the model, or None."""
         found = [
-            r for r in self.upstream if r.type_name == type_name and r.was_made_by(producer, None)
+            r
+            for r in self.upstream
+            if r.type_name == type_name and r.was_produced_by(producer, None)
         ]
         return max(found, key=lambda record: record.id, default=None)
 
@@ -55,7 +57,7 @@ def products_of(
         for record in reader.artifacts(outputs)
         if record.type_name == type_name
         and record.state == "LIVE"
-        and record.was_made_by(None, output_key)
+        and record.was_produced_by(None, output_key)
     ]
     return sorted(found, key=lambda record: record.id, reverse=True)
 

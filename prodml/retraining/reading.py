@@ -162,7 +162,7 @@ def _drift(
     ]
     # A pipeline can have statistics of raw and of transformed examples.
     node = newest.custom_properties.get("producer_component") if newest else None
-    trained = [r for r in of_model if r.was_made_by(str(node), None)] or of_model
+    trained = [r for r in of_model if r.was_produced_by(str(node), None)] or of_model
     if newest is None or not trained:
         which = "data of the newest model" if newest else f"runs of {watched}"
         return Measured(absence=f"there are no statistics of the {which}")

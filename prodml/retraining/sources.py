@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from prodml.compiler.spec import NodeKind, NodeSpec, PipelineSpec
 from prodml.dsl.executor import DriverResult
-from prodml.errors import refused_by_filesystem
+from prodml.errors import file_operation_error
 from prodml.keras_choice import KerasName
 from prodml.metadata.records import ArtifactRecord
 from prodml.orchestration.code.executors import drive
@@ -55,7 +55,7 @@ def read_outside(spec: PipelineSpec, keras: KerasName) -> Outside:
             try:
                 found = fingerprint(spec.name, node, {}, driver, frozenset(), choices.get(node.id))
             except OSError as error:
-                raise refused_by_filesystem(error) from error
+                raise file_operation_error(error) from error
             parts[node.id] = found.key
     text = json.dumps(parts, sort_keys=True)
     return Outside(hashlib.blake2b(text.encode(), digest_size=20).hexdigest(), drivers)

@@ -29,7 +29,6 @@ from prodml.metadata.leases import LeaseTable
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import Attempt, ProcessRecord, RunState, State
 from prodml.metadata.run_writing import RunWriter
-from prodml.metadata.service import serving
 from prodml.metadata.store import Store
 from prodml.metadata.writing import LineageWriter
 from prodml.orchestration.publish import manifest
