@@ -8,7 +8,7 @@ from prodml.errors import ClaimedError
 from prodml.metadata.connection import Connection
 from prodml.metadata.records import TriggerClaim
 from prodml.metadata.store import Store
-from prodml.metadata.writing import LineageWriter
+from prodml.metadata.run_writing import RunWriter
 
 PROCESSES, ROUNDS = 2, 6
 
@@ -25,7 +25,7 @@ def type_ids_of_many_processes(connection: Connection) -> list[list[Any]]:
 
 def claim_each_round(connection: Connection, number: int, barrier: Any, answers: Any) -> None:
     """Claims two keys in each round, in another order in every process."""
-    writer = LineageWriter(Store(connection, retry_seconds=60))
+    writer = RunWriter(Store(connection, retry_seconds=60))
     for round in range(ROUNDS):
         claims = [TriggerClaim(f"new_span:{round}", 1), TriggerClaim(f"older_than:{round}", 1)]
         if number % 2:

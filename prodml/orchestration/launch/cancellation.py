@@ -7,10 +7,13 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+_NUDGE = signal.SIGURG
+_NUDGE_SECONDS = 0.2
 EXIT_CODE = 130
 _GIVE_UP_SECONDS = 5.0
 
@@ -20,7 +23,8 @@ def cancellable(on_give_up: Callable[[], None], grace_seconds: float) -> Iterato
     """Turns the first SIGINT or SIGTERM into a KeyboardInterrupt in the main thread.
 
     A second thread watches for signals, too: Python calls a signal handler only between two steps
-    of the main thread, which may be inside TensorFlow for minutes.
+    of the main thread, which may be inside TensorFlow for minutes. A system call of the main thread
+    does not notice a signal that arrives just before it, so the second thread interrupts it.
 
     Args:
         on_give_up: called in another thread when the grace period is over, just before the process
@@ -45,6 +49,8 @@ def cancellable(on_give_up: Callable[[], None], grace_seconds: float) -> Iterato
     before: dict[int, Any] = {
         n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)
     }
+    # A system call is interrupted only by a signal that has a handler.
+    before[_NUDGE] = signal.signal(_NUDGE, lambda *_: None)
     fd_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     watch.start()
     try:
@@ -63,9 +69,14 @@ def _watch(
     reading: int, terminal: int, on_give_up: Callable[[], None], grace_seconds: float
 ) -> None:
     """Ends the process at the second signal, or when the grace period is over."""
-    signals = 0
+    signals, ends = 0, 0.0
+    wait: float | None = None
     while True:
-        is_ready, _, _ = select.select([reading], [], [], grace_seconds if signals else None)
+        is_ready, _, _ = select.select([reading], [], [], wait)
+        if not is_ready and time.monotonic() < ends:
+            signal.pthread_kill(threading.main_thread().ident or 0, _NUDGE)
+            wait = max(0.0, ends - time.monotonic())
+            continue
         if not is_ready:
             _say(
                 terminal,
@@ -82,6 +93,9 @@ def _watch(
         if signals > 1:
             _say(terminal, "killed by a second signal")
             os._exit(EXIT_CODE)
+        if signals and not ends:
+            ends = time.monotonic() + grace_seconds
+            wait = min(_NUDGE_SECONDS, grace_seconds)
 
 
 def _say(terminal: int, text: str) -> None:
