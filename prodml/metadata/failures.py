@@ -41,7 +41,7 @@ _BEING_CREATED = re.compile(
     r"|already exists|doesn't exist|does not exist"
 )
 """Errors while another process creates the tables."""
-_ROLLED_BACK = re.compile(r"deadlock detected|type_external_id_key")
+_ROLLED_BACK = re.compile(r"deadlock detected|type_external_id_key|Conflict of external_id")
 """PostgreSQL ended a transaction in favour of one that it conflicted with: two that waited for each
 other, or two that registered the same type."""
 _REASON = re.compile(r"(?:PostgreSQL error: |failed: errno: )(.*)")
@@ -55,7 +55,8 @@ def is_transient(error: BaseException) -> bool:
     """Whether a retry of the same call may succeed."""
     if isinstance(error, NotConnectedError | mlmd_errors.AbortedError):
         return True
-    if isinstance(error, mlmd_errors.InternalError) and _ROLLED_BACK.search(str(error)):
+    conflicts = mlmd_errors.InternalError | mlmd_errors.AlreadyExistsError
+    if isinstance(error, conflicts) and _ROLLED_BACK.search(str(error)):
         return True
     return is_lost_connection(error) or "database is locked" in str(error)
 
