@@ -7,8 +7,8 @@ from typing import Any
 from prodml.errors import ClaimedError
 from prodml.metadata.connection import Connection
 from prodml.metadata.records import TriggerClaim
-from prodml.metadata.store import Store
 from prodml.metadata.run_writing import RunWriter
+from prodml.metadata.store import Store
 
 PROCESSES, ROUNDS = 2, 6
 

@@ -7,9 +7,9 @@ import pytest
 from prodml.errors import ClaimedError, NotFoundError
 from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState, TriggerClaim
+from prodml.metadata.run_writing import RunWriter
 from prodml.metadata.store import Store
 from prodml.metadata.trigger_claims import TriggerTable
-from prodml.metadata.run_writing import RunWriter
 
 FIRST, SECOND = TriggerClaim("new_span:a", 1), TriggerClaim("older_than:b", 1)
 
