@@ -81,6 +81,20 @@ beam-tests: setup  ## Run Beam's own tests on the local runner and on FnApiRunne
 kill-sweep: setup  ## Kill runs at every point and flights 200 times, resume, check; half an hour.
 	PYTHONPATH=tests $(RUN)/python tests/faults/kill_sweep.py --kills 220
 
+.PHONY: flink spark prism
+flink: setup  ## Start Flink on loopback: two task managers, Beam's job server, two pools of Python workers.
+spark: setup  ## Start Spark on loopback: two workers, Beam's job server, two pools of Python workers.
+prism: setup  ## Start Prism, Beam's runner in Go, on loopback, with a pool of Python workers.
+flink spark prism:
+	PYTHONPATH=tests $(RUN)/python -m clusters start $@
+
+.PHONY: flink-stop spark-stop prism-stop
+flink-stop: setup  ## End the Flink cluster.
+spark-stop: setup  ## End the Spark cluster.
+prism-stop: setup  ## End Prism.
+flink-stop spark-stop prism-stop:
+	PYTHONPATH=tests $(RUN)/python -m clusters stop $(@:-stop=)
+
 .PHONY: audit
 audit: setup  ## Tell known vulnerabilities of the locked packages; fails where an upgrade mends one.
 	@mkdir -p build
