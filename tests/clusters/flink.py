@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from clusters.downloads import download_archive, download_jars
-from clusters.job_server import ADD_OPENS, DETECTOR, compile_detector, missing_job_service
+from clusters.job_server import ADD_OPENS, DETECTOR, compile_additions, missing_job_service
 from clusters.pins import Pins
 from clusters.pools import NAME, hosts_file, start_pools, wait_for_pools
 from clusters.services import Service, Services
@@ -78,7 +78,7 @@ def install(pins: Pins, directory: Path) -> None:
     flink = download_archive(_DISTRIBUTION, pins, directory / "archives") / "deps"
     beam = directory / "beam"
     jars = download_jars(pins.versions["beam-flink"], pins, beam)
-    compile_detector(beam, directory / "detector")
+    compile_additions(beam, directory / "additions")
     lib = directory / "lib"
     lib.mkdir()
     for jar in flink.glob("lib/*.jar"):
@@ -114,7 +114,7 @@ def start(
         "job-manager",
         [
             *("java", *_memory(installed, conf, "GET_JM_RESOURCE_PARAMS")[0], *_java(conf)),
-            *("-cp", f"{installed}/lib/*"),
+            *("-cp", f"{installed}/additions:{installed}/lib/*"),
             "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
             *("--configDir", str(conf), "--executionMode", "cluster"),
         ],
@@ -128,7 +128,7 @@ def start(
         "job-server",
         [
             *("java", "-Xmx512m", *ADD_OPENS),
-            *("-cp", f"{installed}/lib/*:{installed}/beam/*:{installed}/detector"),
+            *("-cp", f"{installed}/additions:{installed}/lib/*:{installed}/beam/*"),
             f"-Dlog4j.configurationFile={conf / 'log4j.properties'}",
             "org.apache.beam.runners.flink.FlinkJobServerDriver",
             *("--job-host=localhost", f"--job-port={ports['job']}"),
@@ -152,7 +152,7 @@ def _start_manager(services: Services, installed: Path, conf: Path, number: int)
         f"task-manager-{number + 1}",
         [
             *("java", *jvm, *_java(conf), hosts_file(conf, number)),
-            *("-cp", f"{installed}/lib/*"),
+            *("-cp", f"{installed}/additions:{installed}/lib/*"),
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             *("--configDir", str(conf), *dynamic),
             *("-D", f"taskmanager.resource-id=task-manager-{number + 1}"),

@@ -23,11 +23,19 @@ ADD_OPENS = tuple(
 """What Flink 1.19, Spark 3.5 and Kryo reach into; closed since Java 17."""
 
 
-def compile_detector(jars: Path, directory: Path) -> None:
-    """Compiles the class that stages nothing, against Beam's jars."""
-    source = Path(__file__).with_name(f"{DETECTOR}.java")
+def compile_additions(jars: Path, directory: Path) -> None:
+    """Compiles what comes first in the class paths: StagesNothing and Loopback.
+
+    Args:
+        jars: directory of Beam's jars.
+        directory: a new directory for the classes.
+    """
     directory.mkdir(parents=True)
-    run_client(["javac", "-cp", f"{jars}/*", "-d", str(directory), str(source)])
+    sources = [
+        str(Path(__file__).with_name(name)) for name in ("StagesNothing.java", "Loopback.java")
+    ]
+    run_client(["javac", "-cp", f"{jars}/*", "-d", str(directory), *sources])
+    run_client(["java", "-cp", f"{jars}/*:{directory}", "Loopback", str(directory)])
 
 
 def missing_job_service(address: str) -> str | None:

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from clusters.downloads import download_archive, download_jars
-from clusters.job_server import ADD_OPENS, DETECTOR, compile_detector, missing_job_service
+from clusters.job_server import ADD_OPENS, DETECTOR, compile_additions, missing_job_service
 from clusters.pins import Pins
 from clusters.pools import NAME, hosts_file, start_pools, wait_for_pools
 from clusters.services import Service, Services
@@ -35,7 +35,7 @@ def install(pins: Pins, directory: Path) -> None:
     for jar in download_jars(pins.versions["beam-spark"], pins, beam):
         if any(fnmatch(jar.name, pattern) for pattern in _LEFT_OUT):
             jar.unlink()
-    compile_detector(beam, directory / "detector")
+    compile_additions(beam, directory / "additions")
 
 
 def start(
@@ -84,8 +84,8 @@ def start(
         "job-server",
         [
             *("java", "-Xmx512m", *ADD_OPENS),
-            *("-cp", f"{installed}/beam/*:{home}/jars/*:{installed}/detector"),
-            f"-Dspark.executor.extraClassPath={installed}/beam/*",
+            *("-cp", f"{installed}/additions:{installed}/beam/*:{home}/jars/*"),
+            f"-Dspark.executor.extraClassPath={installed}/additions:{installed}/beam/*",
             f"-Dspark.executor.memory={_EXECUTOR_MEMORY}",
             *("-Dspark.driver.host=localhost", "-Dspark.driver.bindAddress=127.0.0.1"),
             "-Dspark.ui.enabled=false",
