@@ -22,6 +22,7 @@ ProdmlError
 │   ├── RowCountError         the numbers of rows read and written do not add up
 │   ├── ArtifactError         an input differs from what its producer published
 │   ├── LimitError            the node exceeded its limit of time or memory
+│   ├── RunnerError           the configured Beam runner does not answer
 │   ├── PortabilityError      a Beam function or element cannot be sent to a remote worker
 │   ├── WorkerLostError       the node's process, or a worker, died
 │   └── StorageError          a file operation failed: disk full, read-only, path missing
@@ -139,6 +140,10 @@ class LimitError(NodeError):
 
 class WorkerLostError(NodeError):
     """The process of a node, or a worker of its runner, died without an error message."""
+
+
+class RunnerError(NodeError):
+    """The Beam runner of the configuration does not answer; nothing was sent to it."""
 
 
 class PortabilityError(NodeError):

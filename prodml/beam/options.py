@@ -1,4 +1,4 @@
-"""Beam pipeline options that create each view only once."""
+"""Beam pipeline options of prodml: views created only once, and options that Beam would drop."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ class CachedOptions(PipelineOptions):  # type: ignore[misc]  # Beam ships no typ
         if cls not in views:
             views[cls] = super().view_as(cls)
         return views[cls]
+
+
+class JavaJobServerOptions(PipelineOptions):  # type: ignore[misc]  # Beam ships no types
+    """Options of Java job servers that these do not describe: Beam drops options it does not know.
+
+    `pipeline_resources_detector_factory_class` names a Java class in the class path of the job
+    server that decides which jars are uploaded with each job; by default the whole class path.
+    """
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--pipeline_resources_detector_factory_class")

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prodml.beam.runner_options import RUNNERS, flags, option_problem
+from prodml.suggestions import suggest
+
 LOCAL_RUNNER = "FnApiRunner"
 
 
@@ -14,21 +17,35 @@ class RunnerProfile:
     """A Beam runner and its pipeline options, for example the section `runner` of a configuration.
 
     Attributes:
-        name: a Beam runner: FnApiRunner (in this process), FlinkRunner, SparkRunner,
+        name: a Beam runner: FnApiRunner (in this process), PrismRunner, FlinkRunner, SparkRunner,
             DataflowRunner or PortableRunner.
-        options: Beam pipeline options by name, without dashes; True is a flag without a value, a
-            list repeats the option. FnApiRunner with options is always Beam's own; without
-            options, `prodml.beam.local_runner` runs the pipelines that it supports.
+        options: Beam pipeline options by name, without dashes; a list repeats the option.
+            FnApiRunner with options is always Beam's own; without options,
+            `prodml.beam.local_runner` runs the pipelines that it supports.
         check_portability: makes the local runner pickle every function and encode every element,
             as remote runners do anyway.
+
+    Raises:
+        ValueError: the runner, or an option of it, is unknown, or its value has another type.
     """
 
     name: str = LOCAL_RUNNER
     options: Mapping[str, Any] = field(default_factory=dict)
     check_portability: bool = False
 
+    def __post_init__(self) -> None:
+        if self.name not in RUNNERS:
+            raise ValueError(f"unknown runner {self.name!r}{suggest(self.name, RUNNERS)}")
+        found = (option_problem(self.name, *option) for option in self.options.items())
+        if problems := list(filter(None, found)):
+            raise ValueError("; ".join(problems))
+
     def pipeline(self) -> Any:
-        """Creates a `beam.Pipeline` on this runner, to be used as a context manager."""
+        """Creates a `beam.Pipeline` on this runner, to be used as a context manager.
+
+        Raises:
+            RunnerError: the job server of the options does not answer.
+        """
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -36,18 +53,24 @@ class RunnerProfile:
 
         if is_tested_beam():
             cache_signatures()
-        flags = [flag for name, value in self.options.items() for flag in _flags(name, value)]
+        # Before options are parsed: it declares one that Beam would drop.
+        from prodml.beam.options import CachedOptions
+
+        given = flags(self.name, self.options)
         if self.name != LOCAL_RUNNER:
-            return beam.Pipeline(self.name, PipelineOptions(flags, runner=self.name))
+            if endpoint := self.options.get("job_endpoint"):
+                from prodml.beam.job_service import check_job_service
+
+                check_job_service(endpoint)
+            return beam.Pipeline(self.name, PipelineOptions(given, runner=self.name))
         # Never DirectRunner: it first tries Prism, a binary that it fetches from the network.
         # And never multi_processing: each worker would import TensorFlow again.
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-        in_memory = [*flags, "--direct_running_mode=in_memory"]
+        in_memory = [*given, "--direct_running_mode=in_memory"]
         if not is_tested_beam():
             return beam.Pipeline(FnApiRunner(), PipelineOptions(in_memory))
         from prodml.beam.local_runner import LocalRunner
-        from prodml.beam.options import CachedOptions
 
         runner = FnApiRunner() if self.options else LocalRunner(self.check_portability)
         return beam.Pipeline(runner, CachedOptions(in_memory))
@@ -72,13 +95,3 @@ class RunnerProfile:
 
         cache_signatures()
         return beam.Pipeline(ConcurrentRunner(shared), CachedOptions([]))
-
-
-def _flags(name: str, value: Any) -> list[str]:
-    if value is True:
-        return [f"--{name}"]
-    if value is False or value is None:
-        return []
-    if isinstance(value, list | tuple):
-        return [f"--{name}={item}" for item in value]
-    return [f"--{name}={value}"]
