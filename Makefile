@@ -95,6 +95,10 @@ prism-stop: setup  ## End Prism.
 flink-stop spark-stop prism-stop:
 	PYTHONPATH=tests $(RUN)/python -m clusters stop $(@:-stop=)
 
+.PHONY: flink-tests
+flink-tests: setup  ## Test a Flink cluster of its own on this machine; downloads 400 MB the first time.
+	$(RUN)/pytest tests/clusters/check_flink.py
+
 .PHONY: audit
 audit: setup  ## Tell known vulnerabilities of the locked packages; fails where an upgrade mends one.
 	@mkdir -p build

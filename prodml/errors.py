@@ -22,7 +22,7 @@ ProdmlError
 │   ├── RowCountError         the numbers of rows read and written do not add up
 │   ├── ArtifactError         an input differs from what its producer published
 │   ├── LimitError            the node exceeded its limit of time or memory
-│   ├── RunnerError           the configured Beam runner does not answer
+│   ├── RunnerError           the remote Beam runner does not answer, or a job failed on it
 │   ├── PortabilityError      a Beam function or element cannot be sent to a remote worker
 │   ├── WorkerLostError       the node's process, or a worker, died
 │   └── StorageError          a file operation failed: disk full, read-only, path missing
@@ -143,7 +143,7 @@ class WorkerLostError(NodeError):
 
 
 class RunnerError(NodeError):
-    """The Beam runner of the configuration does not answer; nothing was sent to it."""
+    """The remote Beam runner does not answer, or a job failed on it."""
 
 
 class PortabilityError(NodeError):

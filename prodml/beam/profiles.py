@@ -44,7 +44,8 @@ class RunnerProfile:
         """Creates a `beam.Pipeline` on this runner, to be used as a context manager.
 
         Raises:
-            RunnerError: the job server of the options does not answer.
+            RunnerError: the job server of the options does not answer. At the end of the context,
+                the job failed on its runner.
         """
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
@@ -62,7 +63,9 @@ class RunnerProfile:
                 from prodml.beam.job_service import check_job_service
 
                 check_job_service(endpoint)
-            return beam.Pipeline(self.name, PipelineOptions(given, runner=self.name))
+            from prodml.beam.remote_pipeline import RemotePipeline
+
+            return RemotePipeline(self.name, PipelineOptions(given, runner=self.name))
         # Never DirectRunner: it first tries Prism, a binary that it fetches from the network.
         # And never multi_processing: each worker would import TensorFlow again.
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner

@@ -21,7 +21,9 @@ from clusters.services import ClusterError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-Directory = Annotated[Path, typer.Option(help="Directory of installations, state and logs.")]
+Directory = Annotated[
+    Path, typer.Option(help="Directory of state and logs; another one is another cluster.")
+]
 
 
 @app.command()

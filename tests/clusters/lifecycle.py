@@ -14,6 +14,8 @@ from clusters.services import Services
 from filelock import FileLock
 
 DIRECTORY = Path(__file__).parents[2] / "build" / "clusters"
+"""The directory of the clusters of `make`, and of all installations."""
+
 _SOURCE = Path(__file__).parent
 
 
@@ -22,7 +24,7 @@ def start_cluster(kind: Kind, directory: Path, use_free_ports: bool) -> dict[str
 
     Args:
         kind: the kind of cluster.
-        directory: directory of installations, state and logs.
+        directory: directory of state and logs; another one is another cluster.
         use_free_ports: whether to use free ports instead of those in `configs`.
 
     Returns:
@@ -40,7 +42,8 @@ def start_cluster(kind: Kind, directory: Path, use_free_ports: bool) -> dict[str
         addresses = services.addresses()
         if addresses is not None:
             return addresses
-        installed = _installed(kind, directory.resolve())
+        with _lock(DIRECTORY / "installed"):
+            installed = _installed(kind)
         services.begin()
         try:
             ports = free_ports(module.PORTS) if use_free_ports else dict(module.PORTS)
@@ -70,13 +73,13 @@ def environment_of(addresses: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _installed(kind: Kind, directory: Path) -> Path:
+def _installed(kind: Kind) -> Path:
     """The directory of an installation, named by what it was made of."""
     digest = hashlib.sha256()
     sources = ("*.toml", "*.java", "prism_build/*", f"{kind}.py")
     for file in sorted(file for source in sources for file in _SOURCE.glob(source)):
         digest.update(file.read_bytes())
-    final = directory / "installed" / f"{kind}-{digest.hexdigest()[:12]}"
+    final = DIRECTORY / "installed" / f"{kind}-{digest.hexdigest()[:12]}"
     if not final.exists():
         new = final.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)

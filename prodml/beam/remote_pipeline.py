@@ -1,0 +1,55 @@
+"""A pipeline on a remote runner, whose errors are as short and as clear as those of local ones."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import apache_beam as beam
+
+from prodml.errors import RunnerError
+
+_FAILED = re.compile(
+    r"Pipeline (?P<job>\S+) failed in state (?P<state>\w+): (?P<cause>.*)", re.DOTALL
+)
+_JAVA_CLASS = re.compile(r"^(?:[\w$]+\.)+[\w$]+(?:Exception|Error): ")
+_UNREACHABLE = ("finishConnect", "UnknownHostException", "Unable to resolve host", "io exception")
+
+
+class RemotePipeline(beam.Pipeline):  # type: ignore[misc]  # Beam ships no types
+    """A pipeline of a remote runner.
+
+    If the job fails, Beam raises a RuntimeError with the traceback of the worker, often of a
+    hundred lines. It stays chained, and so is written to the node's log.
+    """
+
+    def __exit__(self, *raised: Any) -> None:
+        try:
+            super().__exit__(*raised)
+        except RuntimeError as error:
+            failure = _FAILED.fullmatch(str(error))
+            if failure is None:
+                raise
+            raise RunnerError(self._explain(failure)) from error
+
+    def _explain(self, failure: re.Match[str]) -> str:
+        cause = failure["cause"]
+        message = f"job {failure['job']} ended in state {failure['state']}: {_summary(cause)}"
+        if any(sign in cause for sign in _UNREACHABLE):
+            message += (
+                "; check that a pool of Python workers runs where runner.options.environment_config"
+                " says, as seen from each task manager"
+            )
+        return f"{message}; the whole message is in the node's log"
+
+
+def _summary(cause: str) -> str:
+    """The last line of a Python traceback, or the text of a Java exception without its classes."""
+    _, traceback, text = cause.rpartition("Traceback (most recent call last):\n")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if traceback:
+        return next((line for line in lines if not line.startswith(" ")), "no message")
+    text = lines[0] if lines else "no message"
+    while found := _JAVA_CLASS.match(text):
+        text = text[found.end() :]
+    return text
