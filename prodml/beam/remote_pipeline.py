@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
 import apache_beam as beam
 
+from prodml.beam.user_modules import user_modules_by_value
 from prodml.errors import RunnerError
 
 _FAILED = re.compile(
@@ -17,15 +19,22 @@ _UNREACHABLE = ("finishConnect", "UnknownHostException", "Unable to resolve host
 
 
 class RemotePipeline(beam.Pipeline):  # type: ignore[misc]  # Beam ships no types
-    """A pipeline of a remote runner.
+    """A pipeline of a remote runner, to be used as a context manager.
 
-    If the job fails, Beam raises a RuntimeError with the traceback of the worker, often of a
-    hundred lines. It stays chained, and so is written to the node's log.
+    What user modules define travels to the workers with the job. If the job fails, Beam raises a
+    RuntimeError with the traceback of the worker, often of a hundred lines. It stays chained, and
+    so is written to the node's log.
     """
+
+    def __enter__(self) -> Any:
+        self._until_exit = contextlib.ExitStack()
+        self._until_exit.enter_context(user_modules_by_value())
+        return super().__enter__()
 
     def __exit__(self, *raised: Any) -> None:
         try:
-            super().__exit__(*raised)
+            with self._until_exit:
+                super().__exit__(*raised)
         except RuntimeError as error:
             failure = _FAILED.fullmatch(str(error))
             if failure is None:

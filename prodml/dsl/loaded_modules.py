@@ -59,6 +59,11 @@ class LoadedModules:
             finally:
                 self._record()
 
+    def names(self) -> list[str]:
+        """Returns the names of the user modules in `sys.modules`, in alphabetical order."""
+        with self._lock:
+            return sorted(name for name, _ in self._user_modules())
+
     def _unload_changed(self) -> None:
         last_check, self._last_check = self._last_check, time.time_ns()
         loaded = [(name, file, sys.modules[name]) for name, file in self._user_modules()]
