@@ -95,9 +95,12 @@ prism-stop: setup  ## End Prism.
 flink-stop spark-stop prism-stop:
 	PYTHONPATH=tests $(RUN)/python -m clusters stop $(@:-stop=)
 
-.PHONY: flink-tests
-flink-tests: setup  ## Test a Flink cluster of its own on this machine; downloads 400 MB the first time.
-	$(RUN)/pytest tests/clusters/check_flink.py
+.PHONY: flink-tests spark-tests prism-tests
+flink-tests: setup  ## Test a Flink cluster of its own on this machine; downloads 600 MB the first time.
+spark-tests: setup  ## Test a Spark cluster of its own on this machine; downloads 600 MB the first time.
+prism-tests: setup  ## Test a Prism of its own on this machine; compiles it the first time.
+flink-tests spark-tests prism-tests:
+	$(RUN)/pytest tests/clusters/check_clusters.py -k $(@:-tests=)
 
 .PHONY: audit
 audit: setup  ## Tell known vulnerabilities of the locked packages; fails where an upgrade mends one.

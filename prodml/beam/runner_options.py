@@ -56,8 +56,10 @@ RUNNERS: Mapping[str, tuple[str, ...]] = {
 }
 """The groups of options of each runner, besides those of every runner."""
 
-_NOT_CONFIGURED = frozenset({"runner", "streaming"})
-"""Options that prodml sets itself."""
+_NOT_CONFIGURED = frozenset(
+    {"no_wait_until_finish", "output_executable_path", "runner", "streaming", "template_location"}
+)
+"""Options with which a job would not run, or not be complete when its node is recorded."""
 
 _EXPECTED = {
     "flag": "true or false",

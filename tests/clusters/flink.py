@@ -104,7 +104,7 @@ def start(
         ports: a port for each name in `PORTS`.
 
     Returns:
-        The pipeline options that choose this cluster, and the address of Flink's REST API.
+        The pipeline options that choose this cluster.
 
     Raises:
         ClusterError: a process ended or did not become ready.
@@ -142,7 +142,7 @@ def start(
         "job_endpoint": endpoint,
         "environment_config": f"{NAME}:{ports['pool']}",
         "pipeline_resources_detector_factory_class": DETECTOR,
-        "rest": f"http://{rest}",
+        "flink_master": f"http://{rest}",
     }
 
 

@@ -65,7 +65,7 @@ def stop_cluster(kind: Kind, directory: Path) -> int:
 
 def environment_of(addresses: Mapping[str, str]) -> dict[str, str]:
     """Returns the variables that replace the addresses of a file in `configs`."""
-    names = ("job_endpoint", "environment_config")
+    names = ("job_endpoint", "environment_config", "flink_master")
     return {
         f"PRODML_RUNNER__OPTIONS__{name.upper()}": addresses[name]
         for name in names

@@ -2,7 +2,7 @@
 
 import apache_beam as beam
 import pytest
-from apache_beam.runners.runner import PipelineRunner
+from apache_beam.runners.runner import PipelineResult, PipelineRunner
 
 from prodml.beam.remote_pipeline import RemotePipeline
 from prodml.errors import RunnerError
@@ -71,3 +71,31 @@ def test_other_errors_pass_unchanged() -> None:
         RemotePipeline(Failing("no space")) as pipeline,
     ):
         _ = pipeline | beam.Impulse()
+
+
+class Interrupted(PipelineRunner, PipelineResult):
+    """A job whose wait is interrupted by the user."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+
+    def run_pipeline(self, pipeline: object, options: object) -> PipelineResult:
+        return self
+
+    def wait_until_finish(self, duration: int | None = None) -> None:
+        raise KeyboardInterrupt
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def test_a_job_is_cancelled_if_the_user_interrupts_the_wait() -> None:
+    job = Interrupted()
+    with pytest.raises(KeyboardInterrupt), RemotePipeline(job) as pipeline:
+        _ = pipeline | beam.Impulse()
+    assert job.is_cancelled
+
+
+def test_a_pipeline_whose_construction_fails_has_no_job_to_cancel() -> None:
+    with pytest.raises(ValueError, match="no files"), RemotePipeline(Failing("")):
+        raise ValueError("no files")

@@ -37,6 +37,7 @@ def test_the_recorded_options_are_those_of_the_pinned_beam(pytestconfig: pytest.
         ("FnApiRunner", "object_reuse", True, "but FlinkRunner, PortableRunner has"),
         ("FlinkRunner", "zzzz", 2, "FlinkRunner has no option 'zzzz'"),
         ("FlinkRunner", "runner", "SparkRunner", "FlinkRunner has no option 'runner'"),
+        ("DataflowRunner", "no_wait_until_finish", True, "has no option 'no_wait_until_finish'"),
         ("FlinkRunner", "parallelism", "two", "expects a whole number, got 'two'"),
         ("FlinkRunner", "parallelism", True, "expects a whole number, got True"),
         ("FlinkRunner", "flink_version", 1.2, "expects one of 1.17, 1.18, 1.19, 1.20, in quotes"),
