@@ -24,7 +24,7 @@ _TESTS = Path(__file__).parents[1]
 
 def start_pools(services: Services, port: int, hosts: Sequence[str] = HOSTS) -> list[Service]:
     """Starts a worker pool of this Python on each host."""
-    environment = {"PYTHONPATH": str(_TESTS), **_QUIET}
+    environment = {"PYTHONPATH": str(_TESTS), **_ENVIRONMENT}
     pool = [sys.executable, "-m", "clusters.worker_pool"]
     return [
         services.start(f"pool-{number}", [*pool, host, str(port)], environment)
@@ -67,8 +67,10 @@ def _missing(host: str, port: int) -> str | None:
     return None
 
 
-_QUIET: Mapping[str, str] = {
+_ENVIRONMENT: Mapping[str, str] = {
     # The workers share this machine's cores with everything else.
     "OMP_NUM_THREADS": "1",
+    # What the coordinator sets for `keras: tf_keras`, the default.
+    "TF_USE_LEGACY_KERAS": os.environ.get("TF_USE_LEGACY_KERAS", "1"),
     "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
 }

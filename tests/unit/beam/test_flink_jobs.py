@@ -59,7 +59,7 @@ def flink() -> Iterator[Flink]:
 
 def test_only_the_job_of_that_name_is_cancelled(flink: Flink) -> None:
     cancel_flink_job(flink.url, "BeamApp-a_a84186fd-5133-4ff5-8047-329f8b778c58")
-    assert {name: state for name, state in flink.jobs.values()} == {
+    assert dict(flink.jobs.values()) == {
         "BeamApp-a": "CANCELED",
         "BeamApp-b": "RUNNING",
     }
