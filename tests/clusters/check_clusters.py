@@ -119,12 +119,15 @@ def test_statistics_are_the_same_as_on_the_local_runner(
 
 
 def test_an_interrupted_job_ends_on_the_cluster(
-    profile: RunnerProfile, addresses: Mapping[str, str], pools: list[int]
+    profile: RunnerProfile, addresses: Mapping[str, str], pools: list[int], tmp_path: Path
 ) -> None:
-    interrupt = threading.Thread(target=_interrupt_when_running, args=[pools])
+    begun = tmp_path / "begun"
+    interrupt = threading.Thread(target=_interrupt_when_there, args=[begun])
     interrupt.start()
+    # A lambda travels by value: no worker has this module.
+    last_long = lambda _: (begun.touch(), time.sleep(600))  # noqa: E731
     with pytest.raises(KeyboardInterrupt), profile.pipeline() as pipeline:
-        _ = pipeline | beam.Create(range(4)) | beam.Map(lambda _: time.sleep(600))
+        _ = pipeline | beam.Create(range(4)) | beam.Map(last_long)
     interrupt.join()
     assert "CANCELLED" in _states(addresses["job_endpoint"])
     deadline = time.monotonic() + 60
@@ -133,8 +136,8 @@ def test_an_interrupted_job_ends_on_the_cluster(
         time.sleep(0.5)
 
 
-def _interrupt_when_running(pools: list[int]) -> None:
-    while not _workers(pools):
+def _interrupt_when_there(file: Path) -> None:
+    while not file.exists():
         time.sleep(0.2)
     _thread.interrupt_main()
 

@@ -65,6 +65,15 @@ def test_only_the_job_of_that_name_is_cancelled(flink: Flink) -> None:
     }
 
 
+def test_a_job_that_is_still_being_submitted_is_waited_for(flink: Flink) -> None:
+    submitted = flink.jobs.pop("1")
+    late = threading.Timer(0.5, flink.jobs.update, [{"3": submitted}])
+    late.start()
+    cancel_flink_job(flink.url, "BeamApp-a_1")
+    late.join()
+    assert flink.jobs["3"] == ["BeamApp-a", "CANCELED"]
+
+
 def test_an_unreachable_rest_api_is_an_error() -> None:
     with pytest.raises(httpx.ConnectError):
         cancel_flink_job("http://127.0.0.1:1", "BeamApp-a_1")
