@@ -221,4 +221,10 @@ def _has_values(column: pa.Array) -> pa.Array:
 
 def _counted(result: Any, namespace: str, split: str) -> int:
     found = result.metrics().query(MetricsFilter().with_namespace(namespace).with_name(split))
-    return sum(int(counter.result) for counter in found["counters"])
+    return sum(_value(counter) for counter in found["counters"])
+
+
+def _value(counter: Any) -> int:
+    # Runners report committed values, attempted ones, or both. Beam's own choice, `result`, takes a
+    # committed zero for a missing value.
+    return int(counter.attempted if counter.committed is None else counter.committed)
