@@ -49,8 +49,8 @@ taskmanager.memory.managed.fraction: 0.2
 taskmanager.network.sort-shuffle.min-buffers: 64
 # A job runs on all task managers instead of filling one.
 cluster.evenly-spread-out-slots: true
-# This strategy counts failures at one time as one. With fixed-delay, each task of a lost task manager
-# is a failure, so that one lost task manager uses up all attempts in a tenth of a second.
+# This strategy counts failures at one time as one. With fixed-delay, each task of a lost task
+# manager is a failure, so that one uses up all attempts in a tenth of a second.
 restart-strategy.type: exponential-delay
 restart-strategy.exponential-delay.attempts-before-reset-backoff: 3
 # Longer than a job keeps a worker for its next stage (environment_cache_millis): a restart must
