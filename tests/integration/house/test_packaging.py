@@ -70,6 +70,7 @@ def python(prodml: Path, code: str, cwd: Path) -> str:
 def test_the_wheel_contains_the_components(installed: Path) -> None:
     assert (installed / "prodml/components/statistics_gen/executor.py").is_file()
     assert (installed / "prodml/scan/registered_operations.txt").is_file()
+    assert (installed / "prodml/beam/runner_options.json").is_file()
     assert not (installed / "components").exists()
     code = "import prodml.components as c; print(c.__file__); c.StatisticsGen"
     assert str(installed) in python(installed, code, installed)
