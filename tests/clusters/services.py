@@ -80,6 +80,8 @@ class Services:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        # It outlives this process; unset, the object would warn that it still runs.
+        process.returncode = 0
         service = Service(name, process.pid, str(log))
         state.services.append(service)
         self._write(state)

@@ -47,6 +47,10 @@ ALLOWED = {
         "prodml/beam/portability.py",
         "pickler",
     ): "copies a function within one process, as every runner of Beam does; nothing is stored",
+    (
+        "prodml/beam/user_modules.py",
+        "cloudpickle",
+    ): "names the modules that Beam sends by value to the workers of its job; loads nothing",
 }
 
 

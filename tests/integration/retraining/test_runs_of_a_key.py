@@ -15,7 +15,8 @@ from prodml.metadata.reading import LineageReader
 from prodml.metadata.records import RunState
 from prodml.metadata.store import Store
 from prodml.orchestration.code.pipeline_file import load_spec
-from prodml.orchestration.run import RunSettings, run_pipeline
+from prodml.orchestration.run import run_pipeline
+from prodml.orchestration.settings import RunSettings
 from prodml.retraining.check import check_triggers
 from prodml.retraining.decision import Action, Answer, Decision
 from prodml.retraining.triggers import Triggers
