@@ -24,6 +24,7 @@ class Read(Component):
 
 _DRIVER = """
 import os
+from pathlib import Path
 from prodml.dsl.executor import DriverResult
 
 def resolve(parameters):
@@ -31,23 +32,25 @@ def resolve(parameters):
     span = int(names[-1].removesuffix(".csv"))
     path = os.path.join(parameters["data"], names[-1])
     resolved = {"span": span, "version": 0, "files": {"all": [path]}, "spans": {"all": [[span, 0]]}}
-    return DriverResult(open(path).read(), f"span {span}", resolved)
+    return DriverResult(Path(path).read_text(), f"span {span}", resolved)
 """
 
 _EXECUTOR = """
 import json
+from pathlib import Path
 from prodml.artifacts import Examples
 
 def execute(context):
     examples = context.output("examples", Examples)
     examples.properties.update(span=context.resolved["span"], version=0)
     examples.split_names = ["all"]
-    rows = open(context.resolved["files"]["all"][0]).read().count("\\n") - 1
+    rows = Path(context.resolved["files"]["all"][0]).read_text().count("\\n") - 1
     examples.custom_properties["row_counts"] = json.dumps({"all": rows})
 """
 
 _PIPELINE = """
 import os, time
+from pathlib import Path
 from prodml import Input, Output, Parameter, component, pipeline
 from prodml.artifacts import Examples, Model, ModelEvaluation, PushedModel, Schema
 from prodml.components import ImportSchemaGen
@@ -55,12 +58,13 @@ from reading.component import Read
 
 @component
 def Train(examples: Input[Examples], schema: Input[Schema], model: Output[Model]):
-    open("trained", "a").write("x")
+    with open("trained", "a") as file:
+        file.write("x")
     if os.path.exists("fail"):
         raise ValueError("cannot train")
     while os.path.exists("hold"):
         time.sleep(0.01)
-    open(os.path.join(model.uri, "model"), "w").write(examples.uri)
+    Path(model.uri, "model").write_text(examples.uri)
 
 @component
 def Evaluate(model: Input[Model], evaluation: Output[ModelEvaluation]):
