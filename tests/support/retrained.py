@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from support import warm
 
 _COMPONENT = """
 from prodml import Component, Output, Parameter
@@ -127,7 +128,7 @@ class RetrainedProject:
         return [sys.executable, "-m", "prodml", *arguments, "--config", "config.yaml"]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return warm.Popen(
             self.command(*arguments),
             cwd=self.root,
             stdout=subprocess.PIPE,
@@ -136,7 +137,7 @@ class RetrainedProject:
         )
 
     def start_scheduler(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return warm.Popen(
             [sys.executable, "-m", "prodml", "schedule", "pipeline.py=config.yaml"],
             cwd=self.root,
             stdout=subprocess.PIPE,
