@@ -12,6 +12,7 @@ options of the interpreter needs a new interpreter: `subprocess` starts one.
 from __future__ import annotations
 
 import array
+import atexit
 import ctypes
 import functools
 import json
@@ -139,8 +140,8 @@ class _Source:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         reading, writing = os.pipe()
         with theirs:
-            # It ends when the tests end, because its socket is closed then. Its streams are pipes,
-            # because Python's objects for them must not be ones for a file with positions.
+            # Its streams are pipes, because Python's objects for them must not be ones for a file
+            # with positions.
             self._process = subprocess.Popen(
                 [sys.executable, str(_SCRIPT), str(theirs.fileno()), libraries],
                 env=environment,
@@ -152,6 +153,11 @@ class _Source:
             )
         os.close(reading)
         os.close(writing)
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self._orders.close()
+        self._process.wait()
 
     def fork(self, order: dict[str, Any], streams: list[int]) -> int:
         """The process id of a new child of this process, which carries out the order."""
