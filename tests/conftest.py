@@ -14,7 +14,7 @@ hypothesis.settings.register_profile("other", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("PROPERTY_EXAMPLES", "same"))
 
 
-pytest_plugins = ["support.left_out"]
+pytest_plugins = ["support.left_out", "support.longest_first"]
 
 # As a run does before its first node; here test modules import TensorFlow first.
 keras_choice.choose(keras_choice.DEFAULT)
