@@ -34,11 +34,17 @@ def captured(path: str) -> Iterator[None]:
         ):
             yield
     finally:
-        _flush()
-        for descriptor, original in zip((1, 2), saved, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-        os.close(target)
+        # Nested, because an interrupt may come at any of these steps: the descriptors must be
+        # restored even so, or the message of the interrupt would go to the log.
+        try:
+            _flush()
+        finally:
+            try:
+                os.dup2(saved[0], 1)
+            finally:
+                os.dup2(saved[1], 2)
+                for descriptor in (*saved, target):
+                    os.close(descriptor)
 
 
 @contextlib.contextmanager
